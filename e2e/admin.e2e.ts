@@ -190,7 +190,7 @@ describe("the pages for operators", () => {
     );
     expect(plan.blocks).toEqual([expect.objectContaining({ where: "bucket", read: true, level: 1 })]);
     expect((await page(`/query-frontend/slow-queries?plan=${mine.id}`)).text).toContain(
-      "Blocks of its range now",
+      "Current blocks of its time range",
     );
     expect((await page("/query-frontend/slow-queries?plan=999999")).status).toBe(404);
     // The page keeps only the beginning of a query of megabytes.

@@ -605,7 +605,7 @@ describe("with a tokens file", () => {
     expect((await push("a", AGENT)).status).toBe(200);
     expect(await push("b", AGENT)).toEqual({
       status: 403,
-      body: { code: "permission_denied", message: "the token agents is not for tenant b" },
+      body: { code: "permission_denied", message: "the token agents has no access to tenant b" },
     });
     expect((await push("a", READER)).status).toBe(403);
     const ask = async (tenant: string, token: string) =>
@@ -868,7 +868,7 @@ describe("usage groups", () => {
     await server.stop();
     writeFileSync(file, `overrides: {anonymous: {distributor_usage_groups: {other: "{}"}}}\n`);
     await expect(server.start(`-runtime-config.file=${file}`)).rejects.toThrow(
-      "the name other is for what belongs to no group",
+      "the name other is reserved for profiles without a group",
     );
   });
 });

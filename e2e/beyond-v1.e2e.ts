@@ -432,7 +432,7 @@ describe.each(["in memory", "in blocks"])("reads beyond v1, %s", (where) => {
       expect(await refused(method, { traceIdSelector: ["abc"] })).toMatchObject({
         status: 400,
         code: "invalid_argument",
-        message: expect.stringContaining('invalid trace id "abc"') as string,
+        message: expect.stringContaining('invalid trace ID "abc"') as string,
       });
   });
 
@@ -518,7 +518,7 @@ describe.each(["in memory", "in blocks"])("reads beyond v1, %s", (where) => {
     });
     expect(await refused("SelectHeatmap", {})).toMatchObject({
       status: 400,
-      message: "step must be non-zero: 0 s is below the smallest step of 0.001 s",
+      message: "step must be non-zero: 0 s is below the minimum of 0.001 s",
     });
     expect(await refused("SelectHeatmap", { step: 15, profileTypeID: "cpu" })).toMatchObject({
       status: 400,

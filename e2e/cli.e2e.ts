@@ -129,7 +129,7 @@ describe("the command line", () => {
     expect([
       cli("symbols", "remove", id, bucket, "-tenant=a").status,
       cli("symbols", "remove", id, bucket, "-tenant=a").err,
-    ]).toEqual([0, expect.stringContaining("no debug file of build id")]);
+    ]).toEqual([0, expect.stringContaining("no debug file with build ID")]);
     expect(cli("symbols", "lookup", file, "main").err).toContain('address "main" is no number');
   });
 

@@ -28,7 +28,7 @@ describe("components as processes of their own", () => {
     const { Server } = await import("./server.ts");
     const alone = new Server();
     await expect(alone.start("-target=distributor")).rejects.toThrow(
-      /-target=distributor runs as a process of its own, which needs -ring.store=redis/,
+      /-target=distributor as a separate process needs -ring.store=redis/,
     );
   });
 });

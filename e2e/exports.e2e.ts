@@ -238,13 +238,13 @@ describe("exports", () => {
       return `${r.status} ${((await r.json()) as { message: string }).message}`;
     };
     expect(await refused(query("xls"))).toBe(
-      '400 format "xls" is not known; there are pprof, folded, speedscope, firefox, otlp, svg, html, arrow, parquet',
+      '400 format "xls" is unknown; expected one of pprof, folded, speedscope, firefox, otlp, svg, html, arrow, parquet',
     );
     expect(await refused(query("arrow", { rows: "cells" }))).toBe(
-      '400 rows "cells" is not known; there are samples and profiles',
+      '400 rows "cells" is unknown; expected samples or profiles',
     );
     expect(await refused(compared("parquet"))).toBe(
-      "400 two sides cannot be compared in format parquet; they can in folded, svg, html",
+      "400 format parquet does not support comparisons; expected one of folded, svg, html",
     );
     expect(await refused("/pyroscope/export?format=arrow")).toBe('400 "query" is required');
     expect(await refused(query("arrow", { span: "xyz" }))).toContain("500 invalid span id length");

@@ -148,7 +148,7 @@ const canMount = spawnSync("unshare", ["--mount", "mount", "-t", "tmpfs", "tmpfs
         disk.fill();
         return (await pushes.one()) === 429;
       });
-      expect(pushes.refusals.at(-1)).toMatch(/disk of .* (bytes left|takes no writes)/);
+      expect(pushes.refusals.at(-1)).toMatch(/disk of .* (free bytes|does not accept writes)/);
       expect(server.child?.exitCode).toBeNull();
       await server.flush();
       await pushes.check();

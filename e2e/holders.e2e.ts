@@ -77,10 +77,10 @@ describeWith(["redis", "s3"], "ingesters that hold data of their own", () => {
     await settle(5000);
     const dead = await ask(c, pusher);
     expect(dead.found).toBeLessThan(all);
-    expect(dead.partial).toContain("ingester ingester-0 did not answer");
+    expect(dead.partial).toContain("ingester ingester-0 did not respond");
     await c.get("querier").stop("SIGTERM");
     await c.startOne("querier", 0);
-    expect((await ask(c, pusher)).partial).toContain("ingester ingester-0 did not answer");
+    expect((await ask(c, pusher)).partial).toContain("ingester ingester-0 did not respond");
     expect((await c.ring(c.get("querier")))["ingester-0"]).toBe("UNHEALTHY"); // only from the roster
     // The ingester restarts with its disk, and then leaves permanently.
     await c.startOne("ingester", 0);
@@ -104,7 +104,7 @@ describeWith(["redis", "s3"], "ingesters that hold data of their own", () => {
     expect(await c.get("ingester", 0).stop("SIGTERM")).toBe(0);
     const without = await ask(c, pusher);
     expect(without.found).toBeLessThan(all);
-    expect(without.partial).toContain("ingester ingester-0 did not answer");
+    expect(without.partial).toContain("ingester ingester-0 did not respond");
     proxy.decide = () => undefined;
     await c.startOne("ingester", 0);
     await until("everything is found", async () => (await ask(c, pusher)).found === all);

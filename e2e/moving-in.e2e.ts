@@ -118,7 +118,7 @@ describeWith(["oracle"], "moving in from Pyroscope v1, and back", () => {
     );
     await settle(1500); // several rounds of all background loops
     expect(contents(bucket)).toEqual(before);
-    expect(ours.log()).toMatch(/configuration without effect here: .*key=memberlist/);
+    expect(ours.log()).toMatch(/configuration key has no effect: .*key=memberlist/);
     await ours.stop();
     expect(contents(bucket)).toEqual(before);
   }, 120_000);

@@ -180,7 +180,7 @@ describeWith(["gcc", "binutils", "debuginfod"], "native symbols", () => {
       await until(() =>
         Promise.resolve(
           new RegExp(
-            `native frames are answered without their functions.*${other.buildId}: (it is being fetched|fetch failed)`,
+            `native frames returned without function names.*${other.buildId}: (the fetch is in progress|fetch failed)`,
           ).test(server.log().replaceAll("\\n", " ")),
         ),
       );
@@ -276,9 +276,7 @@ describeWith(["gcc", "binutils", "debuginfod"], "native symbols", () => {
       expect(
         burst
           .filter((r) => !r.startsWith("200 "))
-          .every((r) =>
-            /^429 .*request bodies of \d+ bytes are in flight.*-symbolizer.max-file-bytes/.test(r),
-          ),
+          .every((r) => /^429 .*request bodies use \d+ bytes.*-symbolizer.max-file-bytes/.test(r)),
       ).toBe(true);
       expect(await refused(readFileSync(tool.path))).toMatch(/^200 /);
       const remove = (id: string, headers: Record<string, string>): Promise<number> =>

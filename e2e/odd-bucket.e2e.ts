@@ -122,9 +122,7 @@ it("partial, corrupt, foreign and outdated objects stop nobody, and are named by
   );
   const answer = await flame(server);
   expect([answer.status, answer.total]).toEqual([200, 10]);
-  expect(answer.partial).toContain(
-    `a block is damaged and left out: ${blocks[1]!}/profiles.parquet: at byte`,
-  );
+  expect(answer.partial).toContain(`a damaged block is skipped: ${blocks[1]!}/profiles.parquet: at byte`);
   expect(
     (await server.json("/querier.v1.QuerierService/LabelValues", { name: "service_name" })).body,
   ).toEqual({ names: ["s"] });
@@ -146,7 +144,7 @@ it("partial, corrupt, foreign and outdated objects stop nobody, and are named by
   for (const said of [PARTIAL, BROKEN_META, "notes.txt", "backup/"])
     expect(server.log()).toMatch(new RegExp(`msg="something in the bucket is not a whole block".*${said}`));
   expect(server.log()).toMatch(
-    new RegExp(`msg="block is damaged and is left out of compactions".*${blocks[1]!}`),
+    new RegExp(`msg="block is damaged, excluding it from compaction".*${blocks[1]!}`),
   );
   // Foreign files stay untouched.
   expect(readFileSync(join(folder, "notes.txt"), "utf8")).toBe("somebody's");
@@ -168,11 +166,13 @@ it("partial, corrupt, foreign and outdated objects stop nobody, and are named by
     ["blocks", "verify", `-storage.filesystem.dir=${server.dir}/bucket`],
     { encoding: "utf8" },
   );
-  expect(again.stdout).toMatch(/bucket-index.json.gz +stale-index: written .* does a compactor run\?/);
+  expect(again.stdout).toMatch(
+    /bucket-index.json.gz +stale-index: last written at .* check that a compactor runs/,
+  );
   await server.start("-compactor.cleanup-interval=1h", "-compactor.enabled=false");
   expect((await flame(server)).total).toBe(10);
   expect(server.log()).toMatch(
-    /msg="bucket index is out of date: does a compactor run\?" tenant=anonymous ageSeconds=864\d\d/,
+    /msg="bucket index is stale; check that a compactor runs" tenant=anonymous ageSeconds=864\d\d/,
   );
   expect(await metrics()).toMatch(
     /cinderblock_store_gateway_bucket_index_age_seconds\{user="anonymous"\} 864\d\d/,

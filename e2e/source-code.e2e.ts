@@ -202,21 +202,21 @@ describe("sources from GitHub", () => {
       await why("GetCommits", { repositoryUrl: repositoryURL(), refs: ["nothing"] }),
       await why("GetFile", { ...of, localPath: "../x.py" }),
     ]).toEqual([
-      "401 GitHub refuses to sign in: The code passed is incorrect or expired.",
-      "401 nobody is signed in at GitHub: the cookie pyroscope_git_session is missing",
+      "401 GitHub refused the sign-in: The code passed is incorrect or expired.",
+      "401 not signed in at GitHub: the cookie pyroscope_git_session is missing",
       expect.stringMatching(/^401 .*sign in again/),
       expect.stringMatching(/^401 .*of another tenant/),
       expect.stringMatching(/^400 repository "https:\/\/evil.example\/acme\/shop" is none of/),
       expect.stringMatching(/^404 acme\/shop has no commit nothing/),
       expect.stringMatching(/^404 /),
-      "404 no source of ../x.py was found: looked for acme/shop/x.py",
+      "404 source of ../x.py not found: tried acme/shop/x.py",
     ]);
     limited = true;
     expect(await why("GetCommit", of)).toMatch(/^429 .*rate limit/);
     limited = false;
     github.closeAllConnections();
     github.close();
-    expect(await why("GetCommit", of)).toMatch(/^503 GitHub does not answer/);
+    expect(await why("GetCommit", of)).toMatch(/^503 GitHub did not respond/);
     expect(server.log()).not.toMatch(/top-secret|ghu_\d/);
   });
 });

@@ -162,11 +162,11 @@ describe("TLS", () => {
         (err: unknown) => (err as Error).message,
       );
     expect(await said(`-server.http-tls-cert-path=${cert}`)).toContain(
-      "-server.http-tls-cert-path and -server.http-tls-key-path go together",
+      "-server.http-tls-cert-path and -server.http-tls-key-path must be set together",
     );
     expect(
       await said(`-server.http-tls-cert-path=${cert}`, `-server.http-tls-key-path=${join(folder(), "none")}`),
-    ).toContain("TLS cannot be used: ENOENT");
+    ).toContain("TLS files are not usable: ENOENT");
     expect(
       await said(
         "-target=querier",
@@ -174,6 +174,6 @@ describe("TLS", () => {
         `-server.http-tls-cert-path=${cert}`,
         `-server.http-tls-key-path=${key}`,
       ),
-    ).toContain("set -internal-client.tls-enabled on all of its processes");
+    ).toContain("set -internal-client.tls-enabled on all processes of the cluster");
   });
 });

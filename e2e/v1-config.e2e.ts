@@ -54,7 +54,7 @@ describe("configuration of Pyroscope v1", () => {
     expect(config).toMatch(/multitenancy_enabled: true/);
     expect(config).toMatch(/ingestion_burst_size_mb: 100000/); // flags override the file, as in v1
     expect(config).toMatch(/compactor_blocks_retention_period: 90d/);
-    expect(s.log()).toMatch(/level=warn msg="configuration without effect here: .*" key=memberlist\n/);
+    expect(s.log()).toMatch(/level=warn msg="configuration key has no effect: .*" key=memberlist\n/);
     expect((await s.json("/querier.v1.QuerierService/ProfileTypes", { start: "1", end: "2" })).status).toBe(
       401,
     );
@@ -70,7 +70,7 @@ describe("configuration of Pyroscope v1", () => {
     );
     const s = new Server();
     await s.start(withFile(s, `metastore: { raft: { dir: x } }\nsegment_writer: {}\n${filesystem(s.dir)}`));
-    expect(s.log()).toMatch(/configuration without effect here.* key=metastore/);
+    expect(s.log()).toMatch(/configuration key has no effect.* key=metastore/);
     expect(await s.stop()).toBe(0);
   });
 
@@ -97,7 +97,7 @@ describeWith(["redis"], "configuration of Pyroscope v1 for a cluster", () => {
       const dir = folder(),
         text = `${COMMON}${filesystem(dir)}`;
       expect(await refused(text, `-target=${target}`)).toContain(
-        `-target=${target} runs as a process of its own, which needs -ring.store=redis: a ring of Cinderblock and one of Pyroscope v1 cannot mix, the two systems share a bucket and never a ring`,
+        `-target=${target} as a separate process needs -ring.store=redis; a Cinderblock ring and a Pyroscope v1 ring cannot be mixed: the two systems may share a bucket, never a ring`,
       );
     }
     // Only the ring's store changes; the sections of v1's rings stay unchanged.

@@ -675,7 +675,7 @@ describeWith(["chromium"], "uploaded files", () => {
     await give({ name: "broken.pb", buffer: Buffer.from([0, 1, 2, 3]) });
     await page.getByRole("alert").waitFor();
     expect(await page.getByRole("alert").innerText()).toContain(
-      "failed to parse profile: this is no pprof, JFR, JSON or text that is known",
+      "failed to parse profile: unknown format, expected pprof, JFR, JSON or folded text",
     );
     expect(problems.filter((p) => !/400 .*Diff/.test(p))).toEqual([]);
     await context.close();

@@ -235,7 +235,7 @@ export class Deployment {
         const lines = server
           .log()
           .split("\n")
-          .filter((l) => /level=(warn|error|fatal)/.test(l) && !l.includes("configuration without effect"))
+          .filter((l) => /level=(warn|error|fatal)/.test(l) && !l.includes("configuration key has no effect"))
           .slice(-each);
         return lines.map((l) => `  ${name}: ${l.slice(0, 400)}`).join("\n");
       })

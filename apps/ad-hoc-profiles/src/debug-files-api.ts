@@ -21,15 +21,13 @@ export function debugFilesApi(
     if (!files)
       throw new CinderblockError(
         "unimplemented",
-        "debug files are not configured: start the components that read profiles, and this one, with -symbolizer.enabled",
+        "debug files are not enabled: set -symbolizer.enabled on this component and on all components that read profiles",
       );
     return files;
   };
   const idOf = (text: string): string => {
     if (!BUILD_ID.test(text))
-      throw invalid(
-        `build id ${JSON.stringify(text)} is invalid: it may hold 4 to 200 letters, digits, _ / and -`,
-      );
+      throw invalid(`build ID ${JSON.stringify(text)} is invalid: expected 4 to 200 letters, digits, _ or -`);
     return text;
   };
   return {
@@ -47,7 +45,7 @@ export function debugFilesApi(
             kindOf(err) === "too-large"
               ? new CinderblockError(
                   "too-large",
-                  `the file is larger than ${limit} bytes, the limit (-symbolizer.max-file-bytes)`,
+                  `the debug file is larger than ${limit} bytes, the limit (-symbolizer.max-file-bytes)`,
                 )
               : err,
           );
@@ -63,7 +61,7 @@ export function debugFilesApi(
               { body } = request,
               asked = request.query["build-id"] ?? "";
             if (!(body instanceof Uint8Array) || body.length === 0)
-              throw invalid("the body is empty: send the ELF file itself");
+              throw invalid("the body is empty: send the ELF file as the request body");
             const id = asked === "" ? "" : idOf(asked),
               gone = new AbortController();
             reply.raw.once("close", () => gone.abort());

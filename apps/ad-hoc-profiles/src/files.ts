@@ -145,7 +145,9 @@ export class AdHocFiles {
       object = await this.bucket.get(`${tenant}/adhoc/${id}`);
     } catch (err) {
       if (kindOf(err) === "not-found")
-        throw new CinderblockError("not-found", `failed to get profile: ${id} is not there`, { cause: err });
+        throw new CinderblockError("not-found", `failed to get profile: ${id} does not exist`, {
+          cause: err,
+        });
       throw err;
     }
     try {
@@ -157,7 +159,7 @@ export class AdHocFiles {
     } catch (err) {
       throw new CinderblockError(
         "corrupt",
-        `${tenant}/adhoc/${id} in the bucket is no uploaded file: ${(err as Error).message}`,
+        `${tenant}/adhoc/${id} in the bucket is not an uploaded file: ${(err as Error).message}`,
         { cause: err },
       );
     }

@@ -16,13 +16,13 @@ export const cinderblock: Program<typeof schema> = {
       if (!MODULES.includes(t))
         throw new CinderblockError(
           "invalid",
-          `-target: unknown component ${JSON.stringify(t)}; there are ${MODULES.join(", ")}`,
+          `-target: unknown component ${JSON.stringify(t)}; expected one of ${MODULES.join(", ")}`,
         );
     if (!targets.includes("all")) ClusterProcess.check(config, `-target=${config.target}`);
     else if (config.writeBuffer === "kafka")
       throw new CinderblockError(
         "invalid",
-        "-distributor.write-buffer=kafka with -target=all: in one process a push goes straight to the ingester's log; run distributors and ingesters as processes of their own, or leave it out",
+        "-distributor.write-buffer=kafka does not work with -target=all, because the single binary writes pushes directly to the ingester's log; run distributors and ingesters as separate processes, or remove the flag",
       );
     for (const c of components) if ("check" in c) c.check?.(config);
   },

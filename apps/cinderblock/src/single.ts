@@ -67,12 +67,12 @@ export async function wireSingle(
         .catch((err: unknown) =>
           base.log.warn(
             { tenant, blockId: meta.ulid, err },
-            "a new block was not learnt, the next sync finds it",
+            "new block not announced to the store-gateway; its next sync finds the block",
           ),
         );
       const written = index
         .updateTenant(tenant)
-        .catch((err: unknown) => base.log.warn({ tenant, err }, "bucket index could not be updated"))
+        .catch((err: unknown) => base.log.warn({ tenant, err }, "bucket index update failed"))
         .finally(() => indexing.delete(written));
       indexing.add(written);
     },

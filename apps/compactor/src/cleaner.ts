@@ -89,29 +89,32 @@ export class BlocksCleaner implements Service {
           await this.cleanTenant(tenant);
         } catch (err) {
           failed = true;
-          log.warn({ tenant, err }, "tenant could not be cleaned up");
+          log.warn({ tenant, err }, "tenant cleanup failed");
         }
       }
     } catch (err) {
       failed = true;
-      log.warn({ err }, "tenants could not be listed");
+      log.warn({ err }, "listing tenants failed");
     }
     if (failed) {
       metrics
         .counter(
           "pyroscope_compactor_block_cleanup_failed_total",
-          "Cleanups that did not reach every tenant.",
+          "Cleanup passes that failed for at least one tenant.",
         )
         .inc();
       return;
     }
     metrics
-      .counter("pyroscope_compactor_block_cleanup_completed_total", "Cleanups that reached every tenant.")
+      .counter(
+        "pyroscope_compactor_block_cleanup_completed_total",
+        "Cleanup passes that succeeded for all tenants.",
+      )
       .inc();
     metrics
       .gauge(
         "pyroscope_compactor_block_cleanup_last_successful_run_timestamp_seconds",
-        "When a cleanup last reached every tenant.",
+        "Unix time of the last cleanup pass that succeeded for all tenants.",
       )
       .set(now() / 1000);
   }
@@ -129,7 +132,7 @@ export class BlocksCleaner implements Service {
       this.base.metrics
         .gauge(
           "cinderblock_compactor_retention_dry_run_blocks",
-          "Blocks beyond their retention in the last pass, where they are only counted.",
+          "Blocks beyond their retention period in the last dry-run pass.",
           ["user"],
         )
         .set({ user: tenant }, this.config.retentionDryRun ? over.length : 0);

@@ -144,24 +144,30 @@ export class Compactor implements Service {
     );
     // Created at the start with 0, so that an alert sees the first increment.
     const { metrics } = base;
-    this.jobsDone = metrics.counter("pyroscope_compactor_group_compactions_total", "Jobs that ended well.");
+    this.jobsDone = metrics.counter(
+      "pyroscope_compactor_group_compactions_total",
+      "Compaction jobs that succeeded.",
+    );
     this.jobsFailed = metrics.counter(
       "pyroscope_compactor_group_compactions_failures_total",
-      "Jobs that failed.",
+      "Compaction jobs that failed.",
     );
     this.withoutRoom = metrics.counter(
       "cinderblock_compactor_jobs_without_room_total",
-      "Jobs that did not begin because their work would not fit on the disk of -compactor.data-dir.",
+      "Compaction jobs not started because they would not fit on the disk of -compactor.data-dir.",
     );
     this.withoutRoom.inc(0);
     this.runsDone = metrics.counter(
       "pyroscope_compactor_runs_completed_total",
-      "Runs in which no job failed.",
+      "Compaction runs without a failed job.",
     );
-    this.runsFailed = metrics.counter("pyroscope_compactor_runs_failed_total", "Runs in which a job failed.");
+    this.runsFailed = metrics.counter(
+      "pyroscope_compactor_runs_failed_total",
+      "Compaction runs with a failed job.",
+    );
     this.unreadable = metrics.counter(
       "pyroscope_compactor_blocks_marked_for_no_compaction_total",
-      "Blocks kept out of compactions.",
+      "Blocks excluded from compaction.",
       ["reason"],
     );
     this.unreadable.inc({ reason: SET_ASIDE }, 0);
@@ -199,7 +205,7 @@ export class Compactor implements Service {
   /** Runs one pass over all tenants. */
   run(): Promise<void> {
     this.running ??= this.pass()
-      .catch((err: unknown) => this.base.log.warn({ err }, "compaction could not run"))
+      .catch((err: unknown) => this.base.log.warn({ err }, "compaction run failed"))
       .finally(() => {
         this.running = undefined;
       });
@@ -223,7 +229,7 @@ export class Compactor implements Service {
       metrics
         .gauge(
           "pyroscope_compactor_last_successful_run_timestamp_seconds",
-          "When a run last ended without a failed job.",
+          "Unix time of the end of the last compaction run without a failed job.",
         )
         .set(this.base.now() / 1000);
   }
@@ -279,7 +285,7 @@ export class Compactor implements Service {
       return true;
     } catch (err) {
       if (this.stopping) return true;
-      this.base.log.error({ tenant, err }, "series could not be taken out of blocks, it will be tried again");
+      this.base.log.error({ tenant, err }, "removal of series from blocks failed, retrying in the next run");
       return false;
     }
   }
@@ -328,7 +334,7 @@ export class Compactor implements Service {
     this.unreadable.inc({ reason: SET_ASIDE });
     this.base.log.error(
       { tenant, blockId: block.ulid, reason: why },
-      "block is damaged and is left out of compactions",
+      "block is damaged, excluding it from compaction",
     );
   }
 
@@ -435,10 +441,7 @@ export class Compactor implements Service {
       if (this.config.ownership.tenant(tenant)) await this.index.updateTenant(tenant);
       this.jobsDone.inc();
       metrics
-        .counter(
-          "cinderblock_compactor_duplicates_total",
-          "Profiles that were in several inputs and are once in the output.",
-        )
+        .counter("cinderblock_compactor_duplicates_total", "Duplicate profiles that compaction removed.")
         .inc(duplicates);
       log.info(
         {
@@ -486,7 +489,7 @@ export class Compactor implements Service {
       if (!(await this.bucket.exists(`${prefix}${o.meta.ulid}/meta.json`)))
         throw new CinderblockError(
           "unavailable",
-          `block ${o.meta.ulid} was uploaded and is not in the bucket`,
+          `block ${o.meta.ulid} was uploaded but is missing from the bucket`,
         );
     await this.onCompacted(
       tenant,

@@ -69,12 +69,12 @@ export class Rewriter {
     this.base = base;
     this.deleted = base.metrics.counter(
       "cinderblock_compactor_profiles_deleted_total",
-      "Profiles that were taken out of blocks.",
+      "Profiles removed from blocks.",
       ["reason"],
     );
     this.rewritten = base.metrics.counter(
       "cinderblock_compactor_blocks_rewritten_total",
-      "Blocks that were written again without some of their profiles.",
+      "Blocks rewritten without some of their profiles.",
       ["reason"],
     );
     for (const reason of ["request", "retention"]) {
@@ -143,7 +143,7 @@ export class Rewriter {
       await saveDeletion(this.bucket, { ...r, state: "done", doneMs: now });
       this.base.log.info(
         { tenant, request: r.id, profiles: r.steps.reduce((n, s) => n + s.profiles, 0) },
-        "deletion is done",
+        "deletion request completed",
       );
     }
   }
@@ -207,14 +207,14 @@ export class Rewriter {
     this.base.metrics
       .gauge(
         "cinderblock_compactor_retention_dry_run_profiles",
-        "Profiles that rules of retention would have deleted in the last pass, where they are only counted.",
+        "Profiles that retention rules would have deleted in the last dry-run pass.",
         ["user"],
       )
       .set({ user: tenant }, dryProfiles);
     if (dryBlocks > 0)
       this.base.log.info(
         { tenant, profiles: dryProfiles, blocks: dryBlocks },
-        "retention by rules is a dry run",
+        "retention by rules runs in dry-run mode",
       );
   }
 }

@@ -31,7 +31,7 @@ export async function requireWorkRoom(
   if (free >= needed) return;
   throw noRoom(
     "disk",
-    `the job may need ${Math.ceil(needed)} bytes; the limit is ${free}, the free bytes on the disk of ${dataDir} (-compactor.data-dir)`,
+    `the compaction job needs up to ${Math.ceil(needed)} bytes of disk; the limit is ${free}, the free bytes on the disk of ${dataDir} (-compactor.data-dir)`,
     { neededBytes: Math.ceil(needed), freeBytes: free },
   );
 }

@@ -63,11 +63,11 @@ export class Aggregation {
     const { metrics } = base;
     this.aggregated = metrics.counter(
       "pyroscope_distributor_aggregation_aggregated_pushes_total",
-      "Pushes that were written together with others of their series.",
+      "Pushes merged with other pushes of their series.",
     );
     metrics.gauge(
       "pyroscope_distributor_aggregation_active_series",
-      "Series that are looked at for aggregation.",
+      "Series observed for aggregation.",
       [],
       (g) => {
         this.sweep();
@@ -76,7 +76,7 @@ export class Aggregation {
     );
     metrics.gauge(
       "pyroscope_distributor_aggregation_active_aggregates",
-      "Series of which pushes are held.",
+      "Series with held pushes.",
       [],
       (g) => {
         g.set(this.held.size);
@@ -84,7 +84,7 @@ export class Aggregation {
     );
     metrics.gauge(
       "cinderblock_distributor_aggregation_held_bytes",
-      "Bodies of pushes that are held for aggregation.",
+      "Size of the push bodies held for aggregation.",
       [],
       (g) => {
         g.set(this.heldBytes);

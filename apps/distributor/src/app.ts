@@ -42,7 +42,7 @@ export const distributor: Component<typeof distributorSchema> = {
         });
     base.metrics.gauge(
       "cinderblock_distributor_rate_divisor",
-      "Distributors that a tenant's ingestion rate is divided by.",
+      "Number of distributors among which a tenant's ingestion rate limit is divided.",
       [],
       (g) => g.set(Math.max(1, count())),
     );
@@ -77,7 +77,7 @@ export const distributor: Component<typeof distributorSchema> = {
         partitionRoutes(() => watch.states()),
       );
       process.readyWhen(() =>
-        watch.partitions === 0 ? "no ingester has told yet of the partitions that it reads" : log.problem,
+        watch.partitions === 0 ? "no ingester has reported its partitions yet" : log.problem,
       );
       return;
     }

@@ -61,7 +61,7 @@ export class Distributor {
     this.base = base;
     base.metrics.gauge(
       "cinderblock_distributor_inflight_bytes",
-      "Bodies of pushes that are being read or processed, as reserved.",
+      "Reserved memory for push bodies that are being read or processed.",
       [],
       (g) => {
         g.set(bodies.heldBytes);
@@ -140,7 +140,7 @@ export class Distributor {
         metrics.histogram(name, help, ["type", "tenant"], buckets).labels({ type, tenant });
       const groups = metrics.counter(
         "pyroscope_usage_group_received_decompressed_total",
-        "Bytes of profiles received, uncompressed, by usage group.",
+        "Received uncompressed profile bytes by usage group.",
         ["type", "tenant", "usage_group"],
       );
       known = {
@@ -152,17 +152,17 @@ export class Distributor {
         sizes: [
           size(
             "pyroscope_distributor_received_compressed_bytes",
-            "Size of pushed profiles as they came.",
+            "Compressed size of received profiles.",
             sizeBuckets,
           ),
           size(
             "pyroscope_distributor_received_decompressed_bytes",
-            "Size of pushed profiles, uncompressed.",
+            "Uncompressed size of received profiles.",
             sizeBuckets,
           ),
           size(
             "pyroscope_distributor_received_samples",
-            "Samples of pushed profiles.",
+            "Number of samples in received profiles.",
             [10, 100, 1000, 10000, 100000],
           ),
         ],
@@ -195,10 +195,10 @@ export class Distributor {
     const { metrics } = this.base;
     for (const d of list) {
       metrics
-        .counter("pyroscope_discarded_samples_total", "Profiles refused, by reason.", ["reason", "tenant"])
+        .counter("pyroscope_discarded_samples_total", "Discarded profiles by reason.", ["reason", "tenant"])
         .inc({ reason: d.reason, tenant }, d.profiles);
       metrics
-        .counter("pyroscope_discarded_bytes_total", "Bytes of profiles refused, by reason.", [
+        .counter("pyroscope_discarded_bytes_total", "Bytes of discarded profiles by reason.", [
           "reason",
           "tenant",
         ])
@@ -207,7 +207,7 @@ export class Distributor {
         metrics
           .counter(
             "pyroscope_usage_group_discarded_bytes_total",
-            "Bytes of profiles refused, by usage group.",
+            "Bytes of discarded profiles by usage group.",
             ["reason", "tenant", "usage_group"],
           )
           .inc({ reason: d.reason, tenant, usage_group: this.groupName(tenant, group) }, d.bytes);

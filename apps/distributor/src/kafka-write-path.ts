@@ -58,7 +58,7 @@ export class KafkaWritePath implements WritePath {
     if (record.length > maxRecordBytes) {
       throw new CinderblockError(
         "invalid",
-        `the push is a record of ${record.length} bytes; the limit is ${maxRecordBytes} (-kafka.max-record-bytes)`,
+        `the push becomes a record of ${record.length} bytes; the limit is ${maxRecordBytes} (-kafka.max-record-bytes)`,
         { reason: "body_size_limit_exceeded" },
       );
     }

@@ -83,7 +83,7 @@ export class SeriesWatch implements Service {
           const told = await seriesOf(this.client, address);
           this.series.note(id, told, this.base.now());
         } catch (err) {
-          this.base.log.debug({ ingester: id, err }, "ingester did not tell its active series");
+          this.base.log.debug({ ingester: id, err }, "fetching active series from an ingester failed");
         }
       }),
     );

@@ -103,7 +103,7 @@ describe("what a distributor knows of the partitions", () => {
     });
     expect(() => {
       w.refuse();
-    }).toThrow("no ingester has told yet");
+    }).toThrow("no ingester has reported its partitions yet");
     await w.start();
     await w.stop();
     w.refuse(); // one owner is ahead
@@ -113,7 +113,7 @@ describe("what a distributor knows of the partitions", () => {
     expect(() => {
       w.refuse();
     }).toThrow(
-      "partition 0 holds records that wait for the bucket for 6 s, more than half of what the topic keeps (5 s)",
+      "records of partition 0 have waited 6 s for their upload to the bucket; the limit is 5 s, half of the topic's retention",
     );
     ages.a = 100;
     await w.start();
@@ -121,7 +121,7 @@ describe("what a distributor knows of the partitions", () => {
     now = 600_000;
     expect(() => {
       w.refuse();
-    }).toThrow("partition 0 holds records that wait for the bucket for 600 s");
+    }).toThrow("records of partition 0 have waited 600 s for their upload");
   });
 
   it("places writes in the partitions that owners read, not in those that the topic has", async () => {
@@ -171,13 +171,13 @@ describe("what a distributor knows of the partitions", () => {
       topicOf({ partitions: 3, topicId: "t" }),
     );
     await poll(w);
-    expect(refusal(() => w.refuse())).toMatch(/^unavailable: no ingester has told yet/);
+    expect(refusal(() => w.refuse())).toMatch(/^unavailable: no ingester has reported its partitions yet/);
     now = 15_000;
     await poll(w);
     expect(w.partitions).toBe(3);
     expect(refusal(() => w.refuse())).toBe("");
     expect([0, 1, 2].map((p) => refusal(() => w.admit(p)))).toEqual([
-      "unavailable: no ingester reads partition 0: what is written there would be seen by nobody",
+      "unavailable: partition 0 has had no reader: queries would not see the push",
       "",
       "",
     ]);
@@ -203,7 +203,7 @@ describe("what a distributor knows of the partitions", () => {
     await poll(w);
     expect([0, 1].map((p) => refusal(() => w.admit(p)))).toEqual([
       "",
-      "unavailable: no ingester reads partition 1 since 130 s: what is written there would be seen by nobody",
+      "unavailable: partition 1 has had no reader for 130 s: queries would not see the push",
     ]);
     b = tells("b", 2, [1]);
     await poll(w);
@@ -226,7 +226,7 @@ describe("what a distributor knows of the partitions", () => {
     delete answers.a;
     now = 601_000;
     await poll(w);
-    expect(refusal(() => w.admit(0))).toMatch(/^unavailable: no ingester reads partition 0 since 601 s/);
+    expect(refusal(() => w.admit(0))).toMatch(/^unavailable: partition 0 has had no reader for 601 s/);
   });
 
   it("counts all of a recreated topic as waiting, for as long as its owner reads the old one", async () => {
@@ -241,7 +241,7 @@ describe("what a distributor knows of the partitions", () => {
     now = 52_000;
     await poll(w);
     expect(refusal(() => w.admit(0))).toMatch(
-      /^limit: partition 0 holds records that wait for the bucket for 51 s/,
+      /^limit: records of partition 0 have waited 51 s for their upload/,
     );
   });
 
@@ -250,7 +250,7 @@ describe("what a distributor knows of the partitions", () => {
     const w = watch(() => 0, { a: (m) => (m === "partitions" ? told : []) }, topicOf({ topicId: "t" }));
     await poll(w);
     expect(refusal(() => w.refuse())).toBe(
-      "limit: the topic drops records of partition 0 before they are in the bucket: it begins at 11, and 10 is uploaded",
+      "limit: the topic's retention drops records of partition 0 before their upload: the partition starts at offset 11, and only offsets below 10 are uploaded",
     );
     told = tells("a", 1, [0], { committed: 11, start: 11, position: 20, end: 30 });
     await poll(w);
@@ -258,11 +258,11 @@ describe("what a distributor knows of the partitions", () => {
   });
 
   it("refuses writes while the topic's settings would lose them", async () => {
-    const topic = topicOf({ problem: "the topic pushes cannot be used: retention.bytes is 1" }),
+    const topic = topicOf({ problem: "topic pushes is not usable: retention.bytes is 1" }),
       w = watch(() => 0, { a: (m) => (m === "partitions" ? [state("a", 0)] : []) }, topic);
     await poll(w);
     expect(refusal(() => w.refuse())).toBe(
-      "unavailable: pushes are not written to Kafka: the topic pushes cannot be used: retention.bytes is 1",
+      "unavailable: writes to Kafka are stopped: topic pushes is not usable: retention.bytes is 1",
     );
     topic.problem = "";
     expect(refusal(() => w.refuse())).toBe("");

@@ -57,7 +57,7 @@ export class PartitionWatch implements Service {
   async start(): Promise<void> {
     this.base.metrics.gauge(
       "cinderblock_distributor_unread_partitions",
-      "Partitions of the topic of which no ingester has told that it reads them: what is written there is seen by nobody.",
+      "Partitions of the topic without an ingester that reads them; queries do not see their new records.",
       [],
       (g) => {
         g.set(this.unread().length);
@@ -84,7 +84,7 @@ export class PartitionWatch implements Service {
           }
           this.series.note(m.id, await seriesOf(this.client, m.address), this.base.now());
         } catch (err) {
-          this.base.log.debug({ ingester: m.id, err }, "an ingester did not tell of its partitions");
+          this.base.log.debug({ ingester: m.id, err }, "fetching partition states from an ingester failed");
         }
       }),
     );
@@ -112,7 +112,7 @@ export class PartitionWatch implements Service {
       { topicId } = this.log;
     if (topicId !== this.topic.id) {
       if (this.topic.id !== "")
-        this.base.log.warn({ was: this.topic.id, is: topicId }, "the topic was deleted and created again");
+        this.base.log.warn({ was: this.topic.id, is: topicId }, "topic was deleted and recreated");
       this.topic = { id: topicId, sinceMs: now };
     }
     const fresh = this.states().filter((s) => now - s.atMs <= SILENT_MS);
@@ -131,7 +131,7 @@ export class PartitionWatch implements Service {
     const read = new Set(fresh.map((s) => s.partition));
     const all = Array.from({ length: of }, (_, p) => p).every((p) => read.has(p));
     if (!all && now - this.growing.sinceMs < CLAIMED_MS) return;
-    this.base.log.info({ was: this.placed, is: of }, "writes are placed in another number of partitions");
+    this.base.log.info({ was: this.placed, is: of }, "number of partitions that receive writes changed");
     this.placed = of;
     this.growing = undefined;
   }
@@ -154,11 +154,11 @@ export class PartitionWatch implements Service {
   /** Refuses a push early when no partition accepts writes. */
   refuse(): void {
     if (this.log.problem !== "")
-      throw new CinderblockError("unavailable", `pushes are not written to Kafka: ${this.log.problem}`);
+      throw new CinderblockError("unavailable", `writes to Kafka are stopped: ${this.log.problem}`);
     if (this.partitions === 0)
       throw new CinderblockError(
         "unavailable",
-        "no ingester has told yet of the partitions that it reads: whether a push would reach the bucket in time is not known",
+        "no ingester has reported its partitions yet, so the delay until a push reaches the bucket is unknown",
       );
     const refused = this.refused();
     if (refused.size >= this.partitions) throw refused.get(0)!;
@@ -193,20 +193,20 @@ export class PartitionWatch implements Service {
     if (told.length === 0 || (silentMs > UNREAD_MS && heard) || (silentMs > SILENT_MS && without))
       return new CinderblockError(
         "unavailable",
-        `no ingester reads partition ${partition}${told.length === 0 ? "" : ` since ${Math.round(silentMs / 1000)} s`}: what is written there would be seen by nobody`,
+        `partition ${partition} has had no reader${told.length === 0 ? "" : ` for ${Math.round(silentMs / 1000)} s`}: queries would not see the push`,
       );
     const ageMs = Math.min(...told.map((s) => this.ageOf(s, now)));
     if (ageMs > this.log.retentionMs / 2)
       return new CinderblockError(
         "limit",
-        `partition ${partition} holds records that wait for the bucket for ${Math.round(ageMs / 1000)} s, more than half of what the topic keeps (${Math.round(this.log.retentionMs / 2000)} s)`,
+        `records of partition ${partition} have waited ${Math.round(ageMs / 1000)} s for their upload to the bucket; the limit is ${Math.round(this.log.retentionMs / 2000)} s, half of the topic's retention`,
         { reason: "rate_limited" },
       );
     // Every owner has records outside the bucket that the topic no longer holds.
     if (told.every((s) => this.isOfTopic(s) && s.start !== undefined && s.committed < s.start))
       return new CinderblockError(
         "limit",
-        `the topic drops records of partition ${partition} before they are in the bucket: it begins at ${told[0]!.start ?? 0}, and ${told[0]!.committed} is uploaded`,
+        `the topic's retention drops records of partition ${partition} before their upload: the partition starts at offset ${told[0]!.start ?? 0}, and only offsets below ${told[0]!.committed} are uploaded`,
         { reason: "rate_limited" },
       );
     return undefined;

@@ -74,7 +74,7 @@ export class Quorum {
       this.errors.at(-1) ??
       new CinderblockError(
         "unavailable",
-        `${this.replied} replicas did not agree on a push: ${[...this.verdicts].map(([v, n]) => `${n} ${v}`).join(", ")}`,
+        `replicas disagree about a push, ${this.replied} replied: ${[...this.verdicts].map(([v, n]) => `${n} ${v}`).join(", ")}`,
         { detail: { replicas: this.replicas, needed: this.needed } },
       )
     );

@@ -43,7 +43,7 @@ export class RingWritePath implements WritePath {
     this.target = target;
     this.failures = base.metrics.counter(
       "pyroscope_distributor_ingester_append_failures_total",
-      "Pushes that an ingester did not take.",
+      "Pushes that an ingester refused or did not answer.",
       ["ingester"],
     );
   }
@@ -51,7 +51,7 @@ export class RingWritePath implements WritePath {
   /** Refuses only without an active ingester: ingesters apply backpressure themselves. */
   refuse(): void {
     if (this.ring().active.length === 0)
-      throw new CinderblockError("unavailable", "no ingester of the ring takes writes now");
+      throw new CinderblockError("unavailable", "no ingester in the ring accepts writes");
   }
 
   async push(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<PushAnswer> {
@@ -94,7 +94,7 @@ export class RingWritePath implements WritePath {
               m,
               new CinderblockError(
                 "unavailable",
-                `ingester ${m.id} did not answer a push within ${this.config.timeoutMs} ms (-distributor.push.timeout)`,
+                `ingester ${m.id} did not respond to a push within ${this.config.timeoutMs} ms (-distributor.push.timeout)`,
               ),
             ),
           );

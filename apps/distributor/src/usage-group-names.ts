@@ -22,7 +22,7 @@ export class UsageGroupNames {
     this.base = base;
     this.overflows = base.metrics.counter(
       "cinderblock_distributor_usage_group_overflows_total",
-      "Counts of usage groups that went to the group __overflow__, because their tenant has too many.",
+      "Increments counted under the usage group __overflow__ because the tenant has too many groups.",
       ["tenant"],
     );
   }
@@ -41,7 +41,7 @@ export class UsageGroupNames {
       this.overflowing.add(tenant);
       this.base.log.warn(
         { tenant, limit: this.maxNames },
-        "usage groups beyond the limit share one in metrics (-distributor.max-usage-group-names)",
+        "usage groups above the limit count as __overflow__ in metrics (-distributor.max-usage-group-names)",
       );
     }
     return OVERFLOW_GROUP;

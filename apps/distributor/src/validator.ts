@@ -58,7 +58,7 @@ export class Validator implements Service {
           () => undefined,
           (reason) => {
             if (this.stopping) return;
-            this.base.log.error({ worker: i, reason }, "validate worker died, starting another");
+            this.base.log.error({ worker: i, reason }, "validate worker died, restarting it");
             this.workers[i] = begin();
           },
         );

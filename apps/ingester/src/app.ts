@@ -153,7 +153,7 @@ export const ingester: Component<typeof ingesterSchema> = {
       me.stay();
       base.log.error(
         left,
-        "ingester holds data that nobody else answers for and stays in ring and roster: start it again before its disk goes away",
+        "ingester still holds data that is not in the bucket, it stays in ring and roster; restart it before its disk is removed",
       );
     });
   },

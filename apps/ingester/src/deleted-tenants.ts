@@ -41,7 +41,7 @@ export class DeletedTenants implements Service {
     );
     this.dropped = base.metrics.counter(
       "cinderblock_ingester_deleted_tenant_blocks_total",
-      "Heads and local blocks that were dropped because their tenant is marked for deletion.",
+      "Heads and local blocks dropped because their tenant is marked for deletion.",
     );
   }
 
@@ -74,12 +74,7 @@ export class DeletedTenants implements Service {
 
   look(): Promise<void> {
     this.running ??= this.pass()
-      .catch((err: unknown) =>
-        this.base.log.warn(
-          { err },
-          "deletion marks of tenants could not be looked for, it will be tried again",
-        ),
-      )
+      .catch((err: unknown) => this.base.log.warn({ err }, "listing tenant deletion marks failed, retrying"))
       .finally(() => {
         this.running = undefined;
       });
@@ -103,7 +98,7 @@ export class DeletedTenants implements Service {
       this.dropped.inc(n);
       this.base.log.info(
         { tenant, blocks: n, deletedMs },
-        "dropped heads and local blocks from before the tenant's deletion",
+        "heads and local blocks from before the tenant's deletion dropped",
       );
     }
     for (const tenant of marked) {
@@ -112,7 +107,7 @@ export class DeletedTenants implements Service {
         this.dropped.inc(n);
         this.base.log.info(
           { tenant, blocks: n },
-          "tenant is marked for deletion, its heads and local blocks are dropped",
+          "tenant is marked for deletion, dropping its heads and local blocks",
         );
       }
     }

@@ -99,7 +99,7 @@ export class DiskGuard {
     this.ballast = parts.ballast ?? new Ballast(ballastPath(config.dataPath));
     this.failures = base.metrics.counter(
       "cinderblock_ingester_disk_write_failures_total",
-      "Writes to the data path that found no room, by operation; they are tried again.",
+      "Writes to the data directory that failed for lack of disk space, by operation; they are retried.",
       ["operation"],
     );
     for (const operation of ["log", "block", "state"] as const) this.failures.inc({ operation }, 0);
@@ -111,20 +111,20 @@ export class DiskGuard {
     };
     gauge(
       "cinderblock_ingester_disk_free_bytes",
-      "Free bytes of the data path's disk.",
+      "Free bytes on the disk of the data directory.",
       () => this.freeBytes - this.unseenBytes,
     );
     gauge(
       "cinderblock_ingester_disk_reserved_bytes",
-      "Free bytes that pushes in flight and the blocks of open heads may take, with the reserve.",
+      "Free bytes reserved for in-flight pushes, blocks of open heads, and the minimum reserve.",
       () => this.reservedBytes + this.reserveBytes,
     );
     gauge(
       "cinderblock_ingester_disk_ballast_bytes",
-      "Bytes of the ballast file, which is removed when the disk is full; 0: it is gone.",
+      "Size of the ballast file, which is deleted when the disk is full; 0 after its deletion.",
       () => this.ballast.bytes,
     );
-    gauge("cinderblock_ingester_disk_full", "1 while pushes are refused for lack of disk.", () =>
+    gauge("cinderblock_ingester_disk_full", "1 while pushes are refused because the disk is full.", () =>
       this.refusal() === undefined ? 0 : 1,
     );
   }
@@ -151,11 +151,11 @@ export class DiskGuard {
     const { dataPath } = this.config,
       [stalled] = this.stalled.values();
     if (stalled !== undefined || this.base.now() - this.failedMs < WRITABLE_AFTER_MS)
-      return `the disk of ${dataPath} takes no writes now: ${stalled ?? this.failure}`;
+      return `the disk of ${dataPath} does not accept writes: ${stalled ?? this.failure}`;
     if (this.freeInodes < RESERVE_INODES)
-      return `the disk of ${dataPath} has ${this.freeInodes} inodes left; the limit is ${RESERVE_INODES}`;
+      return `the disk of ${dataPath} has ${this.freeInodes} free inodes; the limit is ${RESERVE_INODES}`;
     if (this.leftBytes >= LOG_FACTOR * bytes) return undefined;
-    return `the disk of ${dataPath} has ${Math.floor(this.freeBytes - this.unseenBytes)} bytes left and has promised ${Math.floor(this.reservedBytes)} of them to pushes in flight and open heads; the limit is ${Math.floor(this.reserveBytes)} (at most -pyroscopedb.retention-policy-min-free-disk-gb)`;
+    return `the disk of ${dataPath} has ${Math.floor(this.freeBytes - this.unseenBytes)} free bytes, of which in-flight pushes and open heads reserve ${Math.floor(this.reservedBytes)}; the limit is ${Math.floor(this.reserveBytes)} (at most -pyroscopedb.retention-policy-min-free-disk-gb)`;
   }
 
   /**
@@ -165,13 +165,13 @@ export class DiskGuard {
   admit(bytes: number): () => void {
     const now = this.base.now();
     if (now - this.lookedMs >= LOOK_MS || this.unseenBytes > this.freeBytes * LOOK_SHARE)
-      this.look().catch((err: unknown) => this.base.log.warn({ err }, "disk could not be looked at"));
+      this.look().catch((err: unknown) => this.base.log.warn({ err }, "disk check failed"));
     const reason = this.refusal(bytes);
     if (reason !== undefined) {
       this.noteFull(reason);
       // A pass cuts heads and removes blocks; the timer alone would free their space too late.
       if (now - this.passedMs >= PASS_PAUSE_MS)
-        this.pass().catch((err: unknown) => this.base.log.warn({ err }, "disk guard failed"));
+        this.pass().catch((err: unknown) => this.base.log.warn({ err }, "disk guard pass failed"));
       throw noRoom("disk", reason, { leftBytes: Math.max(0, Math.floor(this.leftBytes)) });
     }
     this.inflightBytes += bytes;
@@ -201,7 +201,7 @@ export class DiskGuard {
   private noteFull(reason: string): void {
     if (this.full) return;
     this.full = true;
-    this.base.log.error({ reason, ballastBytes: this.ballast.bytes }, "disk is full, pushes are refused");
+    this.base.log.error({ reason, ballastBytes: this.ballast.bytes }, "disk is full, refusing pushes");
   }
 
   /** Measures the disk. Concurrent calls share one measurement. */
@@ -225,7 +225,7 @@ export class DiskGuard {
     this.freeInodes = fs.files > 0 ? fs.ffree : Infinity;
     if (this.full && this.refusal() === undefined) {
       this.full = false;
-      this.base.log.info({ freeBytes: this.freeBytes }, "disk has room again, pushes are taken");
+      this.base.log.info({ freeBytes: this.freeBytes }, "disk has free space again, accepting pushes");
     }
   }
 
@@ -244,7 +244,7 @@ export class DiskGuard {
     await this.look();
     this.base.log.warn(
       { freeBytes: this.freeBytes, reserveBytes: Math.floor(this.reserveBytes), ballastReleased: released },
-      "starting on a full disk: reads and uploads go on, pushes are refused until there is room",
+      "disk is full at startup; reads and uploads continue, pushes are refused until space is free",
     );
   }
 
@@ -285,12 +285,12 @@ export class DiskGuard {
   private async cutHeads(): Promise<void> {
     this.base.log.warn(
       { freeBytes: this.freeBytes, reservedBytes: Math.floor(this.reservedBytes) },
-      "disk runs short, heads are cut early",
+      "disk space is low, cutting heads early",
     );
     try {
       await this.parts.flush();
     } catch (err) {
-      this.base.log.warn({ err }, "heads could not be cut for lack of disk, it is tried again");
+      this.base.log.warn({ err }, "cutting heads failed for lack of disk space, retrying");
     }
   }
 
@@ -305,7 +305,7 @@ export class DiskGuard {
       if (!(await this.isAnswerable(tenant, meta.ulid))) continue;
       parts.blocks.remove(tenant, meta.ulid);
       parts.onRemove(tenant, meta.ulid);
-      base.log.info({ tenant, blockId: meta.ulid }, "local block removed, the bucket answers for it");
+      base.log.info({ tenant, blockId: meta.ulid }, "local block deleted, the bucket serves its data");
     }
   }
 
@@ -313,7 +313,10 @@ export class DiskGuard {
     try {
       return await this.parts.answerable(tenant, ulid);
     } catch (err) {
-      this.base.log.debug({ tenant, blockId: ulid, err }, "no store-gateway tells whether it has a block");
+      this.base.log.debug(
+        { tenant, blockId: ulid, err },
+        "no store-gateway confirmed that it serves the block, keeping the local copy",
+      );
       return false;
     }
   }
@@ -330,7 +333,7 @@ export class DiskGuard {
       await this.ballast.fill(size);
     } catch (err) {
       if (!isUnwritable(err)) throw err;
-      this.base.log.warn({ err, sizeBytes: size }, "ballast could not be written, it is tried again");
+      this.base.log.warn({ err, sizeBytes: size }, "ballast file could not be written, retrying");
     }
     await this.look();
   }

@@ -61,11 +61,11 @@ export async function handOver(parts: HandOverParts, deadlineMs: number, base: B
       );
       const left = count(parts, answered);
       if (left.unshipped + left.unanswered === 0 || base.now() + PAUSE_MS > deadlineMs) return left;
-      base.log.info(left, "hand-over waits for the bucket and the store-gateways");
+      base.log.info(left, "hand-over waiting for the bucket and the store-gateways");
       await sleep(PAUSE_MS);
     }
   } catch (err) {
-    base.log.warn({ err }, "hand-over could not finish");
+    base.log.warn({ err }, "hand-over failed");
     return count(parts, answered);
   }
 }

@@ -161,17 +161,17 @@ export class Ingester implements Service, SourceClient {
     this.isNew = lastLoggedMs(config.dataPath) === undefined && !this.blocksOnDisk.any();
     this.forgotten = base.metrics.counter(
       "cinderblock_ingester_forgotten_baselines_total",
-      "Cumulative series of which this ingester forgot the last profile, since others had later ones.",
+      "Cumulative series whose baseline this ingester dropped because other ingesters had later profiles.",
     );
     this.withoutRoom = base.metrics.counter(
       "cinderblock_ingester_pushes_without_room_total",
-      "Pushes and records that this ingester could not take for the moment, by what was used up.",
+      "Pushes and records that this ingester refused temporarily, by exhausted resource.",
       ["resource"],
     );
     for (const resource of ["heads", "disk", "local-blocks"]) this.withoutRoom.inc({ resource }, 0);
     this.damaged = base.metrics.counter(
       "cinderblock_ingester_damaged_blocks_total",
-      "Local blocks that could not be read and were set aside.",
+      "Unreadable local blocks that were quarantined.",
     );
   }
 
@@ -229,7 +229,7 @@ export class Ingester implements Service, SourceClient {
       base.metrics
         .counter(
           "cinderblock_ingester_log_damaged_records_total",
-          "Log records that were damaged and set aside.",
+          "Damaged log records that were quarantined.",
         )
         .inc(r.damaged.length);
     });
@@ -249,7 +249,10 @@ export class Ingester implements Service, SourceClient {
     } catch (err) {
       if (kindOf(err) !== "no-room" && !isUnwritable(err)) throw err;
       this.disk.noteFailure("state", messageOf(err));
-      this.base.log.warn({ err }, "log division could not be saved, the next start divides the logs again");
+      this.base.log.warn(
+        { err },
+        "log shard assignment could not be saved; the next start reassigns the logs",
+      );
     }
   }
 
@@ -276,7 +279,7 @@ export class Ingester implements Service, SourceClient {
       dropped = await sum("dropForeignBaselines");
     this.base.log.info(
       { threads: this.shards.length, adopted, dropped },
-      "number of ingest threads changed, baselines of cumulative series were moved",
+      "number of ingest threads changed, moving baselines of cumulative series",
     );
   }
 
@@ -284,19 +287,19 @@ export class Ingester implements Service, SourceClient {
     if (name === "block") {
       const { tenant, meta } = value as BlockNotice;
       this.blocksOnDisk.add(tenant, meta);
-      this.base.metrics.counter("cinderblock_ingester_blocks_cut_total", "Heads that became blocks.").inc();
+      this.base.metrics.counter("cinderblock_ingester_blocks_cut_total", "Heads cut into blocks.").inc();
       this.onBlock(tenant, meta);
     } else if (name === "progress") {
       const { done, total } = value as { done: number; total: number };
-      this.progress = `replaying log of shard ${shard}: ${done} of ${total} segments`;
+      this.progress = `replaying the log of shard ${shard}: ${done} of ${total} segments`;
       this.base.log.info({ shard, done, total }, "replaying log");
     } else if (name === "unwritable") {
       const { operation, reason } = value as UnwritableNotice;
       if (operation === "log") this.disk.noteLog(shard, reason);
       else if (reason !== undefined) this.disk.noteFailure(operation, reason);
       if (reason !== undefined)
-        this.base.log.warn({ shard, operation, reason }, "disk takes no writes now, trying again");
-      else this.base.log.info({ shard, operation }, "disk takes writes again");
+        this.base.log.warn({ shard, operation, reason }, "disk does not accept writes, retrying");
+      else this.base.log.info({ shard, operation }, "disk accepts writes again");
     } else if (name === "failed") this.onFatal(`ingest worker ${shard}: ${String(value)}`);
   }
 
@@ -309,20 +312,28 @@ export class Ingester implements Service, SourceClient {
         g.set((await all()).reduce((n, s) => n + pick(s), 0));
       });
     };
-    gauge("pyroscope_head_size_bytes", "Memory of all heads.", (s) => s.headBytes);
+    gauge("pyroscope_head_size_bytes", "Memory used by all heads.", (s) => s.headBytes);
     gauge("pyroscope_head_profiles", "Profiles in all heads.", (s) => s.rows);
     gauge("pyroscope_tsdb_head_series", "Series in all heads.", (s) => s.series);
-    gauge("cinderblock_ingester_heads", "Heads, those that are being cut included.", (s) => s.heads);
-    gauge("cinderblock_ingester_log_bytes", "Bytes of log segments on the disk.", (s) => s.logBytes);
-    gauge("cinderblock_ingester_log_syncs", "Syncs of the log since start.", (s) => s.syncs);
+    gauge(
+      "cinderblock_ingester_heads",
+      "Number of heads, including heads that are being cut.",
+      (s) => s.heads,
+    );
+    gauge(
+      "cinderblock_ingester_log_bytes",
+      "Size of the write-ahead log segments on disk.",
+      (s) => s.logBytes,
+    );
+    gauge("cinderblock_ingester_log_syncs", "Syncs of the write-ahead log since startup.", (s) => s.syncs);
     gauge(
       "cinderblock_ingester_first_cumulative_profiles",
-      "Cumulative profiles that were only a baseline.",
+      "Cumulative profiles that only set a baseline.",
       (s) => s.firstCumulative,
     );
     metrics.gauge(
       "cinderblock_ingester_unshipped_bytes",
-      "Blocks that the bucket does not have yet.",
+      "Blocks waiting for upload to the bucket.",
       [],
       (g) => {
         g.set(this.blocksOnDisk.unshippedBytes());
@@ -330,13 +341,13 @@ export class Ingester implements Service, SourceClient {
     );
     metrics.gauge(
       "cinderblock_ingester_damaged_unshipped_blocks",
-      "Quarantined blocks that were never shipped; answers that cover them are partial.",
+      "Quarantined blocks that were never uploaded; responses over their time range are partial.",
       [],
       (g) => {
         g.set(this.blocksOnDisk.allDamaged().length);
       },
     );
-    metrics.gauge("cinderblock_ingester_head_limit_bytes", "Memory that heads may use.", [], (g) => {
+    metrics.gauge("cinderblock_ingester_head_limit_bytes", "Memory budget of the heads.", [], (g) => {
       g.set(this.config.headBytes);
     });
   }
@@ -352,7 +363,7 @@ export class Ingester implements Service, SourceClient {
     if (unshipped > localBudgetBytes)
       throw noRoom(
         "local-blocks",
-        `blocks of ${unshipped} bytes wait for the bucket; the limit is ${localBudgetBytes} (-pyroscopedb.local-budget-bytes)`,
+        `blocks of ${unshipped} bytes wait for upload; the limit is ${localBudgetBytes} (-pyroscopedb.local-budget-bytes)`,
         { usedBytes: unshipped, limitBytes: localBudgetBytes },
       );
   }
@@ -408,7 +419,10 @@ export class Ingester implements Service, SourceClient {
     const now = performance.now();
     if (now - this.lastNoRoomLog < NO_ROOM_LOG_MS) return;
     this.lastNoRoomLog = now;
-    this.base.log.warn({ ...err.detail, err }, "pushes are refused: this ingester has no room for them now");
+    this.base.log.warn(
+      { ...err.detail, err },
+      "pushes refused: heads, disk or local blocks are at their limit",
+    );
   }
 
   /** Updates the baselines of cumulative series from a push that other ingesters store. */
@@ -448,7 +462,7 @@ export class Ingester implements Service, SourceClient {
     this.forgotten.inc(all);
     this.base.log.info(
       { series: all },
-      "cumulative series went elsewhere, their next profile here is a baseline",
+      "cumulative series moved to another ingester, their next profile here sets a baseline",
     );
   }
 
@@ -618,7 +632,7 @@ export class Ingester implements Service, SourceClient {
       const damaged = this.blocksOnDisk.damagedOf(tenant, u);
       // The querier plans around the block and marks each such answer as partial.
       if (damaged)
-        throw new CorruptError(`${u}/quarantine`, 0, `set aside before it was shipped: ${damaged.reason}`);
+        throw new CorruptError(`${u}/quarantine`, 0, `quarantined before its upload: ${damaged.reason}`);
       (this.blocksOnDisk.has(tenant, u) ? local : heads).push(u);
     }
     return { local, heads };
@@ -764,7 +778,7 @@ export class Ingester implements Service, SourceClient {
       if (kindOf(err) !== "no-room") throw err;
       this.base.log.warn(
         { err },
-        "stopping with heads that found no room as blocks, the next start replays them",
+        "shutdown without cutting all heads for lack of disk space; the next start replays them",
       );
     }
     await Promise.all(this.shards.map((s) => s.call("close", undefined)));

@@ -77,7 +77,7 @@ export class LocalBlocks {
       const dir = join(this.dataPath, e.name);
       const unfinished = removeUnfinished(dir);
       if (unfinished.length > 0)
-        this.log.info({ tenant: e.name, blocks: unfinished.length }, "removed unfinished blocks");
+        this.log.info({ tenant: e.name, blocks: unfinished.length }, "unfinished local blocks removed");
       this.scanQuarantine(e.name, join(dir, "quarantine"));
       const local = join(dir, "local");
       if (!existsSync(local)) continue;
@@ -122,7 +122,7 @@ export class LocalBlocks {
       this.of(tenant).damaged.set(ulid, block);
       this.log.error(
         { tenant, blockId: ulid, reason: block.reason },
-        "quarantined block was never shipped, answers are partial",
+        "quarantined block was never uploaded, responses over its time range are partial",
       );
     }
   }
@@ -144,7 +144,7 @@ export class LocalBlocks {
    * committed past it.
    */
   quarantine(tenant: string, ulid: string, err: unknown): void {
-    this.log.error({ tenant, blockId: ulid, err }, "block is damaged and was set aside");
+    this.log.error({ tenant, blockId: ulid, err }, "damaged block quarantined");
     const from = this.path(tenant, ulid),
       to = pathBelow(tenantFolder(this.dataPath, tenant), "quarantine", ulid);
     const t = this.of(tenant),

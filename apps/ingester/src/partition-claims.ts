@@ -39,12 +39,12 @@ export class PartitionClaims {
     this.base = base;
     this.recreated = base.metrics.counter(
       "cinderblock_ingester_topic_recreated_total",
-      "Partitions that were read from their start because their topic was deleted and created again.",
+      "Partitions read from their start because their topic was deleted and recreated.",
     );
     this.recreated.inc(0);
     this.lost = base.metrics.counter(
       "cinderblock_ingester_partition_lost_records_total",
-      "Records that the topic dropped before they were read.",
+      "Records that the topic's retention dropped before an ingester read them.",
     );
   }
 
@@ -60,7 +60,7 @@ export class PartitionClaims {
     const abandoned = { is: false };
     const claim = this.open(partition, onRecords, begin, abandoned);
     try {
-      await withDeadline(claim, CLAIM_MS, `partition ${partition} was not claimed`);
+      await withDeadline(claim, CLAIM_MS, `claiming partition ${partition} did not finish`);
     } catch (err) {
       abandoned.is = true;
       throw err;
@@ -126,7 +126,7 @@ export class PartitionClaims {
       this.recreated.inc();
       this.base.log.error(
         { kafkaPartition: partition, position: saved.position, was: saved.topicId, is: topicId },
-        "the topic was deleted and created again: all that it holds is read",
+        "topic was deleted and recreated, reading the partition from its start",
       );
       return undefined;
     }
@@ -135,7 +135,7 @@ export class PartitionClaims {
     this.recreated.inc();
     this.base.log.error(
       { kafkaPartition: partition, was: saved.committed },
-      "nothing is committed any more: the topic was recreated, or its groups were deleted; all that it holds is read again",
+      "committed offset is gone because the topic was recreated or its consumer groups were deleted; reading the partition from its start",
     );
     return undefined;
   }
@@ -183,8 +183,8 @@ export class PartitionClaims {
         this.base.log.error(
           { kafkaPartition: partition, wanted, start },
           start < wanted
-            ? "the partition ends before the position that was read: all that it holds is read"
-            : "the topic dropped records before they were read: its retention is shorter than this ingester was away",
+            ? "partition ends before the position already read, reading it from its start"
+            : "records were dropped before they were read; the topic's retention is shorter than this ingester's downtime",
         );
         const now = this.base.now();
         o.beginAt(start, now, now);
@@ -204,6 +204,6 @@ async function stopped(reader: PartitionReader, base: Base): Promise<void> {
   try {
     await reader.stop();
   } catch (err) {
-    base.log.warn({ err }, "the reader of a claim that was given up did not stop");
+    base.log.warn({ err }, "reader of an abandoned claim did not stop");
   }
 }

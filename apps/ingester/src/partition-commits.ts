@@ -29,12 +29,12 @@ export class PartitionCommits {
     this.base = base;
     this.failures = base.metrics.counter(
       "cinderblock_ingester_partition_commit_failures_total",
-      "Commits of a partition that Kafka did not take.",
+      "Failed offset commits of a partition.",
       ["partition"],
     );
     base.metrics.gauge(
       "cinderblock_ingester_partition_commit_age_seconds",
-      "Since when records of a partition are in the bucket and could not be committed; 0: commits are made.",
+      "Unix time since which uploaded records of a partition could not be committed; 0 while commits succeed.",
       ["partition"],
       (g) => {
         for (const [p, o] of owned)
@@ -72,10 +72,7 @@ export class PartitionCommits {
       o.committedTo(offset, this.base.now());
     } catch (err) {
       this.failures.inc({ partition: String(partition) });
-      this.base.log.warn(
-        { kafkaPartition: partition, offset, err },
-        "a partition's offset was not committed",
-      );
+      this.base.log.warn({ kafkaPartition: partition, offset, err }, "offset commit failed");
     }
   }
 }

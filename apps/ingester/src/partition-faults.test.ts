@@ -183,7 +183,7 @@ describe("a topic that is recreated before anything was committed", () => {
     await produce(log, 0, ...names("new", 10));
     // Offset 10 of the new topic was not reached, though offset 20 of the old topic was.
     await expect(p.reach([10], Date.now(), log.topicId)).rejects.toThrow(
-      "has not read partition 0 up to 10 yet",
+      "has not read partition 0 up to offset 10 yet",
     );
     const reached = p.reach([10], Date.now() + 60_000, log.topicId);
     release();

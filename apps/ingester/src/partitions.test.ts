@@ -116,7 +116,9 @@ describe("an ingester's partitions", () => {
     ]);
     expect(await p.reach([5, 5], Date.now() + 1000)).toEqual([0, 1]);
     expect(await p.reach([5, 6], Date.now() + 100)).toEqual([0]);
-    await expect(p.reach([9, 6], Date.now() + 100)).rejects.toThrow("has not read partition 0 up to 9 yet");
+    await expect(p.reach([9, 6], Date.now() + 100)).rejects.toThrow(
+      "has not read partition 0 up to offset 9 yet",
+    );
     expect(p.states().map((s) => [s.partition, s.position, s.end])).toEqual([
       [0, 5, 5],
       [1, 5, 5],

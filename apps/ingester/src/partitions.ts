@@ -94,7 +94,7 @@ export class Partitions implements Service {
     this.commits = new PartitionCommits(log, () => sink.oldestUnuploadedMs(), this.owned, base);
     this.claimFailures = base.metrics.counter(
       "cinderblock_ingester_partition_claim_failures_total",
-      "Attempts to claim a partition that failed.",
+      "Failed attempts to claim a partition.",
       ["partition"],
     );
   }
@@ -113,29 +113,27 @@ export class Partitions implements Service {
         for (const s of this.states()) g.set({ partition: String(s.partition) }, pick(s));
       });
     };
-    gauge(
-      "cinderblock_ingester_partition_lag_records",
-      "Records of a partition that are not read yet.",
-      (s) => Math.max(0, s.end - s.position),
+    gauge("cinderblock_ingester_partition_lag_records", "Unread records of a partition.", (s) =>
+      Math.max(0, s.end - s.position),
     );
     gauge(
       "cinderblock_ingester_partition_lag_seconds",
-      "How far reading a partition is behind.",
+      "Age of the oldest unread record of a partition.",
       (s) => s.lagMs / 1000,
     );
     gauge(
       "cinderblock_ingester_partition_uploaded_offset",
-      "Records of a partition below this offset are in the bucket.",
+      "Offset below which all records of a partition are in the bucket.",
       (s) => s.committed,
     );
     gauge(
       "cinderblock_ingester_partition_unuploaded_seconds",
-      "Age of the oldest record of a partition that is not in the bucket.",
+      "Age of a partition's oldest record that is not in the bucket.",
       (s) => s.unuploadedAgeMs / 1000,
     );
     metrics.gauge(
       "cinderblock_ingester_partition_waiting_seconds",
-      "How long records of a partition have waited to be taken in: for room in the heads, or after an error.",
+      "Time for which reading a partition has been paused, by full heads or after an error.",
       ["partition"],
       (g) => {
         for (const [p, o] of this.owned)
@@ -147,7 +145,7 @@ export class Partitions implements Service {
     );
     metrics.gauge(
       "cinderblock_ingester_partition_unclaimed_seconds",
-      "How long a partition of this ingester could not be claimed: nobody reads it in this zone.",
+      "Time for which this ingester has failed to claim its partition; no ingester of the zone reads it.",
       ["partition"],
       (g) => {
         for (const [p, since] of this.unclaimed)
@@ -171,7 +169,7 @@ export class Partitions implements Service {
     if (this.lastCommit === 0 || now - this.lastCommit > COMMIT_MS) {
       this.lastCommit = now;
       void this.commit().catch((err: unknown) =>
-        this.base.log.warn({ err }, "offsets could not be committed, it is tried again"),
+        this.base.log.warn({ err }, "offset commits failed, retrying"),
       );
     }
   }
@@ -230,10 +228,7 @@ export class Partitions implements Service {
       if (claimed) claimed.stopped = true;
       if (this.owned.get(partition) === claimed) this.owned.delete(partition);
       this.claimFailures.inc({ partition: String(partition) });
-      this.base.log.warn(
-        { kafkaPartition: partition, err },
-        "a partition was not claimed, it is tried again",
-      );
+      this.base.log.warn({ kafkaPartition: partition, err }, "partition claim failed, retrying");
     }
   }
 
@@ -250,12 +245,15 @@ export class Partitions implements Service {
         `the reader of partition ${partition} did not stop`,
       );
     } catch (err) {
-      this.base.log.warn({ kafkaPartition: partition, err }, "a partition was given up while it was read");
+      this.base.log.warn(
+        { kafkaPartition: partition, err },
+        "partition released while a batch was being read",
+      );
     }
     // Records still being stored are at or above this position: they are read again, and count once.
     if (this.note(partition, o)) this.unsaved = true;
     this.save();
-    this.base.log.info({ kafkaPartition: partition, position: o.position }, "partition given up");
+    this.base.log.info({ kafkaPartition: partition, position: o.position }, "partition released");
   }
 
   /** Stores records, in order for each service; resolves when all are on disk. */
@@ -284,7 +282,11 @@ export class Partitions implements Service {
 
   /** Updates the end offsets. A partition without a leader keeps its last ones, and becomes late. */
   private lookAtEnds(): Promise<void> {
-    return (this.looking ??= withDeadline(this.log.offsets(), ENDS_DEADLINE_MS, "the log told no ends")
+    return (this.looking ??= withDeadline(
+      this.log.offsets(),
+      ENDS_DEADLINE_MS,
+      "Kafka did not list the partitions' end offsets",
+    )
       .then(({ topicId, ranges }) => {
         for (const [p, o] of this.owned) {
           const range = ranges[p];
@@ -292,7 +294,7 @@ export class Partitions implements Service {
         }
       })
       .catch((err: unknown) =>
-        this.base.log.warn({ err }, "the ends of partitions were not told, they are asked again"),
+        this.base.log.warn({ err }, "listing end offsets of partitions failed, retrying"),
       )
       .finally(() => {
         this.looking = undefined;
@@ -319,7 +321,7 @@ export class Partitions implements Service {
       .save()
       .catch((err: unknown) => {
         this.unsaved = true;
-        this.base.log.warn({ err }, "positions of partitions could not be saved, it is tried again");
+        this.base.log.warn({ err }, "partition positions could not be saved, retrying");
       })
       .finally(() => {
         this.saving = undefined;
@@ -366,7 +368,7 @@ export class Partitions implements Service {
       if (ends.length > this.log.partitions || (topicId !== "" && topicId !== this.log.topicId))
         void this.log.refresh().then(
           () => this.settle(),
-          (err: unknown) => this.base.log.debug({ err }, "the topic cannot be looked at"),
+          (err: unknown) => this.base.log.debug({ err }, "topic metadata request failed"),
         );
       const reached: number[] = [],
         behind: number[] = [];
@@ -382,7 +384,7 @@ export class Partitions implements Service {
         const p = behind[0]!;
         throw new CinderblockError(
           "unavailable",
-          `ingester ${this.config.id} has not read partition ${p} up to ${ends[p] ?? 0} yet`,
+          `ingester ${this.config.id} has not read partition ${p} up to offset ${ends[p] ?? 0} yet`,
         );
       }
       await Promise.race([
@@ -406,9 +408,9 @@ export class Partitions implements Service {
     await withDeadline(
       Promise.all([...this.owned.values()].map((o) => o.busy)),
       RELEASE_MS,
-      "records in hand were not stored",
+      "in-flight records were not stored",
     ).catch((err: unknown) =>
-      this.base.log.warn({ err }, "records in hand are read again at the next start"),
+      this.base.log.warn({ err }, "in-flight records were not stored; the next start reads them again"),
     );
     // The group's members stay until the last commit.
     for (const [p, o] of this.owned) this.note(p, o);
@@ -420,13 +422,14 @@ export class Partitions implements Service {
     try {
       await this.commit();
     } catch (err) {
-      this.base.log.warn({ err }, "offsets could not be committed: the next owner reads some records again");
+      this.base.log.warn({ err }, "final offset commits failed; the next owner reads some records again");
     }
     await Promise.all(
       [...this.owned].map(([p, o]) =>
         o.reader
           ? withDeadline(o.reader.stop(), RELEASE_MS, `the reader of partition ${p} did not stop`).catch(
-              (err: unknown) => this.base.log.warn({ kafkaPartition: p, err }, "a reader did not stop"),
+              (err: unknown) =>
+                this.base.log.warn({ kafkaPartition: p, err }, "partition reader did not stop"),
             )
           : undefined,
       ),

@@ -68,18 +68,18 @@ export class RecordIntake {
     this.suspects = new Suspects(suspectsFile);
     this.quarantined = base.metrics.counter(
       "cinderblock_ingester_quarantined_records_total",
-      "Records that were left out because ingest threads died of them.",
+      "Poison records skipped because they repeatedly ended an ingest thread.",
     );
     this.quarantined.inc(0);
     this.refused = base.metrics.counter(
       "cinderblock_ingester_refused_records_total",
-      "Records with profiles that were acknowledged and are refused by their reader, by reason.",
+      "Records with acknowledged profiles that the ingester refused, by reason.",
       ["reason"],
     );
     this.refused.inc({ reason: "unknown" }, 0);
     this.damaged = base.metrics.counter(
       "cinderblock_ingester_damaged_records_total",
-      "Records of the partitioned log that could not be read.",
+      "Unreadable records of the partitioned log.",
     );
   }
 
@@ -111,7 +111,7 @@ export class RecordIntake {
       this.quarantined.inc();
       this.base.log.error(
         { partition, offset: r.offset, bytes: r.value.length, deaths: MAX_DEATHS },
-        "a record was in hand each time that an ingest thread died: it is left out, and stays in the topic",
+        "poison record skipped: it was in flight each time an ingest thread died; it stays in the topic",
       );
       return true;
     }
@@ -128,7 +128,7 @@ export class RecordIntake {
     if (this.sink.pressure() <= PAUSE_ABOVE) return;
     this.base.log.debug(
       { partition, usedShare: this.sink.pressure() },
-      "reading pauses: the heads are nearly full",
+      "reading paused, heads are nearly full",
     );
     o.waitingSinceMs ||= performance.now();
     while (!o.stopped && this.sink.pressure() > PAUSE_ABOVE) await this.wait(PAUSE_MS);
@@ -150,7 +150,7 @@ export class RecordIntake {
         if (tries % 20 === 0)
           this.base.log.warn(
             { partition, offset: r.offset, kind: kindOf(err), err },
-            "a record cannot be taken in now, reading waits",
+            "record cannot be stored now, reading paused",
           );
         await this.wait(Math.min(kindOf(err) === "no-room" ? NO_ROOM_RETRY_MS : RETRY_MS, 50 * 2 ** tries));
       }
@@ -164,7 +164,7 @@ export class RecordIntake {
     } catch (err) {
       if (kindOf(err) !== "invalid") throw err;
       this.damaged.inc();
-      this.base.log.error({ partition, offset: r.offset, err }, "a record cannot be read, it is set aside");
+      this.base.log.error({ partition, offset: r.offset, err }, "record cannot be decoded, skipping it");
       return undefined;
     }
   }
@@ -193,7 +193,7 @@ export class RecordIntake {
     this.refused.inc({ reason: error.reason ?? "unknown" });
     this.base.log.error(
       { partition, offset: r.offset, tenant, told: record.refused, error: error.message },
-      "profiles of an acknowledged record are refused by its reader",
+      "ingester refused acknowledged profiles of a record",
     );
   }
 }

@@ -74,7 +74,7 @@ describe("Flush", () => {
       flushed(true, TOKENS, { "x-scope-orgid": tenant, authorization: `Bearer ${token}` });
     expect(await as(ALL, "a")).toBe("every tenant");
     expect(await as(ONE, "a")).toBe("a");
-    expect(await as(ONE, "b")).toBe("[permission_denied] the token ops-a is not for tenant b");
+    expect(await as(ONE, "b")).toBe("[permission_denied] the token ops-a has no access to tenant b");
     expect(await as(AGENT, "a")).toMatch("permission_denied");
     expect(await flushed(true, TOKENS, { "x-scope-orgid": "a" })).toMatch("unauthenticated");
   });

@@ -73,12 +73,12 @@ export class Shipper implements Service {
     this.uploads = base.metrics.counter("pyroscope_shipper_uploads_total", "Blocks uploaded.");
     this.collisions = base.metrics.counter(
       "cinderblock_shipper_block_id_collisions_total",
-      "Local blocks whose ID the bucket has for another block; they are uploaded under a new ID.",
+      "Local blocks uploaded under a new ID because the bucket has a different block with their ID.",
     );
     this.collisions.inc(0);
     this.failures = base.metrics.counter(
       "pyroscope_shipper_upload_failures_total",
-      "Blocks that could not be uploaded; they are tried again.",
+      "Failed block uploads; they are retried.",
     );
   }
 
@@ -92,7 +92,9 @@ export class Shipper implements Service {
    * for a block in progress without uploading it twice (docs/correctness.md, "Every wait has a deadline").
    */
   async sync(): Promise<void> {
-    this.base.metrics.counter("pyroscope_shipper_dir_syncs_total", "Passes over the local blocks.").inc();
+    this.base.metrics
+      .counter("pyroscope_shipper_dir_syncs_total", "Upload passes over the local blocks.")
+      .inc();
     if (this.blocks.unshipped().length > 0) await this.beforePass();
     for (const { tenant, meta } of this.blocks.unshipped()) {
       const key = `${tenant}/${meta.ulid}`;
@@ -115,7 +117,7 @@ export class Shipper implements Service {
         if (!isNoSpace(err) || !this.makeRoom()) throw err;
         log.warn(
           { tenant, blockId: meta.ulid, err },
-          "bucket has no room, uploading again after the ballast is gone",
+          "bucket has no space, retrying the upload after the ballast is deleted",
         );
         // The first try may have renamed the block: then its old ID is gone.
         return this.blocks.has(tenant, meta.ulid) ? this.upload(tenant, meta) : Promise.reject(err as Error);
@@ -130,7 +132,7 @@ export class Shipper implements Service {
       this.onShipped(tenant, shipped);
     } catch (err) {
       this.failures.inc();
-      log.warn({ tenant, blockId: meta.ulid, err }, "block could not be uploaded, it will be tried again");
+      log.warn({ tenant, blockId: meta.ulid, err }, "block upload failed, retrying");
     }
   }
 
@@ -148,7 +150,7 @@ export class Shipper implements Service {
       this.collisions.inc();
       this.base.log.error(
         { tenant, blockId: meta.ulid, newBlockId: own.ulid },
-        "bucket has another block of this ID, uploading under a new ID",
+        "bucket has a different block with this ID, uploading under a new ID",
       );
     }
     const renamed = `${tenant}/${own.ulid}`,
@@ -190,14 +192,14 @@ export class Shipper implements Service {
     const late = (): Error =>
       new CinderblockError(
         "deadline",
-        `uploads did not end within -server.graceful-shutdown-timeout (${this.shutdownTimeoutMs} ms)`,
+        `uploads did not finish within -server.graceful-shutdown-timeout (${this.shutdownTimeoutMs} ms)`,
       );
     try {
       await within(this.shutdownTimeoutMs, this.sync(), late);
     } catch (err) {
       this.base.log.warn(
         { err, blocks: this.blocks.unshipped().length },
-        "stopping with blocks that are not uploaded, the next start uploads them",
+        "shutdown with blocks waiting for upload; the next start uploads them",
       );
     } finally {
       this.stopped = true;

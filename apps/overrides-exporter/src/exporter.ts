@@ -28,7 +28,7 @@ const nameOf = (limit: string): string =>
 export function exportLimits(overrides: RuntimeOverrides, base: Base): void {
   base.metrics.gauge(
     "pyroscope_limits_defaults",
-    "Limits of tenants without limits of their own.",
+    "Default limits of tenants without overrides.",
     ["limit_name"],
     (g) => {
       const { defaults } = overrides.numbers();
@@ -37,7 +37,7 @@ export function exportLimits(overrides: RuntimeOverrides, base: Base): void {
   );
   base.metrics.gauge(
     "pyroscope_limits_overrides",
-    "Limits of tenants that have their own.",
+    "Limits of tenants with overrides.",
     ["limit_name", "tenant"],
     (g) => {
       for (const [tenant, values] of overrides.numbers().tenants)

@@ -43,7 +43,7 @@ export const querier: Component<typeof querierSchema> = {
         stores:
           stores.snapshot.readable.length > 0
             ? ""
-            : "no store-gateway is in the ring: stored blocks are missing",
+            : "no store-gateway is in the ring: data of stored blocks is missing",
       }),
       coveredBy: (answering, silent) =>
         config.writeBuffer === "kafka"

@@ -53,7 +53,7 @@ describe("what silent ingesters have", () => {
   it("names the partitions that nobody has read, and an ingester that reads another topic of the name", async () => {
     expect(await coverage([{ of: 4, topicId: "t", partitions: [0, 2] }])).toEqual({
       covered: false,
-      reason: "no ingester that answers has read partitions 1, 3 up to now",
+      reason: "no ingester that responded has read partitions 1, 3 up to the end",
     });
     expect(
       await coverage([
@@ -62,9 +62,9 @@ describe("what silent ingesters have", () => {
       ]),
     ).toEqual({
       covered: false,
-      reason: "the topic was recreated, and not every ingester reads the new one yet",
+      reason: "the topic was recreated, and some ingesters do not read the new one yet",
     });
-    expect((await coverage([])).reason).toBe("no ingester that answers reads the log");
+    expect((await coverage([])).reason).toBe("no ingester that responded reads the log");
   });
 });
 

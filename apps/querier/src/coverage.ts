@@ -3,14 +3,14 @@ import type { CaughtUp } from "@cinderblock/transport";
 
 /** Records of the partitioned log that the answering ingesters have read. */
 export interface Coverage {
-  /** every partition is read up to its end: ingesters that do not answer hold nothing more */
+  /** every partition is read up to the end: ingesters that do not answer hold nothing more */
   covered: boolean;
   /** the gap as a sentence for operators; "": no gap */
   reason: string;
 }
 
 /**
- * Whether the answering ingesters, in any zone, have together read every partition up to its end. An ingester
+ * Whether the answering ingesters, in any zone, have together read every partition up to the end. An ingester
  * that is still catching up, or that knows another topic or fewer partitions, does not count.
  * @param ask returns what an ingester has read; rejects without an answer
  * @param older the rule of the previous release; used when an ingester of that release answers
@@ -25,17 +25,19 @@ export async function coverageOf<Member>(
     const covered = older();
     return {
       covered,
-      reason: covered ? "" : "an ingester of the release before cannot tell what it has read",
+      reason: covered
+        ? ""
+        : "an ingester of the previous release does not report the offsets that it has read",
     };
   }
   // A rejected ingester stopped responding after its first answer.
   const told = answers.flatMap((a) => (a.status === "fulfilled" ? [a.value] : []));
   const of = Math.max(0, ...told.map((t) => t.of));
-  if (of === 0) return { covered: false, reason: "no ingester that answers reads the log" };
+  if (of === 0) return { covered: false, reason: "no ingester that responded reads the log" };
   if (new Set(told.flatMap((t) => t.topicId ?? [])).size > 1)
     return {
       covered: false,
-      reason: "the topic was recreated, and not every ingester reads the new one yet",
+      reason: "the topic was recreated, and some ingesters do not read the new one yet",
     };
   const read = new Set(told.flatMap((t) => t.partitions));
   const missing = Array.from({ length: of }, (_, p) => p).filter((p) => !read.has(p));
@@ -43,7 +45,7 @@ export async function coverageOf<Member>(
     ? { covered: true, reason: "" }
     : {
         covered: false,
-        reason: `no ingester that answers has read ${missing.length === 1 ? "partition" : "partitions"} ${missing.join(", ")} up to now`,
+        reason: `no ingester that responded has read ${missing.length === 1 ? "partition" : "partitions"} ${missing.join(", ")} up to the end`,
       };
 }
 

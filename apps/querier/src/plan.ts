@@ -115,8 +115,8 @@ export function planBlocks(
     if (gone > 0)
       warnings.push(
         gone === g.sources.length
-          ? "shards of a compaction are missing and so are its sources"
-          : `shards of a compaction are missing and ${gone} of its ${g.sources.length} sources too`,
+          ? "shards of a compaction and all of their source blocks are missing"
+          : `shards of a compaction and ${gone} of their ${g.sources.length} source blocks are missing`,
       );
     chosen.push(...left.filter(inRange));
   }

@@ -308,7 +308,7 @@ describe("a querier that cannot know all holders of data", () => {
   };
   it("gives a partial answer that is not cached, unless the answering ingesters cover the partitions", async () => {
     const silent: number[] = [];
-    const reason = "the roster of ingesters could not be read yet";
+    const reason = "the roster of ingesters has not been read yet";
     const direct = await ask({ ingesters: reason, stores: "" }, (_, n) => {
       silent.push(n);
       return Promise.resolve(n <= 1);
@@ -406,8 +406,8 @@ describe("an ingester that stands still", () => {
     const first = await ask(),
       second = await ask();
     expect([first.warnings, second.warnings]).toEqual([
-      ["ingester ingester-0 did not answer"],
-      ["ingester ingester-0 did not answer"],
+      ["ingester ingester-0 did not respond"],
+      ["ingester ingester-0 did not respond"],
     ]);
     expect(first.ms).toBeGreaterThan(2000);
     expect(second.ms).toBeLessThan(first.ms / 2);

@@ -19,7 +19,7 @@ import { exclusionsOf, type Plan } from "./comparison.ts";
 import { digestOf, planBlocks } from "./plan.ts";
 
 const UNNAMED =
-  "debug files of native frames are still being fetched: their functions are missing here, ask again";
+  "debug files of native frames are still being fetched: the response lacks their function names, repeat the query";
 
 /** The tenant of a query, and how long its caller waits. */
 interface Question extends Until {
@@ -51,7 +51,7 @@ export interface Sources {
 class Silent extends Error {
   readonly client: SourceClient;
   constructor(client: SourceClient, cause: unknown) {
-    super(`${client.name} did not answer`, { cause });
+    super(`${client.name} did not respond`, { cause });
     this.client = client;
   }
 }
@@ -59,7 +59,7 @@ class Silent extends Error {
 /** No client has a planned block, which was deleted after the lists. The query is replanned. */
 class Vanished extends Error {
   constructor(ulids: readonly string[]) {
-    super(`blocks are gone: ${ulids.join(", ")}`);
+    super(`blocks vanished: ${ulids.join(", ")}`);
   }
 }
 
@@ -95,18 +95,18 @@ export class Querier {
     this.base = base;
     this.missing = base.metrics.counter(
       "cinderblock_querier_missing_blocks_total",
-      "Planned blocks that nobody had.",
+      "Planned blocks that no source could serve.",
     );
     this.uncovered = base.metrics.counter(
       "cinderblock_querier_uncovered_plans_total",
-      "Plans whose answer is partial because data may be missing: an ingester did not answer and no other has its data, the roster of ingesters is unknown, no store-gateway is in the ring, or no ingester reads a partition of the log.",
+      "Query plans with partial results because data may be missing: an ingester did not respond and no other has its data, the roster of ingesters is unknown, no store-gateway is in the ring, or no ingester reads a partition of the log.",
       ["reason"],
     );
     for (const reason of ["ingester", "roster", "store-gateway", "partition"])
       this.uncovered.inc({ reason }, 0);
     this.damaged = base.metrics.counter(
       "cinderblock_querier_damaged_blocks_total",
-      "Times that a query left out a block because it is damaged.",
+      "Queries that skipped a damaged block, counted per block.",
     );
   }
 
@@ -169,7 +169,7 @@ export class Querier {
     await Promise.all(
       [...stores, ...ingesters].map(async (c) => {
         if (without.has(c.name)) {
-          silent.push({ client: c, err: new CinderblockError("unavailable", `${c.name} did not answer`) });
+          silent.push({ client: c, err: new CinderblockError("unavailable", `${c.name} did not respond`) });
           return;
         }
         try {
@@ -207,7 +207,7 @@ export class Querier {
     const warnings = [
       ...(unknown.stores === "" ? [] : [unknown.stores]),
       ...(covered || unknown.ingesters === "" ? [] : [unknown.ingesters]),
-      ...(covered ? [] : gone.map((x) => `ingester ${x.client.name} did not answer`)),
+      ...(covered ? [] : gone.map((x) => `ingester ${x.client.name} did not respond`)),
     ];
     // All ingesters may answer while a partition has no reader. A strong read has checked each partition.
     if (gone.length === 0 && !q.strong && this.sources.unread) {
@@ -218,7 +218,7 @@ export class Querier {
       }
     }
     for (const x of silent)
-      this.base.log.warn({ source: x.client.name, err: x.err }, "a source of data did not answer");
+      this.base.log.warn({ source: x.client.name, err: x.err }, "source did not respond, skipping it");
     return { lists, warnings };
   }
 
@@ -286,7 +286,7 @@ export class Querier {
       warnings: [
         ...warnings,
         ...unplanned,
-        ...[...without.damaged.values()].map((why) => `a block is damaged and left out: ${why}`),
+        ...[...without.damaged.values()].map((why) => `a damaged block is skipped: ${why}`),
       ],
     };
   }
@@ -317,7 +317,7 @@ export class Querier {
       const silent = (err: unknown): void => {
         if (timer === undefined || ++missed < 2) return; // answered, or has a second ping left
         still.add(name);
-        reject(new CinderblockError("unavailable", `${name} stands still: ${messageOf(err)}`));
+        reject(new CinderblockError("unavailable", `${name} is stalled: ${messageOf(err)}`));
       };
       const look = (): void => {
         client.ping!(stood ? STILL_PING_MS : PING_MS)
@@ -353,7 +353,7 @@ export class Querier {
       } catch (err) {
         if (err instanceof Vanished) {
           plans++;
-          this.base.log.info({ reason: err.message }, "a plan is made again");
+          this.base.log.info({ reason: err.message }, "replanning query: blocks vanished");
           continue;
         }
         if (kindOf(err) === "corrupt") {
@@ -361,10 +361,7 @@ export class Querier {
           const ulid = /[0-7][0-9A-HJKMNP-TV-Z]{25}/.exec(messageOf(err))?.[0];
           if (ulid === undefined || without.damaged.has(ulid) || without.damaged.size >= MAX_DAMAGED)
             throw err;
-          this.base.log.error(
-            { blockId: ulid, err },
-            "a block is damaged, the query is planned again without it",
-          );
+          this.base.log.error({ blockId: ulid, err }, "replanning query: block is damaged");
           this.damaged.inc();
           without.damaged.set(ulid, messageOf(err));
           continue;
@@ -373,7 +370,7 @@ export class Querier {
         if (without.clients.size >= 3) throw err.cause;
         this.base.log.warn(
           { source: err.client.name, err: err.cause },
-          "a source fell silent, the query is planned again",
+          "replanning query: source stopped responding",
         );
         without.clients.add(err.client.name);
       }
@@ -428,7 +425,7 @@ export class Querier {
     // The warning keeps the answer out of caches.
     if (unnamed === undefined || warnings.includes(UNNAMED)) return;
     warnings.push(UNNAMED);
-    this.base.log.warn({ tenant, reason: unnamed }, "native frames are answered without their functions");
+    this.base.log.warn({ tenant, reason: unnamed }, "native frames returned without function names");
   }
 
   /** Handles blocks that no client has: replans, or adds a warning to the answer of the last plan. */
@@ -436,7 +433,7 @@ export class Querier {
     if (gone.length === 0) return;
     if (!lastPlan) throw new Vanished(gone);
     for (const ulid of gone) {
-      this.base.log.warn({ tenant, blockId: ulid }, "a planned block is not there");
+      this.base.log.warn({ tenant, blockId: ulid }, "planned block is missing, the result is partial");
       this.missing.inc();
       warnings.push(`block ${ulid} is missing`);
     }

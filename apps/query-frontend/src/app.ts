@@ -50,6 +50,6 @@ export const queryFrontend: Component<typeof frontendSchema> = {
       webRoutes(process.resources.scripts.web),
     );
     process.hasFront = true;
-    process.readyWhen(() => (schedulers().length === 0 ? "no query-scheduler is known" : ""));
+    process.readyWhen(() => (schedulers().length === 0 ? "no query-scheduler found yet" : ""));
   },
 };

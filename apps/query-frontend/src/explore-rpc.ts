@@ -62,7 +62,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       if (r.offset < 0n || r.limit < 0n) throw invalid("offset and limit must not be negative");
       const order = ORDERS[r.order] as Order | undefined;
       if (!order)
-        throw invalid(`order ${r.order} is not known; there are ${Object.values(ORDERS).join(", ")}`);
+        throw invalid(`order ${r.order} is unknown; expected one of ${Object.values(ORDERS).join(", ")}`);
       const page = {
         filter: r.filter,
         only: r.names,
@@ -100,7 +100,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       const columns = r.columns || 60,
         rows = r.rows || 20;
       if (columns > 1000 || rows > 100)
-        throw invalid(`a heatmap of ${columns} columns and ${rows} rows; the limits are 1000 and 100`);
+        throw invalid(`the heatmap has ${columns} columns and ${rows} rows; the limits are 1000 and 100`);
       return rawMessage(
         HeatmapResponseSchema,
         await frontend.heatmap(callerOf(context, config), selection(r.selection), columns, rows),
@@ -109,7 +109,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
     },
     async profiles(r, context) {
       const limit = r.limit || 100;
-      if (limit > 1000) throw invalid(`${limit} profiles; the limit is 1000`);
+      if (limit > 1000) throw invalid(`limit is ${limit} profiles; the maximum is 1000`);
       if (r.minValue < 0n || r.maxValue < 0n) throw invalid("min_value and max_value must not be negative");
       const list = await frontend.profiles(
         callerOf(context, config),
@@ -133,9 +133,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       const { filter, ...s } = selection(r.selection),
         { callSite, only, without } = filter;
       if (s.profileIds.length > 0 || s.spans.length > 0)
-        throw invalid(
-          "profile_id_selector and span_selector of a series are not supported: their values are in Profiles",
-        );
+        throw invalid("profile_id_selector and span_selector are not supported for series; use Profiles");
       const series = await frontend.series(callerOf(context, config), {
         ...s,
         stepMs: Math.round(r.step * 1000),

@@ -60,9 +60,9 @@ describe("an export that goes on for long", () => {
   it("tells in its headers what the first step lacks, and breaks off where a later one lacks something", async () => {
     expect(await exported(["a", "b", "c"])).toEqual({ text: "abc", broken: "", told: [] });
     expect(await exported(["!x", "b", "!y"])).toEqual({ text: "!xb!y", broken: "", told: ["x"] });
-    expect(await exported(["a", "!ingester-1 did not answer", "c"])).toEqual({
+    expect(await exported(["a", "!ingester-1 did not respond", "c"])).toEqual({
       text: "a",
-      broken: "a part of the export is missing: ingester-1 did not answer",
+      broken: "the export is incomplete: ingester-1 did not respond",
       told: [],
     });
   });

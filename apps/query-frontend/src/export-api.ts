@@ -20,14 +20,15 @@ export async function exportFile(
 ): Promise<void> {
   const format = q.text("format") as ExportFormat,
     known = EXPORTS[format] as (typeof EXPORTS)[ExportFormat] | undefined;
-  if (!known) throw invalid(`format ${JSON.stringify(format)} is not known; there are ${FORMATS.join(", ")}`);
+  if (!known)
+    throw invalid(`format ${JSON.stringify(format)} is unknown; expected one of ${FORMATS.join(", ")}`);
   const rows = (q.text("rows") || "samples") as SampleRows;
   if (!["samples", "profiles"].includes(rows))
-    throw invalid(`rows ${JSON.stringify(rows)} is not known; there are samples and profiles`);
+    throw invalid(`rows ${JSON.stringify(rows)} is unknown; expected samples or profiles`);
   const compared = q.text("leftQuery") !== "" || q.text("rightQuery") !== "";
   if (compared && !known.diff)
     throw invalid(
-      `two sides cannot be compared in format ${format}; they can in ${FORMATS.filter((f) => EXPORTS[f].diff).join(", ")}`,
+      `format ${format} does not support comparisons; expected one of ${FORMATS.filter((f) => EXPORTS[f].diff).join(", ")}`,
     );
   const side = (name: string, from: string, until: string): { type: ProfileType; request: MergeRequest } => {
     const { type, labelSelector } = q.selection(name);
@@ -91,8 +92,7 @@ export async function exportFile(
         if (!begun) {
           partial = true;
           caller.warn(reason);
-        } else if (!partial)
-          throw new CinderblockError("unavailable", `a part of the export is missing: ${reason}`);
+        } else if (!partial) throw new CinderblockError("unavailable", `the export is incomplete: ${reason}`);
       };
       const pieces = frontend.exportSamples({ ...caller, warn }, request, rows),
         first = await pieces.next();

@@ -165,7 +165,7 @@ export class QueryFrontend {
     this.renderer = renderer;
     this.tenantLimits = limits;
     this.base = base;
-    base.metrics.gauge("pyroscope_query_frontend_queries_in_progress", "Queries being answered.", [], (g) => {
+    base.metrics.gauge("pyroscope_query_frontend_queries_in_progress", "Queries in progress.", [], (g) => {
       g.set(this.inProgress);
     });
   }
@@ -185,7 +185,7 @@ export class QueryFrontend {
     return withDeadline(
       this.ends(),
       Math.max(1, caller.deadlineMs - this.base.now()),
-      "a strong read did not learn where the partitions end",
+      "Kafka did not list the partitions' end offsets for a strong read",
     );
   }
 
@@ -395,7 +395,7 @@ export class QueryFrontend {
   ): Promise<Uint8Array> {
     if (name === "")
       throw invalid(
-        "function is required: the whole name of the function whose callers and callees are asked for",
+        "function is required: the full name of the function whose callers and callees to return",
       );
     return bytesOf(
       await this.render(caller, {
@@ -410,7 +410,7 @@ export class QueryFrontend {
   /** cinderblock.explore.v1.FunctionLinesResponse: a function's source position, the cost of its lines. */
   async functionLines(caller: Caller, s: ExploreSelection, name: string): Promise<Uint8Array> {
     if (name === "")
-      throw invalid("function is required: the whole name of the function whose lines are asked for");
+      throw invalid("function is required: the full name of the function whose lines to return");
     this.bounds(caller).filter(s.filter);
     const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()),
       select = {
@@ -626,7 +626,7 @@ export class QueryFrontend {
       if (bytes > MAX_PARQUET_BYTES)
         throw new CinderblockError(
           "limit",
-          `the table has more than ${MAX_PARQUET_BYTES >> 20} MiB before it is compressed, the limit of a Parquet file: choose a shorter time, more labels, or format=arrow, which has no limit`,
+          `the uncompressed table exceeds ${MAX_PARQUET_BYTES >> 20} MiB, the limit of a Parquet export: choose a shorter time range, a narrower selector, or format=arrow, which has no limit`,
         );
     }
     const stream = new Uint8Array(bytes);
@@ -836,7 +836,7 @@ export class QueryFrontend {
 
 function checkStep(stepMs: number): void {
   if (!(stepMs >= 1))
-    throw invalid(`step must be non-zero: ${stepMs / 1000} s is below the smallest step of 0.001 s`);
+    throw invalid(`step must be non-zero: ${stepMs / 1000} s is below the minimum of 0.001 s`);
 }
 
 /** The rows behind the points of a range: the first point is the right edge of (start - step, start]. */

@@ -40,19 +40,19 @@ export class ResultsCache {
     const { metrics } = base;
     this.asked = metrics.counter(
       "cinderblock_query_frontend_results_cache_requests_total",
-      "Parts of queries that were looked up in the results cache.",
+      "Sub-queries looked up in the results cache.",
     );
     this.hits = metrics.counter(
       "cinderblock_query_frontend_results_cache_hits_total",
-      "Parts of queries that were found in the results cache.",
+      "Sub-queries answered from the results cache.",
     );
     this.kept = metrics.counter(
       "cinderblock_query_frontend_results_cache_stored_bytes_total",
-      "Bytes put into the results cache.",
+      "Bytes written to the results cache.",
     );
     this.failed = metrics.counter(
       "cinderblock_query_frontend_results_cache_failures_total",
-      "Times that the results cache did not answer.",
+      "Failed operations of the results cache.",
     );
     for (const c of [this.asked, this.hits, this.kept, this.failed]) (c as { inc(n: number): void }).inc(0);
   }
@@ -95,7 +95,7 @@ export class ResultsCache {
 
   private miss(err: unknown): void {
     this.failed.inc();
-    this.base.log.debug({ err }, "the results cache did not answer");
+    this.base.log.debug({ err }, "results cache operation failed, the query runs without it");
   }
 }
 

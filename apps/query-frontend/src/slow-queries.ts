@@ -146,12 +146,12 @@ export function slowQueryRoutes(frontend: QueryFrontend, queryTimeoutMs: number)
           if (!r) {
             void reply.code(404);
             await (json
-              ? reply.send({ message: "there is no such query among the slowest of the last hour" })
+              ? reply.send({ message: "query not found among the slowest of the last hour" })
               : sendPage(
                   request,
                   reply,
-                  "Not there",
-                  html`<p>There is no such query among the slowest of the last hour.</p>`,
+                  "Not found",
+                  html`<p>Query not found among the slowest of the last hour.</p>`,
                 ));
             return;
           }
@@ -173,19 +173,19 @@ export function slowQueryRoutes(frontend: QueryFrontend, queryTimeoutMs: number)
           await sendPage(
             request,
             reply,
-            "Plan of a query",
+            "Query plan",
             html`${table(
               ["", ""],
               [
                 ["Tenant", r.tenant],
-                ["Asked", html`${r.kind} <code>${r.profileTypeId}${r.selector}</code>`],
+                ["Query", html`${r.kind} <code>${r.profileTypeId}${r.selector}</code>`],
                 ["Range", `${time(r.startMs)} to ${time(r.endMs)}`],
-                ["Took", `${Math.round(r.tookMs)} ms at ${time(r.atMs)}`],
-                ["Parts", `${r.parts}, ${r.kept} of them kept answers`],
+                ["Duration", `${Math.round(r.tookMs)} ms at ${time(r.atMs)}`],
+                ["Sub-queries", `${r.parts}, of which ${r.kept} were cached`],
                 ["Warnings", [...r.warnings, ...warnings].join("; ")],
               ],
             )}
-<h2>Blocks of its range now</h2><p class="quiet">Heads and local blocks of ingesters, and blocks of the bucket; what a compacted block replaces is not read.</p>${table(
+<h2>Current blocks of its time range</h2><p class="quiet">Heads and local blocks of ingesters, and blocks of the bucket; sources that a compacted block replaces are not read.</p>${table(
               ["Block", "Where", "Read", "Level", "Shard", "From", "To"],
               blocks.map((b) => [
                 b.ulid,
@@ -208,8 +208,8 @@ export function slowQueryRoutes(frontend: QueryFrontend, queryTimeoutMs: number)
           request,
           reply,
           "Slow queries",
-          html`<p class="quiet">The slowest of the last hour that this query-frontend answered, at most ${MAX_RECORDS}.</p>${table(
-            ["Took", "At", "Tenant", "Asked", "From", "To", "Parts", "Kept", "", ""],
+          html`<p class="quiet">The slowest queries of the last hour on this query-frontend, at most ${MAX_RECORDS}.</p>${table(
+            ["Duration", "Time", "Tenant", "Query", "From", "To", "Sub-queries", "Cached", "", ""],
             all.map((r) => [
               `${Math.round(r.tookMs)} ms`,
               time(r.atMs),

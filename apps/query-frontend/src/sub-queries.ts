@@ -42,7 +42,7 @@ export class SubQueries {
     this.base = base;
     this.parts = base.metrics.counter(
       "cinderblock_query_frontend_subqueries_total",
-      "Parts of queries that queriers ran.",
+      "Sub-queries run by queriers.",
     );
   }
 

@@ -10,7 +10,7 @@ export function vcsRpc(router: ConnectRouter, sources: Sources | undefined, mult
     if (!sources)
       throw new CinderblockError(
         "unimplemented",
-        "sources of programs are not available: no GitHub integration is configured (GITHUB_CLIENT_ID, GITHUB_CLIENT_SECRET, GITHUB_SESSION_SECRET)",
+        "source code is not available: the GitHub integration is not configured (GITHUB_CLIENT_ID, GITHUB_CLIENT_SECRET, GITHUB_SESSION_SECRET)",
       );
     return sources;
   };

@@ -59,7 +59,7 @@ export class QueryScheduler {
     });
     base.metrics.gauge(
       "pyroscope_query_scheduler_connected_querier_clients",
-      "Querier workers waiting for a query.",
+      "Idle querier workers.",
       [],
       (g) => {
         g.set(this.waiting.length);
@@ -91,7 +91,7 @@ export class QueryScheduler {
         this.base.metrics
           .counter(
             "pyroscope_query_scheduler_discarded_requests_total",
-            "Queries refused because their tenant's queue was full.",
+            "Queries refused because the tenant's queue was full.",
             ["user"],
           )
           .inc({ user: tenant });
@@ -191,7 +191,7 @@ export class QueryScheduler {
       this.base.metrics
         .histogram(
           "pyroscope_query_scheduler_queue_duration_seconds",
-          "Time a query waited.",
+          "Time that queries spent in the queue.",
           [],
           [0.001, 0.01, 0.1, 1, 10],
         )

@@ -164,9 +164,9 @@ describe("blocks that a store-gateway knows", () => {
       { blocks, at, ulids } = known(bucket);
     bucket.fails = () => true;
     await expect(blocks.sync()).rejects.toThrow("bucket is away");
-    await expect(blocks.known("t")).rejects.toThrow("the blocks of tenant t could not be listed yet");
+    await expect(blocks.known("t")).rejects.toThrow("the blocks of tenant t have not been listed yet");
     const asked = bucket.requests.length;
-    await expect(blocks.known("t")).rejects.toThrow("could not be listed yet");
+    await expect(blocks.known("t")).rejects.toThrow("have not been listed yet");
     expect(bucket.requests).toHaveLength(asked); // no second request at once
     bucket.fails = () => false;
     at(3000);
@@ -180,7 +180,7 @@ describe("blocks that a store-gateway knows", () => {
     bucket.fails = (r) => r === "list bad/phlaredb/";
     await blocks.sync();
     expect(ulids("good")).toEqual([one]);
-    await expect(blocks.known("bad")).rejects.toThrow("could not be listed yet");
+    await expect(blocks.known("bad")).rejects.toThrow("have not been listed yet");
     const asked = bucket.requests.length;
     await blocks.known("nobody");
     expect(bucket.requests).toHaveLength(asked);

@@ -67,11 +67,11 @@ export class KnownBlocks {
     this.fetches = new Semaphore(config.metaConcurrency);
     this.damaged = base.metrics.counter(
       "cinderblock_store_gateway_damaged_blocks_total",
-      "Blocks left out because they are damaged.",
+      "Damaged blocks excluded from queries.",
     );
     this.unindexed = base.metrics.counter(
       "cinderblock_store_gateway_unindexed_blocks_total",
-      "Blocks found by listing the bucket that the bucket index did not name yet.",
+      "Blocks found by listing the bucket before the bucket index contained them.",
     );
     this.unindexed.inc(0);
   }
@@ -109,7 +109,7 @@ export class KnownBlocks {
           } catch (err) {
             this.base.log.warn(
               { tenant, err },
-              "tenant's blocks could not be listed, keeping the known ones",
+              "listing a tenant's blocks failed, keeping the last known blocks",
             );
           }
         }),
@@ -135,7 +135,7 @@ export class KnownBlocks {
       if (failed && this.base.now() - failed.atMs < RETRY_MS) throw failed.err;
       await this.syncTenant(tenant);
     } catch (err) {
-      throw new CinderblockError("unavailable", `the blocks of tenant ${tenant} could not be listed yet`, {
+      throw new CinderblockError("unavailable", `the blocks of tenant ${tenant} have not been listed yet`, {
         cause: err,
       });
     }
@@ -204,14 +204,14 @@ export class KnownBlocks {
       this.base.metrics
         .gauge(
           "cinderblock_store_gateway_bucket_index_age_seconds",
-          "Age of a tenant's bucket index when it was last read.",
+          "Age of a tenant's bucket index at its last read.",
           ["user"],
         )
         .set({ user: tenant }, ageMs / 1000);
       if (stale && !this.stale.has(tenant))
         this.base.log.warn(
           { tenant, ageSeconds: Math.round(ageMs / 1000) },
-          "bucket index is out of date: does a compactor run?",
+          "bucket index is stale; check that a compactor runs",
         );
       if (stale) this.stale.add(tenant);
       else this.stale.delete(tenant);
@@ -278,7 +278,7 @@ export class KnownBlocks {
   report(tenant: string, key: string, err: unknown): void {
     if (this.reported.has(`${tenant}/${key}`)) return;
     this.reported.add(`${tenant}/${key}`);
-    this.base.log.error({ tenant, blockId: key, err }, "block is damaged and left out");
+    this.base.log.error({ tenant, blockId: key, err }, "block is damaged, excluding it from queries");
     this.damaged.inc();
   }
 

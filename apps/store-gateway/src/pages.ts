@@ -130,7 +130,7 @@ export function storePages(store: StoreGateway, bucket: Bucket): Routes {
       .metasOf(tenant)
       .sort((a, b) => b.minTimeMs - a.minTimeMs || (a.ulid < b.ulid ? -1 : 1));
     if (metas.length === 0) {
-      await missing(request, reply, `The bucket holds no blocks of tenant ${tenant}.`);
+      await missing(request, reply, `The bucket has no blocks of tenant ${tenant}.`);
       return;
     }
     const marked = await marks(tenant),
@@ -161,7 +161,7 @@ export function storePages(store: StoreGateway, bucket: Bucket): Routes {
       request,
       reply,
       `Blocks of ${tenant}`,
-      html`<form>${box("show_deleted", "those marked for deletion", withMarked)}${box("show_sources", "sources", query.show_sources === "on")}${box("show_parents", "parents", query.show_parents === "on")}<button>Show</button></form>
+      html`<form>${box("show_deleted", "blocks marked for deletion", withMarked)}${box("show_sources", "sources", query.show_sources === "on")}${box("show_parents", "parents", query.show_parents === "on")}<button>Show</button></form>
 <p>${shown.length} blocks, ${sizeText(shown.reduce((n, b) => n + b.bytes, 0))}.</p>${table(["Block", "Level", "Shard", "From", "To", "Bytes", "Series", "Profiles", ...(query.show_sources === "on" ? ["Sources"] : []), ...(query.show_parents === "on" ? ["Parents"] : [])], rows)}`,
     );
   };
@@ -170,7 +170,7 @@ export function storePages(store: StoreGateway, bucket: Bucket): Routes {
     const { tenant, block: ulid } = request.params,
       meta = isUlid(ulid) ? store.metasOf(tenant).find((m) => m.ulid === ulid) : undefined;
     if (!meta) {
-      await missing(request, reply, `Tenant ${tenant} has no block ${ulid} in the bucket.`);
+      await missing(request, reply, `The bucket has no block ${ulid} of tenant ${tenant}.`);
       return;
     }
     const b = described(meta, (await marks(tenant)).get(ulid));

@@ -53,12 +53,12 @@ export class StoreGateway implements Service, SourceClient {
     try {
       await this.sync();
     } catch (err) {
-      this.base.log.warn({ err }, "bucket could not be listed at start, retrying at the next query");
+      this.base.log.warn({ err }, "listing the bucket at startup failed, retrying at the next query");
     }
     this.loop.start();
     this.base.metrics.gauge(
       "pyroscope_bucket_store_blocks_loaded",
-      "Blocks that this store-gateway answers for.",
+      "Blocks that this store-gateway serves.",
       [],
       (g) => {
         g.set(this.known.size);
@@ -81,18 +81,18 @@ export class StoreGateway implements Service, SourceClient {
     const started = this.base.now();
     const tenants = await this.known.sync();
     const { metrics } = this.base;
-    metrics.counter("pyroscope_storegateway_bucket_sync_total", "Passes over the bucket.").inc();
+    metrics.counter("pyroscope_storegateway_bucket_sync_total", "Sync passes over the bucket.").inc();
     metrics.gauge("pyroscope_bucket_stores_tenants_discovered", "Tenants in the bucket.").set(tenants);
     metrics
       .gauge(
         "pyroscope_bucket_stores_blocks_last_successful_sync_timestamp_seconds",
-        "When the bucket was last read.",
+        "Unix time of the last sync with the bucket.",
       )
       .set(this.base.now() / 1000);
     metrics
       .histogram(
         "pyroscope_bucket_stores_blocks_sync_seconds",
-        "Time to read the bucket.",
+        "Duration of a sync with the bucket.",
         [],
         [0.1, 1, 10, 60, 300],
       )
@@ -195,7 +195,7 @@ export class StoreGateway implements Service, SourceClient {
     try {
       await this.known.lookAgain(tenant, answer.missing);
     } catch (err) {
-      this.base.log.warn({ tenant, err }, "tenant's blocks could not be read");
+      this.base.log.warn({ tenant, err }, "reading a tenant's blocks failed");
     }
     return answer;
   }

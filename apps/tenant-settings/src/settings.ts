@@ -42,7 +42,7 @@ export class TenantSettings {
     } catch (err) {
       throw new CinderblockError(
         "corrupt",
-        `${OBJECT} in the bucket is no JSON: ${(err as Error).message}; restore it or delete it`,
+        `${OBJECT} in the bucket is not valid JSON: ${(err as Error).message}; restore or delete it`,
         { cause: err },
       );
     }

@@ -130,7 +130,7 @@ export class Periodic {
       } else {
         const err = new CinderblockError(
           "deadline",
-          `the pass did not end within ${this.config.deadlineMs} ms`,
+          `the pass did not finish within ${this.config.deadlineMs} ms`,
         );
         this.aborter.abort(err);
         end = { ok: false, late: true, err };
@@ -162,7 +162,7 @@ export class Periodic {
     this.stopped = true;
     this.cancel?.();
     this.cancel = undefined;
-    this.aborter.abort(new CinderblockError("canceled", "the process is stopping"));
+    this.aborter.abort(new CinderblockError("canceled", "the process is shutting down"));
     const { unended } = this;
     return unended === undefined || this.bounded(unended, boundMs);
   }

@@ -37,7 +37,7 @@ export class Semaphore {
       const abort = (): void => {
         const at = this.waiting.indexOf(entry);
         if (at >= 0) this.waiting.splice(at, 1);
-        reject(new CinderblockError("canceled", "gave up waiting for a free slot"));
+        reject(new CinderblockError("canceled", "canceled while waiting for a free slot"));
       };
       signal?.addEventListener("abort", abort, { once: true });
       this.waiting.push(entry);

@@ -133,7 +133,7 @@ function relPathOf(value: unknown, file: string): string {
   throw new CorruptError(
     file,
     0,
-    `expected relPath to lead into the block's folder, found ${JSON.stringify(value)}`,
+    `expected relPath to stay inside the block's folder, found ${JSON.stringify(value)}`,
   );
 }
 

@@ -242,7 +242,7 @@ export class BlockTable implements RowSource {
         if (s === undefined) continue;
         if (this.seriesTo[s] === 0) this.seriesFrom[s] = row;
         else if (this.seriesTo[s] !== row)
-          throw new CorruptError(this.name, row, "expected the rows of a series to lie together");
+          throw new CorruptError(this.name, row, "expected the rows of a series to be contiguous");
         this.seriesTo[s] = row + 1;
       }
     }
@@ -270,7 +270,7 @@ export class BlockTable implements RowSource {
 
   rowsOf(index: number, startNanos: bigint, endNanos: bigint): Uint32Array {
     const time = this.rows.timeNanos;
-    if (!time) throw new CinderblockError("internal", "rows were asked for before they were loaded");
+    if (!time) throw new CinderblockError("internal", "rows were requested before they were loaded");
     const from = this.seriesFrom[index]!,
       to = this.seriesTo[index]!;
     // Rows of a series are in time order: two binary searches find the range.

@@ -123,17 +123,17 @@ export class BucketIndexUpdater {
     this.base.metrics
       .gauge(
         "pyroscope_bucket_index_last_successful_update_timestamp_seconds",
-        "When the bucket index was last written.",
+        "Unix time of the last write of the bucket index.",
         ["user"],
       )
       .set({ user: tenant }, index.updatedAtS);
     this.base.metrics
-      .gauge("pyroscope_bucket_blocks_count", "Blocks of a tenant.", ["user"])
+      .gauge("pyroscope_bucket_blocks_count", "Number of blocks per tenant.", ["user"])
       .set({ user: tenant }, index.blocks.length);
     this.base.metrics
       .gauge(
         "pyroscope_bucket_blocks_marked_for_deletion_count",
-        "Blocks of a tenant that are marked for deletion.",
+        "Number of blocks per tenant that are marked for deletion.",
         ["user"],
       )
       .set({ user: tenant }, index.marks.length);
@@ -145,20 +145,26 @@ export class BucketIndexUpdater {
     const { metrics, log } = this.base;
     const count = (kind: Oddity["kind"]): number => odd.filter((o) => o.kind === kind).length;
     metrics
-      .gauge("pyroscope_bucket_blocks_partials_count", "Folders of blocks without a meta.", ["user"])
+      .gauge("pyroscope_bucket_blocks_partials_count", "Number of partial blocks, which have no meta.json.", [
+        "user",
+      ])
       .set({ user: tenant }, count("partial-block"));
     metrics
-      .gauge("cinderblock_bucket_damaged_metas", "Blocks whose meta cannot be read.", ["user"])
+      .gauge("cinderblock_bucket_damaged_metas", "Number of blocks with an unreadable meta.json.", ["user"])
       .set({ user: tenant }, count("damaged-meta"));
     metrics
-      .gauge("cinderblock_bucket_foreign_objects", "Objects among the blocks that are none.", ["user"])
+      .gauge(
+        "cinderblock_bucket_foreign_objects",
+        "Number of objects below the blocks prefix that do not belong to a block.",
+        ["user"],
+      )
       .set({ user: tenant }, count("foreign-object"));
     const named = this.named.get(tenant) ?? new Set<string>();
     for (const o of odd)
       if (!named.has(o.name))
         log[o.kind === "partial-block" ? "info" : "warn"](
           { tenant, name: o.name, kind: o.kind, reason: o.why },
-          "something in the bucket is not a whole block",
+          "bucket contains an incomplete block or an unknown object",
         );
     this.named.set(tenant, new Set(odd.map((o) => o.name)));
   }

@@ -85,7 +85,7 @@ export async function compactBlocks(
   options: CompactOptions,
 ): Promise<CompactResult> {
   if (blocks.length === 0 || (blocks.length === 1 && options.shards < 2))
-    throw new CinderblockError("invalid", "a compaction needs two blocks, or one that is split");
+    throw new CinderblockError("invalid", "a compaction needs at least two blocks, or one block to split");
   return merge(blocks, options, false);
 }
 

@@ -51,9 +51,9 @@ export async function requestDeletion(
 ): Promise<DeletionRequest> {
   if (parseSelector(r.selector).length === 0)
     throw invalid(
-      "a deletion needs a selector with at least one matcher; to delete a whole tenant, mark the tenant",
+      "a deletion needs a selector with at least one matcher; to delete all data of a tenant, mark the tenant for deletion",
     );
-  if (!(r.startMs <= r.endMs)) throw invalid("a deletion needs a begin that is not after its end");
+  if (!(r.startMs <= r.endMs)) throw invalid("the start of a deletion must not be after its end");
   const request: DeletionRequest = {
     id: newUlid(r.nowMs),
     tenant: r.tenant,
@@ -69,7 +69,7 @@ export async function requestDeletion(
     steps: [],
   };
   if (!(await bucket.putIfAbsent(nameOf(request), encode(request))))
-    throw new CinderblockError("conflict", `request ${request.id} exists already`);
+    throw new CinderblockError("conflict", `deletion request ${request.id} already exists`);
   return request;
 }
 

@@ -28,7 +28,11 @@ export function foreignNames(prefix: string, names: readonly string[]): Oddity[]
   const own = new Set([`${prefix}markers/`, `${prefix}bucket-index.json.gz`]);
   return names
     .filter((n) => !own.has(n) && !isUlid(n.slice(prefix.length).replace(/\/$/, "")))
-    .map((name) => ({ kind: "foreign-object", name, why: "no name of a block: nobody reads or removes it" }));
+    .map((name) => ({
+      kind: "foreign-object",
+      name,
+      why: "the name is not a ULID: no component reads or removes the folder",
+    }));
 }
 
 /** Finds all oddities of a tenant, in order. Reads the metas of all blocks, and their marks. */
@@ -49,7 +53,7 @@ export async function odditiesOf(bucket: Bucket, tenant: string, nowMs: number):
         out.push({
           kind: "partial-block",
           name,
-          why: "no meta.json: an upload that goes on or was given up, or a deletion that was interrupted; the compactor clears it away",
+          why: "meta.json is missing: the upload is in progress or was abandoned, or a deletion was interrupted; the compactor removes the folder",
         });
       else if (kind === "corrupt") out.push({ kind: "damaged-meta", name, why: messageOf(err) });
       else throw err;
@@ -60,11 +64,11 @@ export async function odditiesOf(bucket: Bucket, tenant: string, nowMs: number):
       ulid = markedUlid(mark) ?? uncompactedUlid(mark);
     if (mark === "tenant-deletion-mark.json") continue;
     if (ulid === undefined) {
-      out.push({ kind: "foreign-object", name, why: "no name of a mark" });
+      out.push({ kind: "foreign-object", name, why: "the name is not that of a mark" });
       continue;
     }
     if (!ulids.has(ulid)) {
-      out.push({ kind: "stray-mark", name, why: `block ${ulid} is not there` });
+      out.push({ kind: "stray-mark", name, why: `block ${ulid} does not exist` });
       continue;
     }
     if (markedUlid(mark) === undefined) continue;
@@ -72,7 +76,7 @@ export async function odditiesOf(bucket: Bucket, tenant: string, nowMs: number):
       decodeDeletionMark(await bucket.get(`${prefix}${ulid}/deletion-mark.json`));
     } catch (err) {
       if (kindOf(err) === "unavailable") throw err;
-      out.push({ kind: "stray-mark", name, why: `the block's own mark: ${messageOf(err)}` });
+      out.push({ kind: "stray-mark", name, why: `the block's mark is damaged: ${messageOf(err)}` });
     }
   }
   try {
@@ -81,7 +85,7 @@ export async function odditiesOf(bucket: Bucket, tenant: string, nowMs: number):
       out.push({
         kind: "stale-index",
         name: `${prefix}bucket-index.json.gz`,
-        why: `written ${new Date(updatedAtS * 1000).toISOString()}: does a compactor run? Store-gateways list the bucket instead`,
+        why: `last written at ${new Date(updatedAtS * 1000).toISOString()}; check that a compactor runs; store-gateways list the bucket instead`,
       });
   } catch (err) {
     if (!(err instanceof CinderblockError) || err.kind === "unavailable") throw err;
@@ -89,7 +93,7 @@ export async function odditiesOf(bucket: Bucket, tenant: string, nowMs: number):
       out.push({
         kind: "damaged-index",
         name: `${prefix}bucket-index.json.gz`,
-        why: `${err.message}; it is written anew`,
+        why: `${err.message}; the compactor rewrites it`,
       });
   }
   return out;

@@ -23,11 +23,11 @@ export function parseRetentionRules(value: unknown, where: string): RetentionRul
     const { selector, period, ...others } = raw as Record<string, unknown>;
     for (const key of Object.keys(others)) throw invalid(`${at}: unknown key ${key}`);
     if (typeof selector !== "string" || typeof period !== "string")
-      throw invalid(`${at}: expected selector and period as texts`);
+      throw invalid(`${at}: expected selector and period as strings`);
     const periodMs = parseDuration(period);
     if (parseSelector(selector).length === 0)
       throw invalid(
-        `${at}: a selector needs a matcher; for all series there is compactor_blocks_retention_period`,
+        `${at}: the selector needs a matcher; for all series, use compactor_blocks_retention_period`,
       );
     if (!(periodMs > 0)) throw invalid(`${at}: expected a period above 0`);
     return { selector, periodMs };

@@ -53,7 +53,7 @@ describe("requests to delete", () => {
     const bucket = new FilesystemBucket(temporaryFolder());
     await expect(requestDeletion(bucket, { ...ask, selector: "{}" })).rejects.toThrow("at least one matcher");
     await expect(requestDeletion(bucket, { ...ask, startMs: 3 })).rejects.toThrow(
-      "begin that is not after its end",
+      "start of a deletion must not be after its end",
     );
     await expect(requestDeletion(bucket, { ...ask, selector: "{a=" })).rejects.toThrow();
     expect(await tenantsWithDeletions(bucket)).toEqual([]);
@@ -80,7 +80,7 @@ describe("rules of retention", () => {
     expect(parseRetentionRules(null, "x")).toEqual([]);
     for (const [value, said] of [
       [{}, "x: expected a list of rules"],
-      [[{ selector: "{}", period: "1d" }], "x: rule 1: a selector needs a matcher"],
+      [[{ selector: "{}", period: "1d" }], "x: rule 1: the selector needs a matcher"],
       [[{ selector: '{a="b"}', period: "0s" }], "expected a period above 0"],
       [[{ selector: '{a="b"}', period: "soon" }], "not a valid duration"],
       [[{ selector: '{a="b"}', period: "1d", x: 1 }], "unknown key x"],

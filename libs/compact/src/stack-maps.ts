@@ -49,7 +49,7 @@ export class StackMaps {
     const bytes = new Uint8Array(map.buffer);
     for (let n = 0; n < bytes.length; ) {
       const got = readSync(this.fd, bytes, n, bytes.length - n, at + n);
-      if (got === 0) throw new Error(`${this.path} is shorter than what was written`);
+      if (got === 0) throw new Error(`${this.path} is shorter than the data written to it`);
       n += got;
     }
     // Evict the least recently used maps that are in the file.

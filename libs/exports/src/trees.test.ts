@@ -22,7 +22,7 @@ describe("exports of trees", () => {
     const large = await tree(1000, 1000);
     for (const format of ["folded", "speedscope"] as const)
       expect(() => exportTree(large, format, "t", "count", 0, 10_000_000)).toThrow(
-        /the stacks are 1[12] MB of text; the limit is 10: .*format=pprof/,
+        /the stacks are 1[12] MB of text; the limit is 10 MB: .*format=pprof/,
       );
     expect(exportTree(await tree(1000, 1000), "firefox", "t", "count", 0, 10_000_000).length).toBeLessThan(
       1_000_000,

@@ -31,7 +31,7 @@ function checkText(t: CallTree, max: number): void {
   if (bytes > max)
     throw new CinderblockError(
       "limit",
-      `the stacks are ${Math.round(bytes / 1e6)} MB of text; the limit is ${Math.round(max / 1e6)}: choose a shorter time or more labels, or format=pprof, which names every function once`,
+      `the stacks are ${Math.round(bytes / 1e6)} MB of text; the limit is ${Math.round(max / 1e6)} MB: choose a shorter time range or a narrower selector, or format=pprof, which stores each function name once`,
     );
 }
 

@@ -55,7 +55,7 @@ const VARIABLE = "CINDERBLOCK_CRASH_POINT";
 
 const armed = process.env[VARIABLE];
 if (armed !== undefined && !(CRASH_POINTS as readonly string[]).includes(armed))
-  throw new Error(`${VARIABLE}=${armed}: there is no such crash point`);
+  throw new Error(`${VARIABLE}=${armed}: unknown crash point`);
 
 /** Stops the process like `kill -9` if a test selected this point. */
 export function crashPoint(point: CrashPoint): void {

@@ -14,7 +14,7 @@ export class DirectoryInUse extends CinderblockError {
   constructor(path: string, flag: string, owner: string) {
     super(
       "unavailable",
-      `${path} is in use by ${owner}; the limit is one process for each data path: stop that process, or give this one another folder (${flag})`,
+      `${path} is in use by ${owner}; the limit is one process per data directory: stop that process, or set another directory (${flag})`,
     );
     this.name = "DirectoryInUse";
   }
@@ -49,7 +49,7 @@ export function lockDirectory(path: string, flag: string): DirectoryLock {
       throw new DirectoryInUse(realpathSync(path), flag, ownerOf(ownerFile));
     throw new CinderblockError(
       "unavailable",
-      `${lockFile} cannot be locked: ${(err as Error).message}; the file system of ${flag} must support record locks`,
+      `locking ${lockFile} failed: ${(err as Error).message}; the file system of ${flag} must support record locks`,
       { cause: err },
     );
   }

@@ -35,7 +35,7 @@ class Reader {
     let value = 0,
       scale = 1;
     for (;;) {
-      if (this.at >= this.end) throw new Error(`the answer ends inside a number, at byte ${this.at}`);
+      if (this.at >= this.end) throw new Error(`the response ends inside a number, at byte ${this.at}`);
       const b = this.bytes[this.at++]!;
       value += (b & 127) * scale;
       if (b < 128) break;
@@ -51,7 +51,7 @@ class Reader {
     const length = this.varint(),
       from = this.at;
     if (from + length > this.end)
-      throw new Error(`a field of ${length} bytes at byte ${from} is longer than the answer`);
+      throw new Error(`the field at byte ${from} has ${length} bytes, more than the rest of the response`);
     this.at += length;
     return new Reader(this.bytes, from, this.at);
   }
@@ -83,7 +83,7 @@ export function decodeCallTree(bytes: Uint8Array): CallTree {
       continue;
     }
     if (tag % 8 !== 2)
-      throw new Error(`field ${field} has wire type ${tag % 8}; a call tree has none of that`);
+      throw new Error(`field ${field} has wire type ${tag % 8}, which a call tree does not use`);
     const c = r.chunk();
     if (field === 1) names.push(text.decode(bytes.subarray(c.at, c.end)));
     else if (field === 2 || field === 3 || field === 6) words[field] = column(c, u32);
@@ -112,7 +112,7 @@ export function decodeCallTree(bytes: Uint8Array): CallTree {
     if (c.length !== n) throw new Error(`a column has ${c.length} values for ${n} nodes`);
   for (let i = 1; i < n; i++)
     if (parent[i]! >= i || tree.name[i]! >= tree.names.length)
-      throw new Error(`node ${i} names a parent or a function that is not there`);
+      throw new Error(`node ${i} refers to a parent or function that does not exist`);
   return tree;
 }
 

@@ -102,7 +102,7 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
       throw new CorruptError(
         `${head.ulid}/${f.name}`,
         0,
-        `expected the ${f.bytes.length} bytes that were written`,
+        `expected the ${f.bytes.length} bytes just written`,
       );
   await moveDirectory(work, pathBelow(tenantDir, "local", head.ulid));
   crashPoint("cut/moved");

@@ -167,7 +167,7 @@ export class LogWriter {
       // The rows are in a head already and a replay could not read them, so the process must not serve them.
       this.fail(
         new RangeError(
-          `a log record has ${content.length} bytes; the limit is ${MAX_RECORD_BYTES - FRAME_BYTES}`,
+          `the log record has ${content.length} bytes; the limit is ${MAX_RECORD_BYTES - FRAME_BYTES}`,
         ),
         [],
       );
@@ -298,7 +298,7 @@ export class LogWriter {
    */
   private waitForRoom(err: Error, waiters: readonly Deferred<void>[], again: () => void): void {
     if (!this.stall) {
-      this.stall = noRoom("disk", `the log cannot be written: ${err.message}`);
+      this.stall = noRoom("disk", `writing the log failed: ${err.message}`);
       this.options.onStall?.(err);
     }
     for (const w of [...waiters, ...this.waiters]) w.reject(this.stall);

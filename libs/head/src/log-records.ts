@@ -370,7 +370,8 @@ export function applyAppendRecord(
   for (let i = 0; i < n; i++) {
     const parent = from + i - r.uvarint(),
       location = r.uvarint();
-    if (parent < 0) throw new ShortRead(r.pos, `expected a parent of stack ${from + i}, found ${parent}`);
+    if (parent < 0)
+      throw new ShortRead(r.pos, `expected a valid parent of stack ${from + i}, found ${parent}`);
     known(parent, s.stackParent.length, "stack");
     known(location, s.locations.length, "location");
     if (from + i >= s.stackParent.length) s.stackChild(parent, location);
@@ -382,7 +383,10 @@ export function applyAppendRecord(
   for (let i = 0; i < n; i++) {
     const l = readLabels(r);
     if (from + i >= head.series.length && head.seriesIndex(l) !== from + i)
-      throw new ShortRead(r.pos, `expected new labels of series ${from + i}, found those of another`);
+      throw new ShortRead(
+        r.pos,
+        `expected labels of the new series ${from + i}, found labels of another series`,
+      );
   }
 
   const firstRow = head.rowCount;
@@ -454,11 +458,12 @@ class Placeholders {
   private fill(table: { readonly length: number }, to: number, add: (at: number) => void): number {
     const missing = to - table.length;
     if (missing > this.most)
-      throw new ShortRead(this.r.pos, `expected at most ${this.most} lost symbols, found ${missing}`);
+      throw new ShortRead(this.r.pos, `expected at most ${this.most} missing symbols, found ${missing}`);
     for (let i = 0; i < missing; i++) {
       const at = table.length;
       add(at);
-      if (table.length === at) throw new ShortRead(this.r.pos, "expected a placeholder that nothing equals");
+      if (table.length === at)
+        throw new ShortRead(this.r.pos, "expected a unique placeholder name for a missing symbol");
     }
     return Math.max(0, missing);
   }
@@ -502,7 +507,7 @@ class Placeholders {
   series(head: Head, to: number, anchored: readonly Labels[]): number {
     const missing = to - head.series.length;
     if (missing > this.most)
-      throw new ShortRead(this.r.pos, `expected at most ${this.most} lost series, found ${missing}`);
+      throw new ShortRead(this.r.pos, `expected at most ${this.most} missing series, found ${missing}`);
     let lost = 0;
     for (let at = head.series.length; at < to; at = head.series.length) {
       const l = anchored[at];

@@ -126,7 +126,7 @@ export class MemoryBudget {
     if (free <= 0)
       throw noRoom(
         "heads",
-        `heads of this ingest thread use ${used} bytes; the limit is ${limitBytes} (its part of -memory.head-bytes)`,
+        `heads of this ingest thread use ${used} bytes; the limit is ${limitBytes} (its share of -memory.head-bytes)`,
         { usedBytes: used, limitBytes },
       );
     const own = this.tenants.get(tenant) ?? 0,
@@ -134,7 +134,7 @@ export class MemoryBudget {
     if (own > share)
       throw noRoom(
         "heads",
-        `heads of tenant ${tenant} use ${own} bytes; the limit is ${share}, ${TENANT_SHARE} times what is free of ${limitBytes} bytes (this ingest thread's part of -memory.head-bytes)`,
+        `heads of tenant ${tenant} use ${own} bytes; the limit is ${share}, ${TENANT_SHARE} times the free part of ${limitBytes} bytes (this ingest thread's share of -memory.head-bytes)`,
         { usedBytes: used, limitBytes, tenantBytes: own, tenantLimitBytes: share },
       );
   }

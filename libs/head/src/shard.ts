@@ -446,7 +446,7 @@ export class HeadShard implements ProfileSink {
       // The log still has the head; its block is written again later.
       this.cutsFromMs = this.options.now() + NO_ROOM_PAUSE_MS;
       this.options.onUnwritable?.("block", err as Error);
-      throw noRoom("disk", `block ${open.ulid} cannot be written: ${messageOf(err)}`);
+      throw noRoom("disk", `writing block ${open.ulid} failed: ${messageOf(err)}`);
     });
     return open.cutting;
   }

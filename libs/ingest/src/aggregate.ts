@@ -66,7 +66,10 @@ export function pushesOf({ windowMs, parts, body }: Aggregate): SentPush[] {
     !Array.isArray(parts) ||
     parts.some((p: { length?: unknown } | undefined) => typeof p?.length !== "number")
   )
-    throw new CinderblockError("invalid", "expected a window and parts with their lengths in an aggregate");
+    throw new CinderblockError(
+      "invalid",
+      "expected an aggregate to contain its window and its parts with their lengths",
+    );
   let at = 0;
   const pushes = parts.map(
     ({ length, ...part }) => ({ ...part, body: body.subarray(at, (at += length)) }) as SentPush,

@@ -649,7 +649,7 @@ describe("formats of /ingest", () => {
     await expect(stacks({ format: "speedscope" }, Buffer.from("{}"))).rejects.toThrow("expected $schema");
     await expect(
       stacks({ format: "speedscope" }, file([{ ...evented, events: [{ type: "C", frame: 0, at: 0 }] }])),
-    ).rejects.toThrow("on top");
+    ).rejects.toThrow("top of the stack");
   });
   it("reads JFR, raw and in a form with the agent's labels", async () => {
     const recording = tinyJfr([

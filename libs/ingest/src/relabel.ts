@@ -45,7 +45,7 @@ function rule(raw: unknown, where: string, actions: readonly RelabelRule["action
   const text = (key: string, otherwise: string): string => {
     const v = r[key] ?? otherwise;
     if (typeof v !== "string" && typeof v !== "number" && typeof v !== "boolean")
-      throw invalid(`${where}: ${key}: expected a text`);
+      throw invalid(`${where}: ${key}: expected a string`);
     return String(v);
   };
   const action = text("action", "replace").toLowerCase(),

@@ -179,14 +179,14 @@ function readEvented(p: RawProfile, frames: readonly string[], stacks: StackBuil
   const open: { frame: unknown; node: number }[] = [];
   let at = typeof p.startValue === "number" ? p.startValue : 0;
   for (const e of p.events as { type?: unknown; at?: unknown; frame?: unknown }[]) {
-    if (typeof e?.at !== "number" || e.at < at) refuse("expected events in the order of time");
+    if (typeof e?.at !== "number" || e.at < at) refuse("expected events sorted by time");
     const top = open.at(-1);
     if (top && e.at > at) weights.add(top.node, e.at - at);
     at = e.at;
     if (e.type === "O")
       open.push({ frame: e.frame, node: stacks.child(top?.node ?? 0, frameAt(frames, e.frame)) });
     else if (e.type === "C") {
-      if (open.pop()?.frame !== e.frame) refuse("expected the frame that is closed to be the one on top");
+      if (open.pop()?.frame !== e.frame) refuse("expected the closed frame to be the top of the stack");
     } else refuse(`unknown event ${JSON.stringify(e.type)}`);
   }
 }

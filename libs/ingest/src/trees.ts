@@ -30,7 +30,7 @@ function piece(r: ByteReader): string {
 function nodeCount(r: ByteReader): number {
   const at = r.pos,
     n = r.uvarint();
-  if (n * 3 > r.left) throw new ShortRead(at, `expected ${n} nodes in ${r.left} bytes`);
+  if (n * 3 > r.left) throw new ShortRead(at, `expected ${n} nodes within ${r.left} bytes`);
   return n;
 }
 

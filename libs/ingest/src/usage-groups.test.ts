@@ -21,12 +21,12 @@ describe("usage groups", () => {
   });
 
   it.each([
-    [["a"], "expected names and what belongs to each"],
-    [{ other: "{}" }, "the name other is for what belongs to no group"],
+    [["a"], "expected names, each with a selector"],
+    [{ other: "{}" }, "the name other is reserved for profiles without a group"],
     [{ "": "{}" }, "needs a name"],
-    [{ a: 1 }, "a: expected a selector as text"],
+    [{ a: 1 }, "a: expected a selector as a string"],
     [{ a: "{" }, ""],
-    [{ "a ${x}": "{}" }, "placeholders are written ${labels.<name>}"],
+    [{ "a ${x}": "{}" }, "write placeholders as ${labels.<name>}"],
     [
       Object.fromEntries(Array.from({ length: 51 }, (_, i) => [`g${i}`, "{}"])),
       "51 usage groups; the limit is 50",

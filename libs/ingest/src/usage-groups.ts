@@ -9,7 +9,7 @@ const MAX_GROUPS = 50;
 function entries(value: unknown, where: string): [string, unknown][] {
   if (value === null || value === undefined || value === "") return [];
   if (typeof value !== "object" || Array.isArray(value))
-    throw invalid(`${where}: expected names and what belongs to each`);
+    throw invalid(`${where}: expected names, each with a selector`);
   return Object.entries(value);
 }
 
@@ -25,10 +25,10 @@ export function parseUsageGroups(value: unknown, where: string): UsageGroup[] {
   return all.map(([name, selector]) => {
     if (name === "") throw invalid(`${where}: a usage group needs a name`);
     if (name === OTHER_GROUP)
-      throw invalid(`${where}: the name ${OTHER_GROUP} is for what belongs to no group`);
+      throw invalid(`${where}: the name ${OTHER_GROUP} is reserved for profiles without a group`);
     if (/\$\{(?!labels\.[A-Za-z_][\w.]*\})/.test(name))
-      throw invalid(`${where}: ${name}: placeholders are written \${labels.<name>}`);
-    if (typeof selector !== "string") throw invalid(`${where}: ${name}: expected a selector as text`);
+      throw invalid(`${where}: ${name}: write placeholders as \${labels.<name>}`);
+    if (typeof selector !== "string") throw invalid(`${where}: ${name}: expected a selector as a string`);
     parseSelector(selector);
     return { name, selector };
   });

@@ -56,7 +56,7 @@ export class JfrCursor {
     let value = 0,
       scale = 1;
     for (let i = 0; i < 9; i++) {
-      if (at >= this.end) throw new ShortRead(at, "expected the rest of an integer");
+      if (at >= this.end) throw new ShortRead(at, "integer is truncated");
       const b = bytes[at++]!;
       if (i === 8) {
         value += b * scale;
@@ -101,7 +101,7 @@ export class JfrCursor {
     let at = this.pos;
     const last = at + 8;
     for (;;) {
-      if (at >= this.end) throw new ShortRead(at, "expected the rest of an integer");
+      if (at >= this.end) throw new ShortRead(at, "integer is truncated");
       if (bytes[at++]! < 128 || at > last) break;
     }
     this.pos = at;

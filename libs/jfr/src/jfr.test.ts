@@ -115,10 +115,10 @@ describe("JFR recordings", () => {
   });
   it("refuses what is no recording, is cut, or claims more than there is", () => {
     expect(() => read(Buffer.from("not a recording"))).toThrow("expected a chunk of at least 68 bytes");
-    expect(() => read(recording.slice(0, recording.length - 1))).toThrow("are left");
+    expect(() => read(recording.slice(0, recording.length - 1))).toThrow("bytes left");
     const fixed = recording.slice();
     new DataView(fixed.buffer).setUint32(64, 0);
-    expect(() => read(fixed)).toThrow("integers of fixed width are not supported");
+    expect(() => read(fixed)).toThrow("fixed-width integers are not supported");
   });
   it("ends where checkpoints point at one another", () => {
     const events = [{ type: "ExecutionSample" as const, frames: [["Main", "work"]] as [string, string][] }];
@@ -129,7 +129,7 @@ describe("JFR recordings", () => {
     const events = [{ type: "ExecutionSample" as const, frames: [["Main", "work"]] as [string, string][] }];
     expect(read(tinyJfr(events, "cpu", false, 8))).toEqual(read(tinyJfr(events, "cpu")));
     expect(() => read(tinyJfr(events, "cpu", false, 30))).toThrow(
-      "expected classes of at most 4096 fields in all",
+      "expected classes with at most 4096 fields in total",
     );
     expect(() => read(tinyJfr(events, "cpu", false, 40))).toThrow(
       /expected classes (of at most 4096 fields|nested at most 32 deep)/,

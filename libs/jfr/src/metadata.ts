@@ -36,11 +36,12 @@ export function readMetadata(c: JfrCursor): Map<number, JfrClass> {
   const text = (): string => {
     const i = c.long();
     if (i >= strings.length)
-      throw new ShortRead(c.pos, `expected a string of the metadata, found number ${i} of ${strings.length}`);
+      throw new ShortRead(c.pos, `expected a string of the metadata, found index ${i} of ${strings.length}`);
     return strings[i]!;
   };
   const element = (depth: number): Element => {
-    if (depth > MAX_DEPTH) throw new ShortRead(c.pos, `expected metadata of at most ${MAX_DEPTH} levels`);
+    if (depth > MAX_DEPTH)
+      throw new ShortRead(c.pos, `expected metadata nested at most ${MAX_DEPTH} levels deep`);
     const e: Element = { name: text(), attributes: new Map(), children: [] };
     for (let n = c.count(); n > 0; n--) {
       const key = text();
@@ -127,7 +128,7 @@ export class TypeReader {
 
   class(id: number, at: number): JfrClass {
     const found = this.classes.get(id);
-    if (!found) throw new ShortRead(at, `expected a class of the metadata, found ${id}`);
+    if (!found) throw new ShortRead(at, `expected a class in the metadata, found ID ${id}`);
     return found;
   }
 
@@ -168,7 +169,7 @@ export class TypeReader {
 
   private unfold(f: JfrField, into: Step[], slot: number, depth: number): void {
     if (--this.left < 0)
-      throw new ShortRead(this.at, `expected classes of at most ${MAX_STEPS} fields in all`);
+      throw new ShortRead(this.at, `expected classes with at most ${MAX_STEPS} fields in total`);
     if (depth > MAX_DEPTH) throw new ShortRead(this.at, `expected classes nested at most ${MAX_DEPTH} deep`);
     if (f.array) {
       const of: Step[] = [];

@@ -141,8 +141,8 @@ function chunkSize(bytes: Uint8Array, at: number): number {
     refuse(`version ${view.getUint16(at + 4)} is not supported`);
   const size = Number(view.getBigUint64(at + 8));
   if (size < HEADER_BYTES || size > bytes.length - at)
-    refuse(`chunk at byte ${at} claims ${size} bytes, ${bytes.length - at} are left`);
-  if ((view.getUint32(at + 64) & 1) === 0) refuse("integers of fixed width are not supported");
+    refuse(`chunk at byte ${at} claims ${size} bytes, ${bytes.length - at} bytes left`);
+  if ((view.getUint32(at + 64) & 1) === 0) refuse("fixed-width integers are not supported");
   return size;
 }
 
@@ -203,7 +203,7 @@ class Chunk implements JfrStacks {
 
   read(visitor: JfrVisitor, before: string): string {
     if (this.seek(Number(this.view.getBigUint64(24))) !== METADATA)
-      throw new ShortRead(this.base, "expected the metadata where the header says");
+      throw new ShortRead(this.base, "expected the metadata at the header's offset");
     this.classes = readMetadata(this.cursor);
     this.types = new TypeReader(this.classes);
     this.types.onElement = (method, line) => {
@@ -224,7 +224,7 @@ class Chunk implements JfrStacks {
     for (let at = last; !seen.has(at); ) {
       seen.add(at);
       if (this.seek(at) !== CHECKPOINT)
-        throw new ShortRead(this.base + at, "expected constants where the chunk says");
+        throw new ShortRead(this.base + at, "expected constants at the chunk's offset");
       c.long(); // start
       c.long(); // duration
       const delta = Number(c.signedLong());

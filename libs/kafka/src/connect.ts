@@ -10,12 +10,12 @@ import type { PartitionedLog } from "./partitioned-log.ts";
 export async function connectPatiently(log: PartitionedLog, base: Base): Promise<void> {
   for (let tries = 0; ; tries++) {
     try {
-      for (const why of await log.connect()) base.log.warn({ why }, "the partitioned log is not safe");
+      for (const why of await log.connect())
+        base.log.warn({ why }, "partitioned log does not protect its records");
       return;
     } catch (err) {
       if (kindOf(err) === "invalid") throw err;
-      if (tries % 10 === 0)
-        base.log.warn({ err }, "the partitioned log cannot be reached, it is tried again");
+      if (tries % 10 === 0) base.log.warn({ err }, "partitioned log is unreachable, retrying");
       await sleep(Math.min(3000, 200 * 2 ** tries));
     }
   }

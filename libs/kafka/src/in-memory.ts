@@ -187,7 +187,7 @@ export class InMemoryLog implements PartitionedLog {
     while (!state.stopped) {
       const p = this.list[partition];
       if (!p) {
-        ended(`the topic has no partition ${partition} any more`);
+        ended(`partition ${partition} no longer exists`);
         return;
       }
       if (

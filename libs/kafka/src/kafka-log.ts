@@ -113,7 +113,7 @@ export class KafkaLog implements PartitionedLog {
 
   async connect(): Promise<string[]> {
     try {
-      await withDeadline(this.admin.connect(), ADMIN_MS, "no broker took a connection");
+      await withDeadline(this.admin.connect(), ADMIN_MS, "no broker accepted a connection");
       const layout = await this.layoutOrCreated();
       const unsafe = await this.check(layout);
       this.take(layout);
@@ -121,14 +121,14 @@ export class KafkaLog implements PartitionedLog {
       this.watch();
       if (layout.id === "")
         unsafe.push(
-          "the brokers are older than 2.8 and name no topic ids: a topic that is recreated is noticed by its offsets alone",
+          "Kafka brokers before 2.8 do not report topic IDs; only offsets reveal a recreated topic",
         );
       return unsafe;
     } catch (err) {
       if (kindOf(err) === "invalid") throw err;
       throw new CinderblockError(
         "unavailable",
-        `Kafka at ${this.config.brokers.join(", ")} cannot be used: ${messageOf(err)}`,
+        `Kafka at ${this.config.brokers.join(", ")} is unavailable: ${messageOf(err)}`,
         { cause: err },
       );
     }
@@ -142,7 +142,7 @@ export class KafkaLog implements PartitionedLog {
     if (createPartitions === 0)
       throw new CinderblockError(
         "invalid",
-        `Kafka has no topic ${topic}, and -kafka.auto-create-topic-enabled is off`,
+        `Kafka has no topic ${topic}, and -kafka.auto-create-topic-enabled is false`,
       );
     await this.create();
     const until = performance.now() + LEADERS_MS;
@@ -150,7 +150,7 @@ export class KafkaLog implements PartitionedLog {
       const layout = await this.asking.find();
       if (layout?.leaders.every((l) => l >= 0)) return layout;
       if (performance.now() > until)
-        throw new Error(`topic ${topic} was created, and has no leaders after ${LEADERS_MS} ms`);
+        throw new Error(`topic ${topic} was created but has no leaders after ${LEADERS_MS} ms`);
       await sleep(100);
     }
   }
@@ -199,7 +199,7 @@ export class KafkaLog implements PartitionedLog {
         this.admin.describeCluster(),
       ]),
       ADMIN_MS,
-      `Kafka told no settings of topic ${topic}`,
+      `Kafka returned no settings of topic ${topic}`,
     );
     const settings = new Map(resources[0]!.configEntries.map((e) => [e.configName, e.configValue]));
     this.settingsAt = performance.now();
@@ -221,13 +221,13 @@ export class KafkaLog implements PartitionedLog {
     if (this.topicId !== "" && layout.id !== this.topicId) {
       this.base.log.error(
         { topic, was: this.topicId, is: layout.id },
-        "the topic was deleted and created again: its offsets begin at 0",
+        "topic was deleted and recreated, its offsets start at 0",
       );
       this.settingsAt = 0;
     } else if (this.partitions > 0 && layout.leaders.length !== this.partitions)
       this.base.log.info(
         { topic, was: this.partitions, is: layout.leaders.length },
-        "the topic has another number of partitions",
+        "number of partitions of the topic changed",
       );
     this.topicId = layout.id;
     this.partitions = layout.leaders.length;
@@ -247,7 +247,7 @@ export class KafkaLog implements PartitionedLog {
       this.silentSince = undefined;
     } catch (err) {
       if (this.silentSince === undefined)
-        this.base.log.warn({ topic, err }, "the topic cannot be looked at, it is tried again");
+        this.base.log.warn({ topic, err }, "topic metadata request failed, retrying");
       this.silentSince ??= performance.now();
     }
   }
@@ -262,11 +262,12 @@ export class KafkaLog implements PartitionedLog {
     }
     if (problem === this.problem) return;
     this.problem = problem;
-    if (problem === "") this.base.log.info({ topic: this.config.topic }, "the topic can be used again");
+    if (problem === "")
+      this.base.log.info({ topic: this.config.topic }, "topic settings are safe again, resuming writes");
     else
       this.base.log.error(
         { topic: this.config.topic, problem },
-        "the topic was changed and would lose pushes: none are written to it",
+        "topic settings would lose pushes, stopping writes",
       );
   }
 
@@ -276,12 +277,12 @@ export class KafkaLog implements PartitionedLog {
 
   private report(): void {
     const { metrics } = this.base;
-    metrics.gauge("cinderblock_kafka_topic_partitions", "Partitions of the topic.", [], (g) => {
+    metrics.gauge("cinderblock_kafka_topic_partitions", "Number of partitions of the topic.", [], (g) => {
       g.set(this.partitions);
     });
     metrics.gauge(
       "cinderblock_kafka_topic_unsafe",
-      "1 when settings of the topic were changed so that it would lose pushes: none are written to it.",
+      "1 while writes are stopped because changed settings of the topic would lose pushes.",
       [],
       (g) => {
         g.set(this.problem === "" ? 0 : 1);
@@ -315,7 +316,7 @@ export class KafkaLog implements PartitionedLog {
     if (commit && topicId !== "" && commit.topicId !== "" && commit.topicId !== topicId) {
       this.base.log.warn(
         { kafkaPartition: partition, groupId: group, offset: commit.offset, of: commit.topicId, topicId },
-        "a committed offset is of another topic of this name: it counts as none",
+        "committed offset belongs to a deleted topic with the same name, ignoring it",
       );
       return undefined;
     }

@@ -73,7 +73,8 @@ protocol.requests[METADATA] = withTopicIds(protocol.requests[METADATA]!, protoco
 export function clusterOf(kafka: Kafka): Cluster {
   const own = kafka as unknown as Record<symbol, (options: object) => Cluster>;
   const create = Object.getOwnPropertySymbols(own).find((s) => s.description?.endsWith("createCluster"));
-  if (create === undefined) throw new Error("kafkajs has no createCluster any more: its release has changed");
+  if (create === undefined)
+    throw new Error("kafkajs has no createCluster; this release of kafkajs is not supported");
   return own[create]!({ metadataMaxAge: 0, allowAutoTopicCreation: false, maxInFlightRequests: null });
 }
 

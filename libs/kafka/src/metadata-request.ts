@@ -171,12 +171,12 @@ class FlexibleReader {
       n += (b & 0x7f) * 2 ** shift;
       if (b < 0x80) return n;
     }
-    throw new RangeError(`a length of a metadata answer is longer than five bytes, at offset ${this.at}`);
+    throw new RangeError(`a length in the metadata response is longer than five bytes, at offset ${this.at}`);
   }
   private take(n: number): Buffer {
     if (n > this.bytes.length - this.at)
       throw new RangeError(
-        `a metadata answer of ${this.bytes.length} bytes ends within a field of ${n}, at offset ${this.at}`,
+        `the metadata response of ${this.bytes.length} bytes ends inside a field of ${n} bytes, at offset ${this.at}`,
       );
     this.at += n;
     return this.bytes.subarray(this.at - n, this.at);

@@ -31,7 +31,7 @@ export function tokenProvider(
     const failed = (why: string, cause?: unknown): CinderblockError =>
       new CinderblockError(
         "unavailable",
-        `no token for Kafka from ${tokenEndpoint}: ${why} (-kafka.sasl.oauth.token-endpoint, -kafka.sasl.oauth.client-id)`,
+        `no Kafka token from ${tokenEndpoint}: ${why} (-kafka.sasl.oauth.token-endpoint, -kafka.sasl.oauth.client-id)`,
         { cause },
       );
     let answer: { access_token?: unknown; expires_in?: unknown };
@@ -49,7 +49,7 @@ export function tokenProvider(
     } catch (err) {
       throw err instanceof CinderblockError ? err : failed((err as Error).message, err);
     }
-    if (typeof answer.access_token !== "string") throw failed("the answer has no access_token");
+    if (typeof answer.access_token !== "string") throw failed("the response has no access_token");
     const seconds = typeof answer.expires_in === "number" ? answer.expires_in : 300;
     known = { value: answer.access_token, until: now() + Math.max(0, seconds * 1000 - EARLY_MS) };
     return known;

@@ -122,5 +122,5 @@ export function rangeOf({ ranges }: TopicOffsets, partition: number): OffsetRang
 
 /** Error of a partition that has no leader. */
 export function noLeader(partition: number): CinderblockError {
-  return new CinderblockError("unavailable", `partition ${partition} of the log has no leader now`);
+  return new CinderblockError("unavailable", `partition ${partition} of the log has no leader`);
 }

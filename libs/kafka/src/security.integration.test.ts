@@ -61,7 +61,7 @@ describeWith(["kafka"], "a broker that asks for TLS and SASL", () => {
         ),
       ).toEqual(["one"]);
       const log = new KafkaLog(config("nobody", { mechanism, username: "alice", password: "wrong" }), base);
-      await expect(log.connect()).rejects.toThrow(/cannot be used: .*(SASL|[Aa]uthentication)/);
+      await expect(log.connect()).rejects.toThrow(/is unavailable: .*(SASL|[Aa]uthentication)/);
       await log.close();
     },
     60_000,
@@ -83,7 +83,7 @@ describeWith(["kafka"], "a broker that asks for TLS and SASL", () => {
       base,
     );
     await expect(log.connect()).rejects.toThrow(
-      /no token for Kafka from http.*: status 401 \(-kafka.sasl.oauth.token-endpoint/,
+      /no Kafka token from http.*: status 401 \(-kafka.sasl.oauth.token-endpoint/,
     );
     await log.close();
     endpoint.stop();

@@ -26,22 +26,24 @@ describe("the settings of a topic", () => {
     expect(checkTopic(facts())).toEqual({ retentionMs: 259_200_000, unsafe: [] });
     expect(checkTopic(facts({}, { "retention.ms": "-1" })).retentionMs).toBe(Number.MAX_SAFE_INTEGER);
     expect(checkTopic(facts({ brokers: 1, replication: 1 }, { "min.insync.replicas": "1" })).unsafe).toEqual([
-      "Kafka has 1 broker: a lost broker disk loses pushes that are not in the bucket yet",
+      "Kafka has 1 broker: losing a broker's disk loses pushes that are not in the bucket yet",
     ]);
   });
   it.each([
-    ["cleanup.policy", "compact", "cleanup.policy is compact, it must be delete"],
-    ["cleanup.policy", "compact,delete", "cleanup.policy is compact,delete, it must be delete"],
-    ["retention.ms", "3600000", "retention.ms is 3600000, it must be at least 86400000 (24 h)"],
-    ["retention.bytes", "1048576", "retention.bytes is 1048576, it must be -1"],
-    ["retention.bytes", "0", "retention.bytes is 0, it must be -1"],
+    ["cleanup.policy", "compact", "cleanup.policy is compact, but must be delete"],
+    ["cleanup.policy", "compact,delete", "cleanup.policy is compact,delete, but must be delete"],
+    ["retention.ms", "3600000", "retention.ms is 3600000, but must be at least 86400000 (24 h)"],
+    ["retention.bytes", "1048576", "retention.bytes is 1048576, but must be -1"],
+    ["retention.bytes", "0", "retention.bytes is 0, but must be -1"],
     ["max.message.bytes", "1000", "max.message.bytes is 1000, less than -kafka.max-record-bytes=8000000"],
     ["unclean.leader.election.enable", "true", "unclean.leader.election.enable is true"],
-    ["min.insync.replicas", "1", "min.insync.replicas is 1, it must be at least 2"],
+    ["min.insync.replicas", "1", "min.insync.replicas is 1, but must be at least 2"],
   ])("are refused with %s=%s", (name, value, why) => {
-    expect(() => checkTopic(facts({}, { [name]: value }))).toThrow(`the topic pushes cannot be used: ${why}`);
+    expect(() => checkTopic(facts({}, { [name]: value }))).toThrow(`topic pushes is not usable: ${why}`);
   });
   it("are refused with one replica on three brokers", () => {
-    expect(() => checkTopic(facts({ replication: 1 }))).toThrow("its replication is 1 on 3 brokers");
+    expect(() => checkTopic(facts({ replication: 1 }))).toThrow(
+      "the topic's replication factor is 1 on 3 brokers",
+    );
   });
 });

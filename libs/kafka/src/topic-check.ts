@@ -30,43 +30,43 @@ export interface TopicVerdict {
 export function checkTopic(facts: TopicFacts): TopicVerdict {
   const { topic, settings, replication, brokers, maxRecordBytes } = facts;
   const wrong = (why: string): never => {
-    throw new CinderblockError("invalid", `the topic ${topic} cannot be used: ${why}`);
+    throw new CinderblockError("invalid", `topic ${topic} is not usable: ${why}`);
   };
   const set = (setting: string): string =>
-    `set it with kafka-configs.sh --alter --entity-type topics --entity-name ${topic} --add-config ${setting}`;
+    `run kafka-configs.sh --alter --entity-type topics --entity-name ${topic} --add-config ${setting}`;
   const policy = settings.get("cleanup.policy");
   if (policy !== "delete")
     wrong(
-      `cleanup.policy is ${policy}, it must be delete: compaction would drop pushes; ${set("cleanup.policy=delete")}`,
+      `cleanup.policy is ${policy}, but must be delete, because compaction would drop pushes; ${set("cleanup.policy=delete")}`,
     );
   const bytes = Number(settings.get("retention.bytes") ?? -1);
   if (bytes !== -1)
     wrong(
-      `retention.bytes is ${bytes}, it must be -1: the broker would drop records that are not in the bucket yet, however young they are; ${set("retention.bytes=-1")}`,
+      `retention.bytes is ${bytes}, but must be -1, because the broker would drop records before their upload to the bucket; ${set("retention.bytes=-1")}`,
     );
   const retention = Number(settings.get("retention.ms") ?? -1);
   const retentionMs = retention < 0 ? Number.MAX_SAFE_INTEGER : retention;
   if (retentionMs < MIN_RETENTION_MS)
     wrong(
-      `retention.ms is ${retention}, it must be at least ${MIN_RETENTION_MS} (24 h): what is not in the bucket by then is lost; ${set("retention.ms=259200000")}`,
+      `retention.ms is ${retention}, but must be at least ${MIN_RETENTION_MS} (24 h), because records not uploaded by then are lost; ${set("retention.ms=259200000")}`,
     );
   const largest = Number(settings.get("max.message.bytes") ?? 0);
   if (largest < maxRecordBytes)
     wrong(`max.message.bytes is ${largest}, less than -kafka.max-record-bytes=${maxRecordBytes}`);
   if (settings.get("unclean.leader.election.enable") === "true")
     wrong(
-      `unclean.leader.election.enable is true: acknowledged pushes could be lost; ${set("unclean.leader.election.enable=false")}`,
+      `unclean.leader.election.enable is true, which can lose acknowledged pushes; ${set("unclean.leader.election.enable=false")}`,
     );
   const unsafe: string[] = [];
   if (brokers >= 3) {
     if (replication < 2)
-      wrong(`its replication is ${replication} on ${brokers} brokers, it must be at least 2`);
+      wrong(`the topic's replication factor is ${replication} on ${brokers} brokers, but must be at least 2`);
     const inSync = Number(settings.get("min.insync.replicas") ?? 1);
     if (inSync < 2)
-      wrong(`min.insync.replicas is ${inSync}, it must be at least 2; ${set("min.insync.replicas=2")}`);
+      wrong(`min.insync.replicas is ${inSync}, but must be at least 2; ${set("min.insync.replicas=2")}`);
   } else
     unsafe.push(
-      `Kafka has ${brokers} broker${brokers === 1 ? "" : "s"}: a lost broker disk loses pushes that are not in the bucket yet`,
+      `Kafka has ${brokers} broker${brokers === 1 ? "" : "s"}: losing a broker's disk loses pushes that are not in the bucket yet`,
     );
   return { retentionMs, unsafe };
 }

@@ -93,7 +93,7 @@ export class TopicClient implements ProduceTransport {
 
   private run(): Promise<TopicLayout> {
     this.next = undefined;
-    const running = withDeadline(this.ask(), ANSWER_MS, `Kafka told nothing of topic ${this.topic}`)
+    const running = withDeadline(this.ask(), ANSWER_MS, `Kafka returned no metadata of topic ${this.topic}`)
       .catch((err: unknown) => {
         throw new CinderblockError("unavailable", describe(this.topic, err), { cause: err });
       })
@@ -108,7 +108,7 @@ export class TopicClient implements ProduceTransport {
     const { brokerPool } = this.cluster;
     await brokerPool.refreshMetadata([this.topic]);
     const found = brokerPool.metadata?.topicMetadata.find((t) => t.topic === this.topic);
-    if (!found) throw new Error("it is not in the answer");
+    if (!found) throw new Error("the response does not contain the topic");
     const leaders = new Array<number>(found.partitionMetadata.length).fill(-1);
     for (const p of found.partitionMetadata)
       leaders[p.partitionId] = errorOf(p.partitionErrorCode) ? -1 : p.leader;
@@ -197,7 +197,7 @@ export class TopicClient implements ProduceTransport {
         }),
       ),
       ANSWER_MS,
-      `broker ${nodeId} told no offsets of topic ${topic}`,
+      `broker ${nodeId} returned no offsets of topic ${topic}`,
     );
     return responses
       .flatMap((r) => r.partitions)
@@ -237,7 +237,7 @@ export class TopicClient implements ProduceTransport {
       if (left <= 0)
         throw new CinderblockError(
           "unavailable",
-          `the coordinator of group ${groupId} gave no answer within ${ANSWER_MS} ms: ${messageOf(refusal)}`,
+          `the coordinator of group ${groupId} did not respond within ${ANSWER_MS} ms: ${messageOf(refusal)}`,
           { cause: refusal },
         );
       try {
@@ -319,12 +319,16 @@ export class TopicClient implements ProduceTransport {
   }
 
   close(): Promise<void> {
-    return withDeadline(this.cluster.disconnect(), ANSWER_MS, "connections to Kafka did not end");
+    return withDeadline(
+      this.cluster.disconnect(),
+      ANSWER_MS,
+      "closing the connections to Kafka did not finish",
+    );
   }
 }
 
 function describe(topic: string, err: unknown): string {
   return (err as ProtocolError).type === NO_TOPIC
     ? `Kafka has no topic ${topic} now`
-    : `Kafka cannot be asked about topic ${topic}: ${messageOf(err)}`;
+    : `Kafka metadata request for topic ${topic} failed: ${messageOf(err)}`;
 }

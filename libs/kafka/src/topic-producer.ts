@@ -127,7 +127,7 @@ export class TopicProducer {
     this.base = base;
     this.failures = base.metrics.counter(
       "cinderblock_kafka_produce_failures_total",
-      "Attempts to write records to a partition of the topic that failed.",
+      "Failed attempts to write records to a partition of the topic.",
       ["partition"],
     );
   }
@@ -155,7 +155,7 @@ export class TopicProducer {
 
   close(): void {
     this.closed = true;
-    const stops = new CinderblockError("unavailable", "this process stops");
+    const stops = new CinderblockError("unavailable", "the process is shutting down");
     for (const lane of this.lanes.values()) {
       for (const w of [...lane.waiting, ...(lane.batch?.records ?? [])])
         settle(w, () => w.done.reject(stops));
@@ -186,7 +186,7 @@ export class TopicProducer {
       w.done.reject(
         new CinderblockError(
           "unavailable",
-          `Kafka took no record of partition ${lane.partition} within ${timeoutMs} ms`,
+          `Kafka did not acknowledge a record of partition ${lane.partition} within ${timeoutMs} ms`,
         ),
       ),
     );
@@ -233,9 +233,13 @@ export class TopicProducer {
   private async lookUp(): Promise<void> {
     for (let failures = 0; !this.closed; failures++) {
       try {
-        this.leaders = await withDeadline(this.transport.leaders(), ANSWER_MS, "Kafka named no leaders");
+        this.leaders = await withDeadline(
+          this.transport.leaders(),
+          ANSWER_MS,
+          "Kafka did not return the partition leaders",
+        );
       } catch (err) {
-        if (failures % 10 === 0) this.base.log.warn({ err }, "the leaders of partitions cannot be looked up");
+        if (failures % 10 === 0) this.base.log.warn({ err }, "partition leader lookup failed, retrying");
       }
       const holding = [...this.lanes.values()].filter((l) => l.waiting.length > 0 || l.batch);
       const without = holding.filter((l) => (this.leaders[l.partition] ?? -1) < 0);
@@ -244,7 +248,7 @@ export class TopicProducer {
       if (failures % 10 === 0)
         this.base.log.warn(
           { partitions: without.map((l) => l.partition) },
-          "partitions have no leader: their records wait",
+          "partitions have no leader, their records wait",
         );
       await sleep(Math.min(MAX_LOOK_MS, RETRY_MS * 2 ** failures));
     }
@@ -312,7 +316,7 @@ export class TopicProducer {
           })),
         ),
         ANSWER_MS,
-        `broker ${node} answered no records`,
+        `broker ${node} did not acknowledge the records`,
       );
     } catch (err) {
       this.failed(lanes, err, true);
@@ -325,7 +329,8 @@ export class TopicProducer {
       else if ("baseOffset" in o) this.stored(l, o.baseOffset);
       else this.answered(l, o.error);
     }
-    if (unanswered.length > 0) this.failed(unanswered, new Error("the broker's answer leaves it out"), true);
+    if (unanswered.length > 0)
+      this.failed(unanswered, new Error("the broker's response omits the partition"), true);
   }
 
   /**
@@ -357,7 +362,7 @@ export class TopicProducer {
     return (this.identity ??= withDeadline(
       this.transport.identity(),
       ANSWER_MS,
-      "Kafka gave no producer id",
+      "Kafka did not assign a producer ID",
     ).catch((err: unknown) => {
       this.identity = undefined;
       throw err;
@@ -425,7 +430,7 @@ export class TopicProducer {
     for (const l of lanes) this.failures.inc({ partition: String(l.partition) });
     this.base.log.warn(
       { partitions: lanes.map((l) => l.partition), error: messageOf(err) },
-      "Kafka took no records of partitions",
+      "Kafka refused records of partitions, retrying",
     );
   }
 }

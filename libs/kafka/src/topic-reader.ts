@@ -160,7 +160,7 @@ export class TopicReader implements PartitionReader {
     this.over = true;
     this.base.log.warn(
       { kafkaPartition: this.config.partition, err: reason },
-      "a reader of a partition ended, it is started again",
+      "partition reader ended, restarting it",
     );
     this.options.onEnd?.(reason);
   }
@@ -211,7 +211,7 @@ export class TopicReader implements PartitionReader {
     this.goOn().catch((err: unknown) =>
       this.base.log.debug(
         { kafkaPartition: partition, err },
-        "reading goes on from the committed offset; records that were read already are skipped",
+        "reading continues from the committed offset; records already read are skipped",
       ),
     );
   }
@@ -345,7 +345,7 @@ export class TopicReader implements PartitionReader {
         await sleep(COMMIT_RETRY_MS);
       }
     };
-    await withDeadline(made(), COMMIT_MS, `Kafka took no commit of partition ${partition}`);
+    await withDeadline(made(), COMMIT_MS, `Kafka did not confirm the commit of partition ${partition}`);
   }
 
   private async commitNow(offset: number): Promise<void> {
@@ -380,7 +380,7 @@ export class TopicReader implements PartitionReader {
     } catch (err) {
       this.base.log.warn(
         { kafkaPartition: this.config.partition, err },
-        "a reader of a partition did not stop cleanly",
+        "partition reader did not stop cleanly",
       );
     }
   }

@@ -15,10 +15,10 @@ export function decodeMessage(bytes: Uint8Array, views = false): unknown {
     if (version !== VERSION)
       throw new ShortRead(
         0,
-        `expected version ${VERSION}, found ${version}: the other side runs a release that does not mix with this one`,
+        `expected version ${VERSION}, found ${version}: the other process runs an incompatible release`,
       );
     const value = take(r, [], 0, views);
-    if (r.left > 0) throw new ShortRead(r.pos, `expected the end, ${r.left} bytes are left`);
+    if (r.left > 0) throw new ShortRead(r.pos, `expected the end of the message, ${r.left} bytes left`);
     return value;
   } catch (err) {
     if (err instanceof ShortRead)
@@ -98,7 +98,7 @@ function take(r: ByteReader, names: string[], depth: number, views: boolean): un
 /** Reads a count of entries. Every entry takes at least one byte, which bounds the count. */
 function count(r: ByteReader): number {
   const n = r.uvarint();
-  if (n > r.left) throw new ShortRead(r.pos, `expected ${n} entries, ${r.left} bytes are left`);
+  if (n > r.left) throw new ShortRead(r.pos, `expected ${n} entries, ${r.left} bytes left`);
   return n;
 }
 
@@ -106,11 +106,11 @@ function column(r: ByteReader): unknown {
   const kind = r.u8(),
     n = r.uvarint();
   const type = COLUMNS[kind];
-  if (!type) throw new ShortRead(r.pos, `expected a kind of column, found ${kind}`);
+  if (!type) throw new ShortRead(r.pos, `expected a column kind, found ${kind}`);
   const size = type.BYTES_PER_ELEMENT;
   while (r.pos % size !== 0) r.u8();
   if (n * size > r.left)
-    throw new ShortRead(r.pos, `expected ${n} elements of ${size} bytes, ${r.left} are left`);
+    throw new ShortRead(r.pos, `expected ${n} elements of ${size} bytes, ${r.left} bytes left`);
   const from = r.need(n * size);
   return new type(r.bytes.slice(from, from + n * size).buffer);
 }

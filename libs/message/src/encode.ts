@@ -19,7 +19,7 @@ export function encodeMessage(value: unknown, room = 1024, before?: number): Uin
 }
 
 function put(out: ByteWriter, value: unknown, names: Map<string, number>, depth: number): void {
-  if (depth > MAX_DEPTH) throw new RangeError(`a message is nested deeper than ${MAX_DEPTH}`);
+  if (depth > MAX_DEPTH) throw new RangeError(`the message is nested deeper than ${MAX_DEPTH} levels`);
   switch (typeof value) {
     case "undefined":
       out.u8(Tag.nothing);
@@ -50,7 +50,7 @@ function put(out: ByteWriter, value: unknown, names: Map<string, number>, depth:
     case "object":
       break;
     default:
-      throw new TypeError(`a message cannot hold a ${typeof value}`);
+      throw new TypeError(`a value of type ${typeof value} cannot be encoded in a message`);
   }
   if (value === null) {
     out.u8(Tag.none);
@@ -94,7 +94,8 @@ function isKind(value: object, name: string): boolean {
 
 function putColumn(out: ByteWriter, column: Column): void {
   const kind = COLUMNS.findIndex((c) => isKind(column, c.name));
-  if (kind < 0) throw new TypeError(`a message cannot hold a ${Object.prototype.toString.call(column)}`);
+  if (kind < 0)
+    throw new TypeError(`a ${Object.prototype.toString.call(column)} cannot be encoded in a message`);
   out.u8(Tag.column);
   out.u8(kind);
   out.uvarint(column.length);

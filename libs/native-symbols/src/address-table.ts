@@ -154,7 +154,7 @@ export class AddressTable {
       need = HEAD_BYTES + segments * 40 + sizes.reduce((n, s) => n + 4 * s, 0) + ((textBytes + 3) & ~3) + 4;
     if (need !== own.length) throw new ShortRead(8, `expected ${need} bytes, found ${own.length}`);
     if (crc32c(own.subarray(0, own.length - 4)) !== view.getUint32(own.length - 4, true))
-      throw new ShortRead(own.length - 4, "expected another checksum: the table was changed");
+      throw new ShortRead(own.length - 4, "the checksum does not match the table");
     const list: ElfSegment[] = [];
     let at = HEAD_BYTES;
     for (let i = 0; i < segments; i++, at += 40) {
@@ -236,7 +236,7 @@ export function tableOf(set: FunctionSet, base: bigint, segments: readonly ElfSe
   }
   if (set.functionName.length === 0)
     throw new DebugFileError(
-      "expected names of functions: it has neither DWARF, nor a table of symbols, nor one of Go (was it stripped?)",
+      "expected function names, found no DWARF data, symbol table or Go table (is the file stripped?)",
     );
   return new AddressTable(
     base,

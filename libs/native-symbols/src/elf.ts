@@ -62,7 +62,7 @@ export class ElfFile {
       this.readHeaders();
     } catch (err) {
       if (err instanceof RangeError)
-        throw new DebugFileError("expected its headers inside the file: it is cut");
+        throw new DebugFileError("expected headers inside the file: the file is truncated");
       throw err;
     }
   }
@@ -136,7 +136,9 @@ export class ElfFile {
   private raw(s: ElfSection): Uint8Array {
     if (s.type === SHT_NOBITS) return new Uint8Array(0);
     if (s.offset + s.size > this.bytes.length)
-      throw new DebugFileError(`expected section ${s.name || "of names"} inside the file: it is cut`);
+      throw new DebugFileError(
+        `expected section ${s.name || "of names"} inside the file: the file is truncated`,
+      );
     return this.bytes.subarray(s.offset, s.offset + s.size);
   }
 
@@ -159,20 +161,20 @@ export class ElfFile {
     if ((s.flags & SHF_COMPRESSED) === 0 || raw.length === 0) return raw;
     const head = this.is64 ? 24 : 12,
       view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
-    if (raw.length < head) throw new DebugFileError(`expected a compressed section ${s.name}: it is cut`);
+    if (raw.length < head) throw new DebugFileError(`compressed section ${s.name} is truncated`);
     const kind = view.getUint32(0, true),
       size = this.is64 ? Number(view.getBigUint64(8, true)) : view.getUint32(4, true),
       options = { maxOutputLength: Math.max(1, size) };
     this.inflated += size;
     if (this.inflated > MAX_INFLATED_BYTES)
-      throw new DebugFileError(`its compressed sections have more than ${MAX_INFLATED_BYTES} bytes`);
+      throw new DebugFileError(`the compressed sections exceed ${MAX_INFLATED_BYTES} bytes`);
     try {
       if (kind === 1) return inflateSync(raw.subarray(head), options);
       if (kind === 2) return zstdDecompressSync(raw.subarray(head), options);
     } catch (err) {
       throw new DebugFileError(`section ${s.name}: ${(err as Error).message}`);
     }
-    throw new DebugFileError(`section ${s.name} is compressed by a method that is not known: ${kind}`);
+    throw new DebugFileError(`section ${s.name} uses the unknown compression type ${kind}`);
   }
 
   /** GNU's build ID in hex; "" without one. */

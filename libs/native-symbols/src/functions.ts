@@ -56,7 +56,7 @@ export class FunctionSet {
   range(start: number, end: number, node: number, depth: number): void {
     if (end <= start) return;
     if (this.rangeStart.length === MAX_ROWS)
-      throw new DebugFileError(`expected at most ${MAX_ROWS} ranges of functions`);
+      throw new DebugFileError(`expected at most ${MAX_ROWS} function ranges`);
     this.rangeStart.push(start);
     this.rangeEnd.push(end);
     this.rangeNode.push(node);
@@ -64,7 +64,8 @@ export class FunctionSet {
   }
 
   row(address: number, line: number, end: boolean): void {
-    if (this.rowAddress.length === MAX_ROWS) throw new DebugFileError(`expected at most ${MAX_ROWS} lines`);
+    if (this.rowAddress.length === MAX_ROWS)
+      throw new DebugFileError(`expected at most ${MAX_ROWS} line entries`);
     this.rowAddress.push(address);
     this.rowLine.push(end ? 0 : line);
     this.rowEnd.push(end ? 1 : 0);

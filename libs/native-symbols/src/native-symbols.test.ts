@@ -87,7 +87,7 @@ describe("debug files", () => {
       "not a debug file: expected an ELF file, which begins with 7f 45 4c 46",
       "not a debug file: expected a little-endian ELF file",
       "not a debug file: expected an ELF file of 32 or 64 bits, found class 9",
-      "not a debug file: expected its headers inside the file: it is cut",
+      "not a debug file: expected headers inside the file: the file is truncated",
     ]);
   });
   it("survive mutation: an error that says what was expected, or a table", () => {

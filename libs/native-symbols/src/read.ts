@@ -15,17 +15,15 @@ export function readDebugFile(bytes: Uint8Array): { buildId: string; table: Addr
   const elf = new ElfFile(bytes),
     set = new FunctionSet();
   if (elf.segments.length === 0)
-    throw new DebugFileError(
-      "expected a program, a library or the debug file of one: nothing of it is mapped",
-    );
-  if (elf.span > 0xffff_fffe) throw new DebugFileError("expected a program of less than 4 GiB");
+    throw new DebugFileError("expected a program, a shared library or its debug file: no segment is mapped");
+  if (elf.span > 0xffff_fffe) throw new DebugFileError("expected a program smaller than 4 GiB");
   try {
     readDwarf(elf, set);
     // DWARF omits functions that Go's linker creates, so Go's own table is read as well, like the symbol
     // table for other programs.
     if (!readPclntab(elf, set, set.rangeStart.length === 0)) readElfSymbols(elf, set);
   } catch (err) {
-    if (err instanceof RangeError) throw new DebugFileError(`it is damaged: ${err.message}`);
+    if (err instanceof RangeError) throw new DebugFileError(`the file is damaged: ${err.message}`);
     throw err;
   }
   return { buildId: elf.buildId, table: tableOf(set, elf.base, elf.segments) };

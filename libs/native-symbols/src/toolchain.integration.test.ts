@@ -128,7 +128,7 @@ describeWith(["gcc", "binutils"], "what compilers of C and C++ make", () => {
       "40 shop::Cart::total",
       "40 shop::Cart::total",
     ]);
-    expect(() => of("stripped")).toThrow("was it stripped?");
+    expect(() => of("stripped")).toThrow("is the file stripped?");
   }, 180_000);
   it("names of a whole library, as c++filt makes them", async () => {
     const library = run("g++", "-print-file-name=libstdc++.so.6").trim(),

@@ -82,7 +82,7 @@ describe("an operation of a bucket that does not answer", () => {
     answer = () => undefined;
     expect(await failure(work())).toMatch(
       new RegExp(
-        `^unavailable: bucket blocks at 127\\.0\\.0\\.1:\\d+: ${operation} of "a/b" made no progress for 3\\d\\d ms and was given up; -storage\\.s3\\.request-timeout is 150 ms$`,
+        `^unavailable: bucket blocks at 127\\.0\\.0\\.1:\\d+: ${operation} of "a/b" made no progress for 3\\d\\d ms and was canceled; -storage\\.s3\\.request-timeout is 150 ms$`,
       ),
     );
   });
@@ -155,7 +155,7 @@ describe("a deadline", () => {
     );
     jest.advanceTimersByTime(200);
     expect(await work).toBe(
-      'unavailable: bucket b: get of "x" made no progress for 200 ms and was given up; -storage.timeout is 100 ms',
+      'unavailable: bucket b: get of "x" made no progress for 200 ms and was canceled; -storage.timeout is 100 ms',
     );
     fail(new Error("late"));
     await Promise.resolve();

@@ -94,7 +94,7 @@ export function withinDeadline<T>(
       reject(
         new CinderblockError(
           "unavailable",
-          `${where}: ${op.operation} of ${JSON.stringify(op.name)} made no progress for ${ms} ms and was given up; ${timeout.flag} is ${timeout.ms} ms`,
+          `${where}: ${op.operation} of ${JSON.stringify(op.name)} made no progress for ${ms} ms and was canceled; ${timeout.flag} is ${timeout.ms} ms`,
           { detail: { [TIMED_OUT]: true, operation: op.operation, timeoutMs: ms } },
         ),
       ),
@@ -141,7 +141,7 @@ export async function attempt<T>(
   work: (signal: AbortSignal, moved: (bytes: number) => void) => Promise<T>,
 ): Promise<T> {
   const idle = new AbortController();
-  const late = (): void => idle.abort(new DOMException(`no answer within ${ms} ms`, "TimeoutError"));
+  const late = (): void => idle.abort(new DOMException(`no response within ${ms} ms`, "TimeoutError"));
   let timer = setTimeout(late, ms);
   try {
     return await work(AbortSignal.any([deadline.signal, idle.signal]), (bytes) => {

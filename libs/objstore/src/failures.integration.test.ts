@@ -256,7 +256,7 @@ describeWith(["s3", "gcs", "azure", "swift"], "credentials that are refused", ()
       proxy.stop();
     }
     expect(await failure(openBucket(stores.spec("gcs", "", { serviceAccount: "/etc/key.json" })!))).toBe(
-      "invalid: -storage.gcs.service-account is not JSON of a Google identity: give the content of the key file, not its path",
+      "invalid: -storage.gcs.service-account is not the JSON of a Google identity: set the content of the key file, not its path",
     );
   }, 30_000);
 });
@@ -501,7 +501,7 @@ describeWith(["s3"], "an S3 server behind TLS", () => {
       const open = (tls: { skipVerify: boolean; ca: string }): Promise<Bucket> =>
         openBucket(stores.spec("s3", "tls", { insecure: false, tls }, server.endpoint)!);
       expect(await failure((await open({ skipVerify: false, ca: "" })).list(""))).toMatch(
-        /^unavailable: bucket blocks at .* has a certificate that is not trusted \(.*self-signed certificate\): name its authority/,
+        /^unavailable: the certificate of bucket blocks at .* is not trusted \(.*self-signed certificate\): set its certificate authority/,
       );
       for (const tls of [
         { skipVerify: false, ca: readFileSync(cert, "utf8") },

@@ -29,7 +29,10 @@ export class FilesystemBucket implements Bucket {
   private path(name: string): string {
     const path = resolve(this.root, name);
     if (path !== this.root && !path.startsWith(this.root + sep))
-      throw new CinderblockError("invalid", `object name ${JSON.stringify(name)} leaves the bucket`);
+      throw new CinderblockError(
+        "invalid",
+        `object name ${JSON.stringify(name)} points outside of the bucket`,
+      );
     return path;
   }
 

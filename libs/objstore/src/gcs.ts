@@ -64,7 +64,10 @@ function credentialsOf(json: string): AuthClient {
   try {
     id = JSON.parse(json) as Identity;
   } catch (cause) {
-    return refuse("is not JSON of a Google identity: give the content of the key file, not its path", cause);
+    return refuse(
+      "is not the JSON of a Google identity: set the content of the key file, not its path",
+      cause,
+    );
   }
   const scopes = [SCOPE];
   switch (id.type) {
@@ -82,7 +85,7 @@ function credentialsOf(json: string): AuthClient {
     }
     default:
       return refuse(
-        `has the type ${JSON.stringify(id.type ?? "")}; service_account, authorized_user and external_account are known, others by a file that GOOGLE_APPLICATION_CREDENTIALS names`,
+        `has the unsupported type ${JSON.stringify(id.type ?? "")}; expected service_account, authorized_user or external_account, or a file named by GOOGLE_APPLICATION_CREDENTIALS`,
       );
   }
 }

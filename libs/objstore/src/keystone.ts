@@ -44,7 +44,7 @@ async function tempauth(c: SwiftConfig): Promise<SwiftSession> {
     throw new SwiftError(
       r.status === 200 ? 502 : r.status,
       "authentication",
-      `${c.authUrl} answered ${r.status} and no token`,
+      `${c.authUrl} responded with ${r.status} and without a token`,
     );
   return { token, url };
 }
@@ -94,7 +94,7 @@ async function keystone(c: SwiftConfig): Promise<SwiftSession> {
     throw new SwiftError(
       r.status === 200 ? 502 : r.status,
       "authentication",
-      `${address} answered ${r.status}: ${text.slice(0, 200)}`,
+      `${address} responded with ${r.status}: ${text.slice(0, 200)}`,
     );
   const stores = (JSON.parse(text) as Catalog).token?.catalog?.filter((s) => s.type === "object-store") ?? [];
   const kind = c.internal ? "internal" : "public";

@@ -72,17 +72,17 @@ export function observeOperations(counters: SharedArrayBuffer, bucket: string, m
       ),
     );
   };
-  show("objstore_bucket_operations_total", "Operations asked of the bucket.", 0);
+  show("objstore_bucket_operations_total", "Bucket operations.", 0);
   show(
     "objstore_bucket_operation_failures_total",
-    "Operations that failed; a missing object is not a failure.",
+    "Failed bucket operations; a missing object is not a failure.",
     1,
   );
-  show("objstore_bucket_operation_transferred_bytes_total", "Bytes that operations moved.", 2);
-  show("objstore_bucket_operation_seconds_total", "Time spent in operations.", 3, 1e-6);
+  show("objstore_bucket_operation_transferred_bytes_total", "Bytes transferred by bucket operations.", 2);
+  show("objstore_bucket_operation_seconds_total", "Duration of bucket operations.", 3, 1e-6);
   metrics.gauge(
     "cinderblock_objstore_operation_timeouts_total",
-    "Operations of the bucket that made no progress and were given up at their deadline.",
+    "Bucket operations canceled at their deadline because they made no progress.",
     ["operation"],
     (g) =>
       OPERATIONS.forEach((operation, i) => g.set({ operation }, Number(Atomics.load(cells, i * FIELDS + 4)))),

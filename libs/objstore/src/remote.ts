@@ -47,11 +47,11 @@ function explain(advice: Advice, name: string, f: Fault, bucketIsMissing: boolea
   if (f.status === 404) throw new CinderblockError("not-found", `object ${name} does not exist`, { cause });
   if (f.status === undefined && /certificate|_CERT/i.test(`${f.code} ${f.message}`))
     fail(
-      `${where} has a certificate that is not trusted (${f.message.split(";")[0]!}): name its authority (-storage.s3.http.tls-ca-path, or NODE_EXTRA_CA_CERTS for every backend)`,
+      `the certificate of ${where} is not trusted (${f.message.split(";")[0]!}): set its certificate authority (-storage.s3.http.tls-ca-path, or NODE_EXTRA_CA_CERTS for all backends)`,
     );
   if (f.status === 429 || f.status === 503)
     fail(
-      `${where} is busy (${f.status}${f.code === "" ? "" : ` ${f.code}`}), ${ATTEMPTS} attempts were refused: it may limit the rate of requests`,
+      `${where} refused ${ATTEMPTS} attempts (${f.status}${f.code === "" ? "" : ` ${f.code}`}): the object store may limit the request rate`,
     );
   return fail(`${where}: ${f.code === "" ? "" : `${f.code}: `}${f.message}`);
 }
@@ -107,7 +107,7 @@ export abstract class RemoteBucket implements Bucket {
         if (fault.status !== 404 || (await this.bucketIsMissing(fault))) throw err;
         throw new CinderblockError(
           "unavailable",
-          `bucket ${this.advice.bucket}: the upload of ${op.name} was lost: ${fault.message}`,
+          `bucket ${this.advice.bucket}: upload of ${op.name} failed: ${fault.message}`,
           { cause: err },
         );
       }

@@ -125,7 +125,7 @@ export class SwiftBucket extends RemoteBucket {
         r.status === 404 && (await this.lacksContainer(deadline, method, path, url, token))
           ? "container"
           : "",
-        `${method} answered ${r.status}: ${r.text}`,
+        `${method} responded with ${r.status}: ${r.text}`,
       );
     };
     return retrying(

@@ -442,7 +442,7 @@ class OtlpDecoder extends WireReader {
           break;
         case 42: {
           const n = this.size(to);
-          if (n % 8 !== 0) throw this.error("expected times of 8 bytes each");
+          if (n % 8 !== 0) throw this.error("expected packed timestamps of 8 bytes each");
           this.pos += n;
           timestamps += n / 8;
           break;

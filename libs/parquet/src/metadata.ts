@@ -123,7 +123,7 @@ function schemaLeaves(elements: ThriftStruct[], file: string): Leaf[] {
   let at = 0;
   const walk = (path: string[], def: number, rep: number, depth: number): void => {
     const e = elements[at++];
-    if (!e || depth > 32) throw new CorruptError(file, 0, "expected a schema that ends");
+    if (!e || depth > 32) throw new CorruptError(file, 0, "expected a complete schema");
     const root = at === 1;
     const repetition = num(e[3]);
     if (!root) {

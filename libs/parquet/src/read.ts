@@ -316,7 +316,7 @@ function deltaByteArray(leaf: Leaf, r: ByteReader, count: number): Values {
       (i > 0 ? prefixes[i]! > offset[i]! - offset[i - 1]! : prefixes[i] !== 0) ||
       total > 1 << 30
     )
-      throw new ShortRead(r.pos, "expected a prefix of the value before");
+      throw new ShortRead(r.pos, "expected a prefix of the previous value");
     total += n;
     offset[i + 1] = total;
   }

@@ -65,7 +65,7 @@ function readValue(r: ByteReader, type: number, depth: number): ThriftValue {
       const element = head & 15;
       const size = head >>> 4 === 15 ? r.uvarint() : head >>> 4;
       if (size > r.left && element !== T.TRUE)
-        throw new ShortRead(r.pos, `expected a list that fits, found ${size} elements`);
+        throw new ShortRead(r.pos, `expected a list within the remaining bytes, found ${size} elements`);
       const list: ThriftValue[] = [];
       for (let i = 0; i < size; i++)
         list.push(
@@ -77,7 +77,7 @@ function readValue(r: ByteReader, type: number, depth: number): ThriftValue {
       const size = r.uvarint();
       if (size === 0) return [];
       const kv = r.u8();
-      if (size > r.left) throw new ShortRead(r.pos, "expected a map that fits");
+      if (size > r.left) throw new ShortRead(r.pos, "expected a map within the remaining bytes");
       const list: ThriftValue[] = [];
       for (let i = 0; i < size; i++)
         list.push([readValue(r, kv >>> 4, depth + 1), readValue(r, kv & 15, depth + 1)]);

@@ -51,7 +51,9 @@ describe("files of profiles", () => {
     expect(read("a.folded", "# a remark\nmain;a b;c 3\r\nmain;d 4\n\n")).toEqual({
       samples: ["count", { "/main/a b/c": 3, "/main/d": 4 }],
     });
-    expect(() => read("a.folded", "main;a 3\nmain;b\n")).toThrow('line 2 is no stack with a count: "main;b"');
+    expect(() => read("a.folded", "main;a 3\nmain;b\n")).toThrow(
+      'line 2 is not a stack with a count: "main;b"',
+    );
   });
   it("are read as flamebearers, speedscope files, perf scripts and JFR", () => {
     const own = readProfileFile("cpu.pb", pprof, LIMIT)[1]!,
@@ -175,7 +177,7 @@ describe("files of profiles", () => {
     expect(read("a.folded", text)).toEqual({ samples: ["count", want] });
   });
   it.each([
-    ["a decimal count", "a;b 3.5\n", "line 1 is no stack with a count"],
+    ["a decimal count", "a;b 3.5\n", "line 1 is not a stack with a count"],
     ["a negative count", "a;b 1\na;b -2\n", "line 2: expected a count, but -2 is negative"],
     ["a count above 64 bits", "a;b 9223372036854775808\n", "is above 9223372036854775807"],
   ])("refuse folded stacks with %s", (_what, text, why) => {
@@ -197,25 +199,29 @@ describe("files of profiles", () => {
   });
   it.each([
     ["nothing", "", "the file is empty"],
-    ["a broken gzip", Buffer.concat([gzipSync(pprof).subarray(0, 40)]), "the gzip stream is broken"],
-    ["broken JSON", "{", "this is no JSON"],
-    ["another JSON", '{"a":1}', "JSON without a flamebearer"],
+    ["a broken gzip", Buffer.concat([gzipSync(pprof).subarray(0, 40)]), "the gzip stream is damaged"],
+    ["broken JSON", "{", "invalid JSON"],
+    ["another JSON", '{"a":1}', "neither a flamebearer"],
     [
       "a double flamebearer",
       '{"metadata":{"format":"double"},"flamebearer":{"names":[],"levels":[]}}',
-      "two sides",
+      "comparison of two profiles",
     ],
-    ["bytes of nothing", Uint8Array.of(0, 1, 2, 3), "this is no pprof, JFR, JSON or text"],
-    ["a text of nothing", "# only a remark\n", "a text without stacks"],
+    [
+      "bytes of nothing",
+      Uint8Array.of(0, 1, 2, 3),
+      "unknown format, expected pprof, JFR, JSON or folded text",
+    ],
+    ["a text of nothing", "# only a remark\n", "the text has no stacks"],
     [
       "levels of no number",
       '{"flamebearer":{"names":["total"],"levels":[[0,1,"x",0]]}}',
-      "level 0 is no list of four numbers",
+      "level 0 is not a list of four numbers",
     ],
     [
       "a name that is not there",
       '{"flamebearer":{"names":["total"],"levels":[[0,1,0,0],[0,1,1,7]]}}',
-      "level 1 names 7",
+      "level 1 refers to name 7",
     ],
   ])("refuse %s, and say why", (_what, bytes, why) => {
     expect(() => read("x", bytes)).toThrow(why);

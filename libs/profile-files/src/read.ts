@@ -53,7 +53,7 @@ export function readProfileFile(name: string, file: Uint8Array, limit: number): 
       bytes = inflateProfile(file, limit);
     } catch (err) {
       if (kindOf(err) === "invalid") throw err;
-      refuse(`the gzip stream is broken: ${(err as Error).message}`, err);
+      refuse(`the gzip stream is damaged: ${(err as Error).message}`, err);
     }
   }
   const plain = name.replace(/\.gz$/, "");
@@ -84,9 +84,12 @@ function fromPprofs(files: readonly Uint8Array[]): FileProfile[] {
     try {
       t = new PprofDecoder().decode(bytes);
     } catch (err) {
-      return refuse(`this is no pprof, JFR, JSON or text that is known: ${(err as Error).message}`, err);
+      return refuse(
+        `unknown format, expected pprof, JFR, JSON or folded text: ${(err as Error).message}`,
+        err,
+      );
     }
-    if (t.sampleTypes === 0) refuse("a pprof without sample types");
+    if (t.sampleTypes === 0) refuse("the pprof has no sample types");
     out.push(...treesOf(t));
   }
   return out;
@@ -97,7 +100,7 @@ function treesOf(t: PprofTables): FileProfile[] {
   const text = (i: number): string =>
     i < t.strings
       ? decodeUtf8(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!)
-      : refuse(`string ${i} is not there`);
+      : refuse(`string ${i} does not exist`);
   const functions = new Map<number, string>(),
     locations = new Map<number, string[]>();
   for (let f = 0; f < t.functions; f++)
@@ -119,7 +122,7 @@ function treesOf(t: PprofTables): FileProfile[] {
       frames.push(...(locations.get(id(t.locationIdLo.data[k]!, t.locationIdHi.data[k]!)) ?? []));
     const from = t.sampleValues.data[s]!;
     if (t.sampleValues.data[s + 1]! - from < t.sampleTypes)
-      refuse(`sample ${s} has fewer values than there are sample types`);
+      refuse(`sample ${s} has fewer values than sample types`);
     trees.forEach((g, k) => g.add(frames, t.value.data[from + k]!));
   }
   return trees.map((g, k) => ({
@@ -138,16 +141,16 @@ function fromJson(name: string, bytes: Uint8Array): FileProfile[] {
   try {
     file = JSON.parse(decodeUtf8(bytes)) as typeof file;
   } catch (err) {
-    return refuse(`this is no JSON: ${(err as Error).message}`, err);
+    return refuse(`invalid JSON: ${(err as Error).message}`, err);
   }
   if (file.$schema !== undefined) {
     return fromSpeedscope(name, bytes);
   }
   const f = file.flamebearer;
   if (!f || !Array.isArray(f.names) || !Array.isArray(f.levels))
-    return refuse("JSON without a flamebearer and without speedscope's $schema");
+    return refuse("the JSON has neither a flamebearer nor speedscope's $schema");
   if (file.metadata?.format !== undefined && file.metadata.format !== "single")
-    refuse("a flamebearer of two sides; only single ones can be opened");
+    refuse("the flamebearer is a comparison of two profiles; only single profiles are supported");
   return [
     {
       type: String(file.metadata?.name ?? name),
@@ -195,7 +198,7 @@ function fromLevels(names: readonly unknown[], levels: readonly unknown[]): Part
   let above: { end: number; node: number }[] = [];
   levels.forEach((row, level) => {
     if (!Array.isArray(row) || row.length % 4 !== 0 || row.some((v) => typeof v !== "number"))
-      refuse(`level ${level} is no list of four numbers for each bar`);
+      refuse(`level ${level} is not a list of four numbers per bar`);
     const here: typeof above = [];
     let x = 0,
       up = 0;
@@ -209,8 +212,8 @@ function fromLevels(names: readonly unknown[], levels: readonly unknown[]): Part
       x += delta;
       while (up < above.length - 1 && above[up]!.end <= x) up++;
       const text = names[name];
-      if (typeof text !== "string") refuse(`level ${level} names ${name}, which is not there`);
-      if (level > 0 && above.length === 0) refuse(`level ${level} has no level above`);
+      if (typeof text !== "string") refuse(`level ${level} refers to name ${name}, which does not exist`);
+      if (level > 0 && above.length === 0) refuse(`level ${level} has no level above it`);
       const node = level === 0 ? 0 : g.child(above[up]!.node, text as string);
       g.tree.self.data[node]! += BigInt(Math.trunc(self));
       x += total;
@@ -231,9 +234,9 @@ function fromFolded(bytes: Uint8Array): FileProfile[] {
       stacks++;
     },
     uncounted: (line, text) =>
-      refuse(`line ${line} is no stack with a count: ${JSON.stringify(text.slice(0, 60))}`),
+      refuse(`line ${line} is not a stack with a count: ${JSON.stringify(text.slice(0, 60))}`),
   });
-  if (stacks === 0) refuse("a text without stacks");
+  if (stacks === 0) refuse("the text has no stacks");
   return [{ type: "samples", unit: "count", tree: g.tree.finish() }];
 }
 
@@ -247,8 +250,11 @@ function fromPerf(bytes: Uint8Array): FileProfile[] {
       g.add(frames, 1n);
       stacks++;
     },
-    (line) => refuse(`a line of perf script is neither head nor frame: ${JSON.stringify(line.slice(0, 60))}`),
+    (line) =>
+      refuse(
+        `line of perf script is neither an event header nor a frame: ${JSON.stringify(line.slice(0, 60))}`,
+      ),
   );
-  if (stacks === 0) refuse("an output of perf script without stacks");
+  if (stacks === 0) refuse("the perf script output has no stacks");
   return [{ type: "samples", unit: "count", tree: g.tree.finish() }];
 }

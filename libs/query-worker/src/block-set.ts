@@ -47,7 +47,7 @@ export class BlockSet {
     // Both become a path below the root, which tenants share.
     checkTenantId(tenant);
     if (!isUlid(ulid))
-      throw new CinderblockError("invalid", `expected the ULID of a block, found ${JSON.stringify(ulid)}`);
+      throw new CinderblockError("invalid", `expected a block's ULID, found ${JSON.stringify(ulid)}`);
     const folder = root === "bucket" ? "phlaredb" : "local";
     const key = `${root}/${tenant}/${folder}/${ulid}`;
     let known = this.open.get(key);

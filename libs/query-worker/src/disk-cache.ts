@@ -212,9 +212,9 @@ export class DiskCache {
         for (let n = from; n < to; n++) {
           const piece = file.pieces.get(n),
             at = (n - from) * PIECE_BYTES;
-          if (!piece || at + piece.length > bytesRead) throw new Error("a piece is short");
+          if (!piece || at + piece.length > bytesRead) throw new Error("cached piece is truncated");
           const part = bytes.subarray(at, at + piece.length);
-          if (crc32(part) !== piece.crc) throw new Error("a piece does not match its checksum");
+          if (crc32(part) !== piece.crc) throw new Error("cached piece does not match its checksum");
           out.push(part);
         }
         return out;

@@ -57,7 +57,7 @@ export class QueryPool implements Service {
       const { metrics } = this.base;
       metrics.gauge(
         "cinderblock_block_disk_cache_pieces_total",
-        "Pieces of blocks' files that were asked for, by whether the disk had them.",
+        "Requests for pieces of block files, by whether the disk cache had them.",
         ["result"],
         (g) => {
           g.set({ result: "hit" }, at("hits"));
@@ -66,7 +66,7 @@ export class QueryPool implements Service {
       );
       metrics.gauge(
         "cinderblock_block_disk_cache_bytes",
-        "Bytes of blocks' files on the local disk.",
+        "Size of the block files in the disk cache.",
         [],
         (g) => {
           g.set(at("bytes"));
@@ -74,7 +74,7 @@ export class QueryPool implements Service {
       );
       metrics.gauge(
         "cinderblock_block_disk_cache_evicted_files_total",
-        "Files that had to go from the disk cache.",
+        "Block files evicted from the disk cache.",
         [],
         (g) => {
           g.set(at("evictions"));
@@ -82,7 +82,7 @@ export class QueryPool implements Service {
       );
       metrics.gauge(
         "cinderblock_block_disk_cache_failures_total",
-        "Pieces that could not be kept, or were not what was written.",
+        "Pieces that could not be cached, or whose cached bytes were damaged.",
         [],
         (g) => {
           g.set(at("failures"));
@@ -91,7 +91,7 @@ export class QueryPool implements Service {
     }
     const restarts = this.base.metrics.counter(
       "cinderblock_query_worker_restarts_total",
-      "Query worker threads that died and were started again.",
+      "Query worker threads that died and were restarted.",
     );
     for (let i = 0; i < this.count; i++) {
       const begin = (): WorkerClient => {
@@ -99,7 +99,7 @@ export class QueryPool implements Service {
           () => undefined,
           (reason) => {
             if (this.stopping) return;
-            this.base.log.error({ worker: i, reason }, "query worker died, starting another");
+            this.base.log.error({ worker: i, reason }, "query worker died, restarting it");
             restarts.inc();
             this.workers[i] = begin();
           },
@@ -257,7 +257,7 @@ export class QueryPool implements Service {
   forget(root: Root, tenant: string, ulids: readonly string[]): void {
     for (const [w, list] of this.groups(ulids))
       w.call("forget", { root, tenant, ulids: list }).catch((err: unknown) =>
-        this.base.log.warn({ err }, "a worker did not forget a block"),
+        this.base.log.warn({ err }, "query worker did not release a block"),
       );
   }
 }

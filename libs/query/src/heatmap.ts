@@ -116,7 +116,7 @@ export function encodeSelectHeatmap(p: Points, { range, limit, exemplars }: Heat
   if (p.timeMs.length > 0 && (!p.of || !p.series || (exemplars && !p.id)))
     throw new CinderblockError(
       "unavailable",
-      "a source of data is of a release that does not know heatmaps by series yet",
+      "a source of the previous release does not support heatmaps grouped by series",
     );
   let least = Infinity,
     most = -Infinity;
@@ -149,7 +149,7 @@ export function encodeSelectHeatmap(p: Points, { range, limit, exemplars }: Heat
       g.slots.set(bucket, (slot = { counts: new Uint32Array(rows), exemplars: [] }));
       if (++slots * rows > MAX_CELLS)
         throw invalid(
-          `the heatmap has more than ${MAX_CELLS} cells: choose a longer step, a shorter time or fewer groups`,
+          `the heatmap has more than ${MAX_CELLS} cells: choose a longer step, a shorter time range or fewer groups`,
         );
     }
     let row = height > 0 ? Math.min(rows - 1, Math.floor((v - least) / height)) : 0;

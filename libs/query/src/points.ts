@@ -29,7 +29,7 @@ export function checkCount(n: number): void {
   if (n > MAX_POINTS)
     throw new CinderblockError(
       "limit",
-      `the selection has ${n} or more profiles; the limit for single profiles is ${MAX_POINTS}: choose a shorter time or more labels`,
+      `the selection has ${n} or more profiles; the limit for single profiles is ${MAX_POINTS}: choose a shorter time range or a narrower selector`,
     );
 }
 
@@ -238,7 +238,7 @@ export function withIds(
 ): SelectedSeries[] {
   for (const id of ids)
     if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id))
-      throw invalid(`profile id ${JSON.stringify(id)} is no UUID`);
+      throw invalid(`profile ID ${JSON.stringify(id)} is not a UUID`);
   const wanted = new Set(ids.map((id) => id.toLowerCase()));
   return selected
     .map((s) => ({ ...s, rows: s.rows.filter((row) => wanted.has(uuidText(table.id, row))) }))

@@ -32,7 +32,7 @@ function checkCount(n: number): void {
   if (n > MAX_SAMPLES)
     throw new CinderblockError(
       "limit",
-      `one step of the export has more than ${MAX_SAMPLES} samples: choose more labels`,
+      `one step of the export has more than ${MAX_SAMPLES} samples: choose a narrower selector`,
     );
 }
 

@@ -148,7 +148,7 @@ function parseTraces(ids: readonly string[]): TraceSet | undefined {
   const out: TraceSet = new Map();
   for (const id of ids) {
     if (!/^[0-9a-fA-F]{32}$/.test(id))
-      throw invalid(`invalid trace id ${JSON.stringify(id)}: it has 32 hexadecimal digits`);
+      throw invalid(`invalid trace ID ${JSON.stringify(id)}: expected 32 hexadecimal digits`);
     const words = new Uint32Array(Uint8Array.from(Buffer.from(id, "hex")).buffer),
       rest = out.get(words[0]!);
     if (rest) rest.push(words.subarray(1));

@@ -79,7 +79,7 @@ export class RingMember implements Service {
     };
     this.supersessions = base.metrics.counter(
       "cinderblock_ring_superseded_total",
-      "Times that this process met a later one with its name in a ring, and stopped.",
+      "Conflicts in which this process stopped because a later process registered with its instance ID.",
       ["ring"],
     );
     this.supersessions.inc({ ring: config.ring }, 0);
@@ -107,7 +107,7 @@ export class RingMember implements Service {
       try {
         kept = decodeMember((await this.store.read(config.ring)).get(config.id) ?? "")?.tokens;
       } catch (err) {
-        this.base.log.warn({ err, ring: config.ring }, "ring cannot be read, new tokens are made");
+        this.base.log.warn({ err, ring: config.ring }, "reading the ring failed, generating new tokens");
       }
     }
     const all = new Set(kept?.slice(0, config.tokens));
@@ -119,7 +119,10 @@ export class RingMember implements Service {
     } catch (err) {
       // The next start can use the tokens in the ring: a full disk must not keep an ingester from its data.
       if (!isUnwritable(err)) throw err;
-      this.base.log.warn({ err, file: config.tokensFile, ring: config.ring }, "tokens could not be saved");
+      this.base.log.warn(
+        { err, file: config.tokensFile, ring: config.ring },
+        "ring tokens could not be saved",
+      );
     }
     return tokens;
   }
@@ -141,7 +144,7 @@ export class RingMember implements Service {
     if (Array.isArray(tokens) && tokens.every(isToken)) return tokens;
     this.base.log.warn(
       { file: tokensFile, sizeBytes: text.length, ring },
-      "tokens file is not whole, it is replaced",
+      "tokens file is incomplete, replacing it",
     );
     return undefined;
   }
@@ -155,11 +158,10 @@ export class RingMember implements Service {
     member.heartbeat++;
     try {
       await this.write();
-      if (this.failing) this.base.log.info({ ring: config.ring }, "heartbeats are heard again");
+      if (this.failing) this.base.log.info({ ring: config.ring }, "ring heartbeats succeed again");
       this.failing = false;
     } catch (err) {
-      if (!this.failing)
-        this.base.log.warn({ err, ring: config.ring }, "heartbeat failed, it will be tried again");
+      if (!this.failing) this.base.log.warn({ err, ring: config.ring }, "ring heartbeat failed, retrying");
       this.failing = true;
     }
   }
@@ -182,7 +184,7 @@ export class RingMember implements Service {
       if (!this.registered) member.registeredAtMs = Math.max(member.registeredAtMs, other.registeredAtMs + 1);
       else if (isNewer(other, member)) this.giveWay(other);
     }
-    throw new Error("other processes write this member's entry");
+    throw new Error("another process writes this member's ring entry");
   }
 
   private giveWay(other: Member): void {
@@ -191,7 +193,7 @@ export class RingMember implements Service {
     this.supersessions.inc({ ring: config.ring });
     this.base.log.error(
       { ring: config.ring, member: member.id, address: member.address, other: other.address },
-      "another process registered with this one's name: this one hands over and stops; give each its own -ring.instance-id",
+      "another process registered with this instance ID, handing over and stopping; give each process its own -ring.instance-id",
     );
     member.id = `${config.id}@${member.incarnation ?? ""}`;
     member.state = "LEAVING";
@@ -235,7 +237,7 @@ export class RingMember implements Service {
     } catch (err) {
       this.base.log.warn(
         { err, ring: this.config.ring },
-        "could not leave the ring; forget the member on its page",
+        "leaving the ring failed; forget the member on the ring's page",
       );
     }
   }

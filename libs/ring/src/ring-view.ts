@@ -76,7 +76,7 @@ export class RingView implements Service {
 
   async start(): Promise<void> {
     const { metrics } = this.base;
-    metrics.gauge("pyroscope_ring_members", "Members of a ring.", ["name", "state"], (g) => {
+    metrics.gauge("pyroscope_ring_members", "Number of ring members.", ["name", "state"], (g) => {
       for (const m of this.current.members)
         g.inc({ name: this.config.ring, state: this.current.healthy(m) ? m.state : "Unhealthy" });
     });
@@ -94,7 +94,10 @@ export class RingView implements Service {
       entries = await this.store.read(this.config.ring);
     } catch (err) {
       if (this.connected)
-        this.base.log.warn({ err, ring: this.config.ring }, "ring cannot be read, the last known one stays");
+        this.base.log.warn(
+          { err, ring: this.config.ring },
+          "reading the ring failed, keeping the last known members",
+        );
       this.connected = false;
       return;
     }
@@ -152,7 +155,7 @@ export class RingView implements Service {
       }
       return removed;
     } catch (err) {
-      this.base.log.warn({ err, ring: this.config.ring, member: id }, "member could not be forgotten");
+      this.base.log.warn({ err, ring: this.config.ring, member: id }, "forgetting a ring member failed");
       return false;
     }
   }

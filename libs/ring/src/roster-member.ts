@@ -63,7 +63,7 @@ export class RosterMember implements Service {
     this.failures.inc(0);
     base.metrics.gauge(
       "cinderblock_ingester_roster_written",
-      "1 while the bucket has this ingester's roster entry, as far as known.",
+      "1 while this ingester's roster entry is in the bucket, as of the last check.",
       [],
       (g) => g.set(this.isWritten ? 1 : 0),
     );
@@ -99,7 +99,7 @@ export class RosterMember implements Service {
     try {
       return (JSON.parse(readFileSync(file, "utf8")) as { id?: string } | null)?.id === id;
     } catch (err) {
-      this.base.log.warn({ file, err }, "roster file is damaged, the entry is written again");
+      this.base.log.warn({ file, err }, "roster file is damaged, rewriting the entry");
       return false;
     }
   }
@@ -113,8 +113,7 @@ export class RosterMember implements Service {
       try {
         if (first || !(await this.within("exists", this.bucket.exists(this.object)))) {
           await this.within("put", this.bucket.put(this.object, encodeRosterEntry(this.entry)));
-          if (!first)
-            this.base.log.warn({ name: this.object }, "roster entry was missing and is written again");
+          if (!first) this.base.log.warn({ name: this.object }, "roster entry is missing, rewriting it");
           first = false;
           replaceFileSync(this.config.file, JSON.stringify({ id: this.entry.id }));
         }
@@ -126,7 +125,7 @@ export class RosterMember implements Service {
       } catch (err) {
         this.failures.inc();
         if (this.failing === "")
-          this.base.log.warn({ err, name: this.object }, "roster entry could not be written, retrying");
+          this.base.log.warn({ err, name: this.object }, "writing the roster entry failed, retrying");
         this.failing = messageOf(err);
         await sleep(this.config.retryMs, signal);
       }
@@ -156,7 +155,7 @@ export class RosterMember implements Service {
       } catch (err) {
         if (kindOf(err) === "not-found") return true;
         this.failures.inc();
-        this.base.log.warn({ err, name: this.object }, "roster entry could not be removed");
+        this.base.log.warn({ err, name: this.object }, "removing the roster entry failed");
         if (this.base.now() + this.config.retryMs > deadlineMs) return false;
         await sleep(this.config.retryMs);
       }
@@ -168,7 +167,7 @@ export class RosterMember implements Service {
     try {
       return decodeRosterEntry(bytes, this.object).incarnation === this.entry.incarnation;
     } catch (err) {
-      this.base.log.warn({ err, name: this.object }, "roster entry is damaged and is removed");
+      this.base.log.warn({ err, name: this.object }, "roster entry is damaged, removing it");
       return true;
     }
   }

@@ -268,7 +268,7 @@ describe("holders of data", () => {
     for (const mode of ["away", "silent"] as const) {
       bucket.mode = mode;
       const r = await reader(bucket, store);
-      expect(r.holders.unknown).toMatch(/could not be read/);
+      expect(r.holders.unknown).toMatch(/has not been read yet/);
       bucket.mode = "well";
       await pass(5000);
       await r.refresh();

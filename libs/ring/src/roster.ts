@@ -74,18 +74,23 @@ export class Roster implements Service {
   }
   /** Reason why the entries may be incomplete; "" if they are complete. */
   get unknown(): string {
-    if (this.readMs === -Infinity) return "the roster of ingesters could not be read yet";
+    if (this.readMs === -Infinity) return "the roster of ingesters has not been read yet";
     return this.damaged.length === 0 ? "" : `roster entry ${this.damaged[0]} is damaged`;
   }
 
   async start(): Promise<void> {
     const { metrics } = this.base;
-    metrics.gauge("cinderblock_querier_roster_ingesters", "Entries in the roster of ingesters.", [], (g) => {
-      g.set(this.known.size);
-    });
+    metrics.gauge(
+      "cinderblock_querier_roster_ingesters",
+      "Number of entries in the roster of ingesters.",
+      [],
+      (g) => {
+        g.set(this.known.size);
+      },
+    );
     metrics.gauge(
       "cinderblock_querier_roster_age_seconds",
-      "Time since the roster of ingesters was last read; -1: never.",
+      "Time since the roster of ingesters was last read; -1 before the first read.",
       [],
       (g) => {
         g.set(this.readMs === -Infinity ? -1 : (this.clock() - this.readMs) / 1000);
@@ -125,12 +130,12 @@ export class Roster implements Service {
       this.damaged = damaged;
       this.readMs = startedMs;
       if (this.failure !== undefined)
-        this.base.log.info({ entries: known.size }, "roster of ingesters is read again");
+        this.base.log.info({ entries: known.size }, "roster of ingesters is readable again");
       this.failure = undefined;
     } catch (err) {
       this.failedMs = this.clock();
       if (this.failure === undefined)
-        this.base.log.warn({ err }, "roster of ingesters could not be read, keeping the last known one");
+        this.base.log.warn({ err }, "reading the roster of ingesters failed, keeping the last known entries");
       this.failure = err;
     }
   }

@@ -12,7 +12,7 @@ export function mendUnreadable(router: ConnectRouter): void {
     const mended: typeof handler = Object.assign(async (request: Parameters<typeof handler>[0]) => {
       const response = await handler(request);
       // The library prints every failed write to the console; a caller that left is no failure.
-      if (request.signal.aborted) throw new ConnectError("the caller left", Code.Aborted);
+      if (request.signal.aborted) throw new ConnectError("the client disconnected", Code.Aborted);
       if (
         response.status !== 500 ||
         response.body === undefined ||

@@ -20,7 +20,7 @@ describe("a budget of bodies", () => {
     const b = new BodyBudget(LIMIT);
     const large = b.reserve(LARGE);
     expect(() => b.reserve(30_000)).toThrow(
-      "request bodies of 100000 bytes are in flight, this one needs 30000 more; the limit is 160000 (-memory.inflight-bytes)",
+      "request bodies use 100000 bytes and this one needs 30000 more; the limit is 160000 (-memory.inflight-bytes)",
     );
     const small = Array.from({ length: 12 }, () => b.reserve(SMALL));
     expect(b.heldBytes).toBe(LARGE + 12 * SMALL);
@@ -72,7 +72,7 @@ describe("a budget of bodies", () => {
     await left;
     first.release();
     await Promise.all([second, third]);
-    expect(order).toEqual(["the caller left while its body waited for memory", "second", "third"]);
+    expect(order).toEqual(["the client disconnected while its body waited for memory", "second", "third"]);
     expect(b.heldBytes).toBe(LARGE + SMALL);
   });
 });

@@ -30,22 +30,18 @@ export class BodyBudget {
     this.flag = flag;
     metrics?.gauge(
       "cinderblock_server_request_body_bytes",
-      "Request bodies that are being read or processed, as reserved.",
+      "Reserved memory for request bodies that are being read or processed.",
       ["from"],
       (g) => {
         g.set({ from }, this.heldBytes);
       },
     );
     metrics
-      ?.gauge(
-        "cinderblock_server_request_body_limit_bytes",
-        "Request bodies that may be read and processed at once.",
-        ["from"],
-      )
+      ?.gauge("cinderblock_server_request_body_limit_bytes", "Memory budget for request bodies.", ["from"])
       .set({ from }, limitBytes);
     const refused = metrics?.counter(
       "cinderblock_server_refused_bodies_total",
-      "Requests refused because the memory for request bodies was in use.",
+      "Requests refused because the memory budget for request bodies was exhausted.",
       ["from"],
     );
     if (refused) this.refused = () => refused.inc({ from });
@@ -76,7 +72,7 @@ export class BodyBudget {
         const at = this.waiting.indexOf(waiter);
         if (at >= 0) this.waiting.splice(at, 1);
         this.admitWaiting();
-        reject(new CinderblockError("canceled", "the caller left while its body waited for memory"));
+        reject(new CinderblockError("canceled", "the client disconnected while its body waited for memory"));
       };
       signal.addEventListener("abort", leave, { once: true });
       this.waiting.push(waiter);
@@ -115,7 +111,7 @@ export class BodyBudget {
       this.refused?.();
       throw noRoom(
         "inflight",
-        `request bodies of ${this.heldBytes} bytes are in flight, this one needs ${to - from} more; the limit is ${this.limitBytes} (${this.flag})`,
+        `request bodies use ${this.heldBytes} bytes and this one needs ${to - from} more; the limit is ${this.limitBytes} (${this.flag})`,
         { usedBytes: this.heldBytes, limitBytes: this.limitBytes },
       );
     }

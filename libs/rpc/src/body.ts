@@ -78,7 +78,7 @@ export function acceptRawBodies(app: FastifyInstance, options: RawBodyOptions): 
       payload.on("end", () => end(undefined));
       payload.on("error", (err: Error) =>
         end(
-          new CinderblockError("invalid", `request body could not be read: ${err.message}`, { cause: err }),
+          new CinderblockError("invalid", `reading the request body failed: ${err.message}`, { cause: err }),
         ),
       );
     };

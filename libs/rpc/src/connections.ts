@@ -98,15 +98,20 @@ export class Connections {
   ) {
     this.limits = limits;
     this.now = now;
-    metrics?.gauge("pyroscope_tcp_connections", "Connections of the server's port.", ["protocol"], (g) => {
-      g.set({ protocol: limits.protocol }, this.open.size);
-    });
+    metrics?.gauge(
+      "pyroscope_tcp_connections",
+      "Open connections of the server's port.",
+      ["protocol"],
+      (g) => {
+        g.set({ protocol: limits.protocol }, this.open.size);
+      },
+    );
     metrics
-      ?.gauge("pyroscope_tcp_connections_limit", "Connections that the server's port may have.", ["protocol"])
+      ?.gauge("pyroscope_tcp_connections_limit", "Limit of connections of the server's port.", ["protocol"])
       .set({ protocol: limits.protocol }, limits.maxConnections);
     const counter = metrics?.counter(
       "cinderblock_server_closed_connections_total",
-      "Connections and HTTP/2 streams that the server closed before their client did, by reason.",
+      "Connections and HTTP/2 streams closed by the server before their client, by reason.",
       ["reason"],
     );
     if (counter) this.closed = (reason) => counter.inc({ reason });

@@ -49,7 +49,7 @@ export async function refuseCrossSite(request: FastifyRequest, reply: FastifyRep
     reply,
     new CinderblockError(
       "forbidden",
-      `cross-site request refused: ${request.headers.origin ?? request.headers["sec-fetch-site"]} is not the origin of this server; behind a gateway that changes Host, pass X-Forwarded-Host`,
+      `cross-site request refused: ${request.headers.origin ?? request.headers["sec-fetch-site"]} is not the origin of this server; behind a gateway that changes Host, set X-Forwarded-Host`,
     ),
   );
 }

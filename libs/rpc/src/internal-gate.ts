@@ -65,7 +65,7 @@ export class InternalGate implements Gate {
     this.base = base;
     this.refusals = base.metrics.counter(
       "cinderblock_internal_refused_calls_total",
-      "Calls of internal methods that were refused because they showed no token of the cluster, by reason.",
+      "Internal calls refused for a missing or wrong cluster token, by reason.",
       ["reason"],
     );
   }
@@ -88,15 +88,15 @@ export class InternalGate implements Gate {
   private async check(authorization: string | undefined): Promise<void> {
     const [, token] = /^Bearer +(\S+)$/i.exec(authorization ?? "") ?? [];
     if (token === undefined)
-      throw refusal("unauthenticated", "missing", "internal methods need the token of the cluster");
+      throw refusal("unauthenticated", "missing", "internal methods require the cluster token");
     const { credentials } = this;
     if (credentials.accepts(token)) return;
     // The token may have changed since the last read.
     await credentials.refresh();
     if (credentials.accepts(token)) return;
     if (credentials.current() === undefined)
-      throw refusal("unavailable", "not_ready", "this process does not know the token of the cluster yet");
-    throw refusal("unauthenticated", "unknown", "the token is not the one of the cluster");
+      throw refusal("unavailable", "not_ready", "this process has not read the cluster token yet");
+    throw refusal("unauthenticated", "unknown", "the token does not match the cluster token");
   }
 }
 

@@ -190,7 +190,9 @@ export class InternalClient {
           });
         },
       );
-      req.on("timeout", () => req.destroy(new Error(`no answer within ${Math.ceil(options.timeoutMs)} ms`)));
+      req.on("timeout", () =>
+        req.destroy(new Error(`no response within ${Math.ceil(options.timeoutMs)} ms`)),
+      );
       req.on("error", gone);
       req.end(body);
     });
@@ -208,7 +210,7 @@ export class InternalClient {
 function refusedBy(service: string, address: string, err: unknown): CinderblockError {
   return new CinderblockError(
     "unavailable",
-    `${service} at ${address} does not accept the internal token of this process: all processes of a cluster need the same (-auth.internal-token, -auth.internal-token-file, or the same -redis.address and -redis.key-prefix)`,
+    `${service} at ${address} refuses this process's internal token: all processes of a cluster need the same token (-auth.internal-token, -auth.internal-token-file, or the same -redis.address and -redis.key-prefix)`,
     { cause: err },
   );
 }

@@ -256,11 +256,11 @@ export class ApiServer implements Service {
     const { metrics } = this.base;
     const duration = metrics.histogram(
       "pyroscope_request_duration_seconds",
-      "Time spent serving HTTP requests.",
+      "Duration of HTTP requests.",
       ["method", "route", "status_code", "ws"],
       [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100],
     );
-    const inflight = metrics.gauge("pyroscope_inflight_requests", "Requests being served.", [
+    const inflight = metrics.gauge("pyroscope_inflight_requests", "HTTP requests in flight.", [
       "method",
       "route",
     ]);

@@ -159,7 +159,7 @@ describe("a port that speaks TLS", () => {
         "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
       ].map(opensslCipher),
     ).toEqual(["AES128-SHA", "ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-RSA-AES128-SHA256"]);
-    expect(() => opensslCipher("TLS_NONE")).toThrow("TLS_NONE is not known");
+    expect(() => opensslCipher("TLS_NONE")).toThrow("TLS_NONE is unknown");
   });
 
   it("takes a certificate that was renewed, and keeps the last one when its file is broken", async () => {
@@ -207,10 +207,10 @@ describe("a port that speaks TLS", () => {
 
   it("says which file is wrong", async () => {
     await expect(serving({ keyPath: "/nowhere/tls.key" }, () => Promise.resolve())).rejects.toThrow(
-      /TLS cannot be used: ENOENT.*\/nowhere\/tls\.key/,
+      /TLS files are not usable: ENOENT.*\/nowhere\/tls\.key/,
     );
     await expect(serving({ keyPath: client.key }, () => Promise.resolve())).rejects.toThrow(
-      /TLS cannot be used: .*(mismatch|key)/,
+      /TLS files are not usable: .*(mismatch|key)/,
     );
   });
 });

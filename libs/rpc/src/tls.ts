@@ -79,17 +79,17 @@ class Files {
       const all = JSON.stringify(options);
       if (all !== this.read?.text) {
         const context = createSecureContext(options);
-        if (this.read) this.log.info({ cert, ca }, "certificates were read again");
+        if (this.read) this.log.info({ cert, ca }, "certificates reloaded");
         this.read = { text: all, context, options };
       }
     } catch (err) {
       if (!this.read)
         throw new CinderblockError(
           "invalid",
-          `TLS cannot be used: ${(err as Error).message} (certificate ${this.paths.cert === "" ? "none" : this.paths.cert}, key ${this.paths.key === "" ? "none" : this.paths.key}, authorities ${this.paths.ca === "" ? "the system's" : this.paths.ca})`,
+          `TLS files are not usable: ${(err as Error).message} (certificate ${this.paths.cert === "" ? "none" : this.paths.cert}, key ${this.paths.key === "" ? "none" : this.paths.key}, certificate authorities ${this.paths.ca === "" ? "of the system" : this.paths.ca})`,
           { cause: err },
         );
-      this.log.error({ err, ...this.paths }, "certificates cannot be read again, the last ones stay");
+      this.log.error({ err, ...this.paths }, "reloading certificates failed, keeping the previous ones");
     }
     return this.read;
   }
@@ -111,7 +111,7 @@ export function opensslCipher(name: string): string {
   if (!getCiphers().includes(own.toLowerCase()))
     throw new CinderblockError(
       "invalid",
-      `-server.tls-cipher-suites: ${name} is not known; names are those of the standard, like TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`,
+      `-server.tls-cipher-suites: ${name} is unknown; expected standard names such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`,
     );
   return own;
 }
@@ -166,7 +166,7 @@ export function createTlsServer(
     },
   );
   server.on("tlsClientError", (err, socket) => {
-    log.debug({ err, from: socket.remoteAddress }, "a client did not come through TLS");
+    log.debug({ err, from: socket.remoteAddress }, "TLS handshake with a client failed");
   });
   let last = files.current.options;
   const loop = new Periodic(
@@ -177,7 +177,7 @@ export function createTlsServer(
       return Promise.resolve();
     },
     (end) => {
-      if (!end.ok) log.error({ err: end.err }, "TLS files cannot be used, the last ones stay");
+      if (!end.ok) log.error({ err: end.err }, "reloading TLS files failed, keeping the previous ones");
     },
   );
   loop.start();

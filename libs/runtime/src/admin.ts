@@ -26,23 +26,27 @@ export interface InternalListener {
 
 /** Status pages; `/admin` lists the pages that this process serves. */
 const PAGES: readonly (readonly [path: string, name: string, what: string])[] = [
-  ["/ring", "Ingesters", "state, zone and share of each; Forget"],
-  ["/distributor/ring", "Distributors", "the same"],
-  ["/store-gateway/ring", "Store-gateways", "the same"],
-  ["/query-scheduler/ring", "Query-schedulers", "the same"],
-  ["/compactor/ring", "Compactors", "the same"],
-  ["/partitions", "Partitions", "owners, offsets and lag of the log in Kafka"],
-  ["/store-gateway/tenants", "Tenants and blocks", "what the bucket holds"],
-  ["/query-frontend/slow-queries", "Slow queries", "the slowest of the last hour, and what they read"],
-  ["/tenant-limits", "Tenants and limits", "what differs from the defaults"],
-  ["/runtime_config", "Runtime configuration", "limits of all tenants, as YAML"],
-  ["/ready", "Ready", "what is missing, if something is"],
+  ["/ring", "Ingesters", "state, zone and ownership of each member; Forget"],
+  ["/distributor/ring", "Distributors", "state, zone and ownership of each member"],
+  ["/store-gateway/ring", "Store-gateways", "state, zone and ownership of each member"],
+  ["/query-scheduler/ring", "Query-schedulers", "state, zone and ownership of each member"],
+  ["/compactor/ring", "Compactors", "state, zone and ownership of each member"],
+  ["/partitions", "Partitions", "owners, offsets and lag of the Kafka topic"],
+  ["/store-gateway/tenants", "Tenants and blocks", "tenants and blocks in the bucket"],
+  [
+    "/query-frontend/slow-queries",
+    "Slow queries",
+    "slowest queries of the last hour, with the blocks they read",
+  ],
+  ["/tenant-limits", "Tenants and limits", "overrides of the default limits"],
+  ["/runtime_config", "Runtime configuration", "limits of all tenants as YAML"],
+  ["/ready", "Ready", "readiness, with the services that are not ready"],
   ["/metrics", "Metrics", "for Prometheus"],
-  ["/log_level", "Log level", "POST log_level=debug changes it"],
+  ["/log_level", "Log level", "current log level; POST log_level=debug changes it"],
   ["/debug/pprof/", "Profiles of this process", "CPU and heap"],
   ["/api/v1/status/buildinfo", "Build", "version and revision"],
-  ["/api/v1/status/config", "Configuration", "whole, without secrets"],
-  ["/api/v1/status/config/diff", "What differs from the defaults", ""],
+  ["/api/v1/status/config", "Configuration", "full configuration without secrets"],
+  ["/api/v1/status/config/diff", "configuration that differs from the defaults", ""],
 ];
 const LOG_LEVELS = ["debug", "info", "warn", "error"];
 
@@ -56,8 +60,8 @@ function statusApi(version: string): object {
     info: { title: "Cinderblock", version },
     paths: {
       "/api/v1/status/buildinfo": get("Version and revision", "application/json"),
-      "/api/v1/status/config": get("The whole configuration, without secrets", "text/plain"),
-      "/api/v1/status/config/diff": get("What differs from the defaults", "text/plain"),
+      "/api/v1/status/config": get("Full configuration without secrets", "text/plain"),
+      "/api/v1/status/config/diff": get("Configuration that differs from the defaults", "text/plain"),
       "/api/v1/status/config/default": get("The defaults", "text/plain"),
     },
   };
@@ -123,7 +127,7 @@ export function adminRoutes<S extends Schema>(d: AdminDeps<S>): Routes {
           request,
           reply,
           "Pages of this process",
-          html`<p class="quiet">Cinderblock ${d.version} (${d.revision}), running since ${started}.${d.hasFront ? html` The <a href="./">web UI</a> is for people who read profiles.` : ""}</p><ul>${there.map(([path, name, what]) => html`<li><a href="${path.slice(1)}">${name}</a> <span class="quiet">${what}</span>`)}</ul>`,
+          html`<p class="quiet">Cinderblock ${d.version} (${d.revision}), running since ${started}.${d.hasFront ? html` The <a href="./">web UI</a> shows profiles.` : ""}</p><ul>${there.map(([path, name, what]) => html`<li><a href="${path.slice(1)}">${name}</a> <span class="quiet">${what}</span>`)}</ul>`,
         );
       });
       // As in projects related to v1: GET reports the level; POST with log_level=debug changes it until the

@@ -105,7 +105,7 @@ export class ClusterProcess {
     );
     this.base.metrics.gauge(
       "cinderblock_internal_sent_bytes",
-      "Bytes of calls to other processes, since start.",
+      "Request bytes of calls to other processes.",
       [],
       (g) => {
         g.set(traffic.sentBytes);
@@ -113,7 +113,7 @@ export class ClusterProcess {
     );
     this.base.metrics.gauge(
       "cinderblock_internal_received_bytes",
-      "Bytes of answers of other processes, since start.",
+      "Response bytes of calls to other processes.",
       [],
       (g) => {
         g.set(traffic.receivedBytes);
@@ -137,17 +137,17 @@ export class ClusterProcess {
     if (config.ringStore !== "redis")
       throw new CinderblockError(
         "invalid",
-        `${what} runs as a process of its own, which needs -ring.store=redis: a ring of Cinderblock and one of Pyroscope v1 cannot mix, the two systems share a bucket and never a ring`,
+        `${what} as a separate process needs -ring.store=redis; a Cinderblock ring and a Pyroscope v1 ring cannot be mixed: the two systems may share a bucket, never a ring`,
       );
     if (config.httpPort === 0)
       throw new CinderblockError(
         "invalid",
-        "-server.http-listen-port=0: a component that others call needs a port that they know",
+        "-server.http-listen-port=0 is not allowed: other processes need a known port of this component",
       );
     if (config.internalPort === config.httpPort)
       throw new CinderblockError(
         "invalid",
-        `-server.internal-listen-port=${config.internalPort} is the port of -server.http-listen-port: internal methods need a port of their own`,
+        `-server.internal-listen-port=${config.internalPort} equals -server.http-listen-port: internal methods need a separate port`,
       );
     redisOf(config);
     checkClusterTls(config);
@@ -216,7 +216,7 @@ export class ClusterProcess {
     roster.isStale = (id) => !holders.inRing(id);
     this.base.metrics.gauge(
       "cinderblock_querier_absent_ingesters",
-      "Ingesters that may hold data and are not in the ring.",
+      "Ingesters outside of the ring that may hold data.",
       [],
       (g) => {
         g.set(holders.members.filter((m) => !holders.inRing(m.id)).length);
@@ -358,7 +358,7 @@ export class ClusterProcess {
           .catch((err: unknown) =>
             this.base.log.warn(
               { tenant, blockId: ulid, store: s.name, err },
-              "a new block was not learnt, the next sync finds it",
+              "new block not announced to a store-gateway; its next sync finds the block",
             ),
           ),
       ),
@@ -379,7 +379,7 @@ export class ClusterProcess {
           try {
             return await this.storeOf(m).answers(tenant, ulid);
           } catch (err) {
-            this.base.log.debug({ store: m.id, err }, "store-gateway did not answer");
+            this.base.log.debug({ store: m.id, err }, "store-gateway did not respond");
             return false;
           }
         }),

@@ -44,7 +44,7 @@ describe("the internal token from flags", () => {
       (internalToken: string, internalTokenPath: string): (() => void) =>
       () =>
         checkInternalTokens({ internalToken, internalTokenPath });
-    expect(refused(NEW, file)).toThrow("exclude each other");
+    expect(refused(NEW, file)).toThrow("mutually exclusive");
     expect(refused("short", "")).toThrow("at least 16 printable characters");
     expect(refused("", `${file}.not-there`)).toThrow("-auth.internal-token-file: ENOENT");
     expect(parseInternalTokens(readFileSync(file, "utf8"), "f")).toEqual([NEW, OLD]);

@@ -28,7 +28,7 @@ export function parseInternalTokens(text: string, where: string): string[] {
   if (tokens.length === 0 || tokens.length > MOST_TOKENS)
     throw new CinderblockError(
       "invalid",
-      `${where}: expected 1 to ${MOST_TOKENS} tokens, one a line, found ${tokens.length}`,
+      `${where}: expected 1 to ${MOST_TOKENS} tokens, one per line, found ${tokens.length}`,
     );
   for (const t of tokens) checkToken(t, where);
   return tokens;
@@ -38,7 +38,7 @@ function checkToken(token: string, where: string): void {
   if (token.length < MIN_TOKEN_LENGTH || !/^[\x21-\x7e]+$/.test(token))
     throw new CinderblockError(
       "invalid",
-      `${where}: a token has at least ${MIN_TOKEN_LENGTH} printable characters without blanks, found ${token.length}`,
+      `${where}: a token needs at least ${MIN_TOKEN_LENGTH} printable characters without spaces, found ${token.length}`,
     );
 }
 
@@ -47,7 +47,7 @@ export function checkInternalTokens(c: InternalTokenConfig): void {
   if (c.internalToken !== "" && c.internalTokenPath !== "")
     throw new CinderblockError(
       "invalid",
-      "-auth.internal-token and -auth.internal-token-file exclude each other: set one of them",
+      "-auth.internal-token and -auth.internal-token-file are mutually exclusive: set one of them",
     );
   if (c.internalToken !== "") checkToken(c.internalToken, "-auth.internal-token");
   if (c.internalTokenPath !== "") readTokens(c.internalTokenPath);
@@ -102,7 +102,7 @@ export class TokenFile implements InternalCredentials {
     this.readAt = clock();
     this.failures = base.metrics.counter(
       "cinderblock_internal_token_failures_total",
-      "Attempts to read the internal token that failed; the last known token stays in force.",
+      "Failed reads of the internal token; the last known token stays valid.",
     );
   }
 
@@ -119,7 +119,7 @@ export class TokenFile implements InternalCredentials {
       this.failures.inc();
       this.base.log.error(
         { err, file: this.path },
-        "internal tokens could not be reloaded, the last ones stay",
+        "reloading internal tokens failed, keeping the last ones",
       );
     }
   }
@@ -173,7 +173,7 @@ export class SharedToken implements InternalCredentials, Service {
     );
     this.failures = base.metrics.counter(
       "cinderblock_internal_token_failures_total",
-      "Attempts to read the internal token that failed; the last known token stays in force.",
+      "Failed reads of the internal token; the last known token stays valid.",
     );
   }
 
@@ -206,17 +206,17 @@ export class SharedToken implements InternalCredentials, Service {
     try {
       const inForce = await this.store.agree("internal-token", this.tokens.current ?? this.own);
       if (inForce !== this.tokens.current) {
-        checkToken(inForce, "the internal token in Redis");
+        checkToken(inForce, "reading the internal token from Redis");
         // Calls in flight still carry the last token.
         this.tokens = new TokenSet([inForce, ...this.tokens.all].slice(0, MOST_TOKENS));
-        this.base.log.info("internal token taken over from the ring store");
+        this.base.log.info("internal token adopted from the ring store");
       }
-      if (this.failing) this.base.log.info("internal token can be read again");
+      if (this.failing) this.base.log.info("internal token is readable again");
       this.failing = false;
     } catch (err) {
       this.failures.inc();
       if (!this.failing)
-        this.base.log.warn({ err }, "internal token could not be read, the last known one stays");
+        this.base.log.warn({ err }, "reading the internal token failed, keeping the last known one");
       this.failing = true;
     } finally {
       this.readAt = this.clock();

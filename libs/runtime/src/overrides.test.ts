@@ -86,7 +86,7 @@ describe("the runtime configuration", () => {
     );
   });
   it.each([
-    ["overrides:\n  t:\n    ingestion_rate: 1", "f.yaml: overrides.t.ingestion_rate: there is no such limit"],
+    ["overrides:\n  t:\n    ingestion_rate: 1", "f.yaml: overrides.t.ingestion_rate: unknown limit"],
     ["overrides:\n  t:\n    ingestion_rate_mb: fast", "overrides.t.ingestion_rate_mb: expected a number"],
     ["tenants: {}", "f.yaml: unknown key tenants"],
     ["overrides: [1]", "expected keys and values"],

@@ -65,7 +65,7 @@ export function parseOverrides(texts: readonly { name: string; text: string }[])
     const top = mapping(document, name);
     for (const key of Object.keys(top))
       if (key !== "overrides")
-        throw new CinderblockError("invalid", `${name}: unknown key ${key}; tenants stand below overrides`);
+        throw new CinderblockError("invalid", `${name}: unknown key ${key}; put tenants below overrides`);
     for (const [tenant, entry] of Object.entries(mapping(top.overrides ?? {}, `${name}: overrides`))) {
       const values = tenants.get(tenant) ?? {};
       for (const [key, raw] of Object.entries(mapping(entry ?? {}, `${name}: overrides.${tenant}`))) {
@@ -73,7 +73,7 @@ export function parseOverrides(texts: readonly { name: string; text: string }[])
           where = `${name}: overrides.${tenant}.${key}`;
         if (known) values[known.key] = parseValue(known.option, raw, where);
         else if (WITHOUT_EFFECT.has(key) || key.startsWith("adaptive_placement_")) withoutEffect.add(key);
-        else throw new CinderblockError("invalid", `${where}: there is no such limit`);
+        else throw new CinderblockError("invalid", `${where}: unknown limit`);
       }
       tenants.set(tenant, values);
     }
@@ -123,14 +123,14 @@ export class RuntimeOverrides implements Service {
       await this.load();
     } catch (err) {
       this.good().set(0);
-      this.base.log.error({ err }, "the runtime configuration cannot be used, what was read before stays");
+      this.base.log.error({ err }, "runtime configuration is invalid, keeping the previous one");
     }
   }
 
   private good(): { set(value: number): void } {
     return this.base.metrics.gauge(
       "pyroscope_runtime_config_last_reload_successful",
-      "Whether the runtime files could be used the last time.",
+      "1 if the last reload of the runtime configuration succeeded.",
     );
   }
 
@@ -159,9 +159,9 @@ export class RuntimeOverrides implements Service {
     );
     this.good().set(1);
     if (this.last !== "" || tenants.size > 0)
-      this.base.log.info({ tenants: tenants.size }, "runtime configuration taken");
+      this.base.log.info({ tenants: tenants.size }, "runtime configuration loaded");
     for (const key of withoutEffect)
-      this.base.log.warn({ key }, "a limit of Pyroscope v1 in the runtime configuration has no effect here");
+      this.base.log.warn({ key }, "limit of Pyroscope v1 in the runtime configuration has no effect");
     this.last = all;
   }
 
@@ -223,7 +223,7 @@ export class RuntimeOverrides implements Service {
             request,
             reply,
             "Tenants and limits",
-            html`${this.config.runtimeFile === "" ? html`<p>No tenant has limits of its own: no file of them is set (<code>-runtime-config.file</code>).</p>` : differing.length === 0 ? html`<p>No tenant's limits differ from the defaults. They come from <code>${this.config.runtimeFile}</code>.</p>` : table(["Tenant", "Limit", "Value", "Instead of"], differing)}<h2>Defaults</h2>${table(
+            html`${this.config.runtimeFile === "<p>No tenant has overrides: <code>-runtime-config.file</code> is not set.</p>" ? html`<p>No tenant has limits of its own: no file of them is set (<code>-runtime-config.file</code>).</p>` : differing.length === 0 ? html`<p>No tenant's limits differ from the defaults. They come from <code>${this.config.runtimeFile}</code>.</p>` : table(["Tenant", "Limit", "Value", "Instead of"], differing)}<h2>Defaults</h2>${table(
               ["Limit", "Value"],
               Object.entries(defaults).map(([k, v]) => [k, shown(v)]),
             )}`,

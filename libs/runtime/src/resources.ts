@@ -133,7 +133,7 @@ export class Resources {
       };
       base.metrics.gauge(
         "cinderblock_symbolizer_tables_total",
-        "Tables of debug files that were asked for and not in memory, by where they came from.",
+        "Debug file tables that were not in memory, by source.",
         ["result"],
         (g) => {
           TABLE_RESULTS.forEach((result, i) => {

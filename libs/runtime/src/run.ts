@@ -65,7 +65,12 @@ export async function run<S extends Schema>(
   const tracer = startTracing(config.tracingEndpoint, build.version);
   const base: Base = { log, metrics: new Metrics(), tracer, now: () => Date.now() };
   base.metrics
-    .gauge("pyroscope_build_info", "Version of this process.", ["version", "revision", "branch", "goversion"])
+    .gauge("pyroscope_build_info", "Build information of this process.", [
+      "version",
+      "revision",
+      "branch",
+      "goversion",
+    ])
     .set(
       {
         version: build.version,
@@ -78,13 +83,13 @@ export async function run<S extends Schema>(
   for (const key of loaded.warnings)
     log.warn(
       { key },
-      "configuration without effect here: it belongs to another component, or to a part of Pyroscope v1 that this program does not have",
+      "configuration key has no effect: it belongs to another component, or to a part of Pyroscope v1 that Cinderblock does not have",
     );
 
   const stopping = Promise.withResolvers<number>();
   const fatal = (reason: string): void => {
     // Acknowledged data is on disk; the next start replays it.
-    log.fatal({ reason }, "cannot go on");
+    log.fatal({ reason }, "fatal error, stopping");
     process.exit(1);
   };
   process.on("uncaughtException", (err) => fatal(err.stack ?? err.message));
@@ -102,7 +107,7 @@ export async function run<S extends Schema>(
   try {
     wired = await program.wire(loaded.config, resources, fatal);
   } catch (err) {
-    log.error({ err }, "could not start");
+    log.error({ err }, "startup failed");
     return 1;
   }
   const { group, server, ready, drain } = wired;
@@ -112,7 +117,7 @@ export async function run<S extends Schema>(
     await group.start();
     log.info({ version: build.version }, "ready");
   } catch (err) {
-    log.error({ err }, "could not start");
+    log.error({ err }, "startup failed");
     return 1;
   }
   const code = await stopping.promise;
@@ -137,7 +142,7 @@ export async function run<S extends Schema>(
     // Acknowledged data is on disk; the next start replays it.
     log.error(
       { err, services: group.notRunning().filter((s) => s.state === "Stopping") },
-      "stop was not clean",
+      "shutdown was not clean",
     );
     return 1;
   }

@@ -77,7 +77,7 @@ export class DnsSchedulers implements Schedulers, Service {
     } catch (err) {
       this.base.log.warn(
         { err, host: this.host },
-        "query-schedulers could not be looked up, the last known ones stay",
+        "DNS lookup of query-schedulers failed, keeping the last known addresses",
       );
     }
   }

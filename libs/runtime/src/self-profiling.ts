@@ -24,7 +24,7 @@ export function selfProfiling(
   const { selfUrl, selfTenant, selfToken } = config;
   if (selfUrl === "" && !into) {
     resources.base.log.warn(
-      "-self-profiling.disable-push=false pushes nothing here: a component has to be told where its profiles go, set -self-profiling.url to a distributor or a gateway",
+      "-self-profiling.disable-push=false has no effect without a destination: set -self-profiling.url to a distributor or a gateway",
     );
     return [];
   }
@@ -46,7 +46,7 @@ export function selfProfiling(
           if (!r.ok)
             throw new CinderblockError(
               "unavailable",
-              `${selfUrl} (-self-profiling.url) took no profile: status ${r.status} ${text.slice(0, 200)}`,
+              `${selfUrl} (-self-profiling.url) refused the profiles: status ${r.status} ${text.slice(0, 200)}`,
             );
         };
   return [

@@ -46,7 +46,7 @@ describe("the stop of a process", () => {
     await turns();
     expect(result).toMatchObject({
       kind: "deadline",
-      message: expect.stringContaining("services did not stop: the stop took 1000 ms") as unknown,
+      message: expect.stringContaining("services did not stop within 1000 ms") as unknown,
     });
   });
 

@@ -46,7 +46,7 @@ export async function stopWithin(steps: readonly StopStep[], boundMs: number): P
     () =>
       new CinderblockError(
         "deadline",
-        `${at} did not stop: the stop took ${boundMs} ms, the limit that follows from -server.graceful-shutdown-timeout`,
+        `${at} did not stop within ${boundMs} ms, the limit derived from -server.graceful-shutdown-timeout`,
       ),
   );
   if (failed) throw first as Error;

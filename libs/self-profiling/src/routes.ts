@@ -9,11 +9,7 @@ export function profileRoutes(now: () => number): Routes {
   return {
     http: (app) => {
       app.get("/debug/pprof/", async (_request, reply) => {
-        await reply
-          .type("text/plain; charset=utf-8")
-          .send(
-            "profile?seconds=30  CPU of every thread\nheap                what is alive, by where it was allocated, since the first question\nallocs              the same\n",
-          );
+        await reply.type("text/plain; charset=utf-8").send("profile?seconds=30  CPU of all threads");
       });
       app.get<{ Querystring: { seconds?: string } }>("/debug/pprof/profile", async (request, reply) => {
         const seconds = Number(request.query.seconds ?? 30);
@@ -42,7 +38,7 @@ export function profileRoutes(now: () => number): Routes {
           await reply
             .code(404)
             .type("text/plain; charset=utf-8")
-            .send(`${name}: it is not told here; there are profile and heap\n`);
+            .send(`${name}: unknown profile; expected profile or heap\n`);
         });
     },
   };

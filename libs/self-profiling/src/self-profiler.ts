@@ -52,7 +52,7 @@ export class SelfProfiler implements Service {
     this.base = base;
     this.failures = base.metrics.counter(
       "cinderblock_self_profiling_failures_total",
-      "Profiles of this process that could not be sent.",
+      "Profiles of this process that could not be pushed.",
     );
     this.failures.inc(0);
     // A pass takes a complete period, so that the profiles have no gaps.

@@ -26,7 +26,7 @@ export function periodic(
     { metrics, log } = base,
     failures = metrics.counter(
       "cinderblock_process_loop_failures_total",
-      "Passes of background loops that failed or took too long.",
+      "Failed or late passes of background loops.",
       ["loop", "late"],
     );
   for (const late of ["true", "false"]) failures.inc({ loop, late }, 0);
@@ -36,7 +36,7 @@ export function periodic(
     loggedMs = -Infinity;
   const onEnd = (end: PassEnd): void => {
     if (end.ok) {
-      if (failing) log.info({ loop }, "background loop works again");
+      if (failing) log.info({ loop }, "background loop recovered");
       failing = false;
       successMs = nowMs();
       return;
@@ -47,7 +47,7 @@ export function periodic(
     loggedMs = nowMs();
     log.warn(
       { loop, late: end.late, everyMs: config.everyMs, deadlineMs: config.deadlineMs, err: end.err },
-      "pass of a background loop failed, trying again",
+      "pass of a background loop failed, retrying",
     );
   };
   const made = new Periodic(config, work, onEnd, clock);
@@ -58,12 +58,12 @@ export function periodic(
   };
   gauge(
     "cinderblock_process_loop_success_age_seconds",
-    "Time since a pass of a background loop ended well, or since the loop was made.",
+    "Time since the last successful pass of a background loop, or since its start.",
     () => (nowMs() - successMs) / 1000,
   );
   gauge(
     "cinderblock_process_loop_stuck",
-    "1 while no pass of a background loop has ended well for three periods and a deadline.",
+    "1 while a background loop has had no successful pass for three periods and a deadline.",
     () => (nowMs() - successMs > STUCK_PERIODS * config.everyMs + config.deadlineMs ? 1 : 0),
   );
   return made;

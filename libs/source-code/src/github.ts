@@ -41,7 +41,7 @@ export class Github {
       m = /^(?:https?:\/\/|git@|ssh:\/\/git@)?([^/:]+(?::\d+)?)[/:]([^/]+)\/([^/]+?)(?:\.git)?\/?$/.exec(url);
     if (!m || m[1] !== host || !PART.test(m[2]!) || !PART.test(m[3]!))
       throw invalid(
-        `repository ${JSON.stringify(url)} is none of ${host}: expected https://${host}/owner/name`,
+        `repository ${JSON.stringify(url)} is not on ${host}: expected https://${host}/owner/name`,
       );
     return { owner: m[2]!, name: m[3]! };
   }
@@ -52,7 +52,7 @@ export class Github {
   }
   renew(session: Session): Promise<Session> {
     if (session.refreshToken === "")
-      throw new CinderblockError("unauthenticated", "the GitHub session cannot be renewed: sign in again");
+      throw new CinderblockError("unauthenticated", "the GitHub session could not be renewed: sign in again");
     return this.token({ grant_type: "refresh_token", refresh_token: session.refreshToken });
   }
 
@@ -76,7 +76,7 @@ export class Github {
     if (status !== 200 || !t?.access_token)
       throw new CinderblockError(
         status >= 500 ? "unavailable" : "unauthenticated",
-        `GitHub refuses to sign in: ${t?.error_description ?? t?.error ?? `status ${status}`}`,
+        `GitHub refused the sign-in: ${t?.error_description ?? t?.error ?? `status ${status}`}`,
       );
     const until = (seconds: number | undefined): number => (seconds === undefined ? 0 : at + seconds * 1000);
     return {
@@ -118,7 +118,7 @@ export class Github {
     if (status === 404 || status === 422)
       throw new CinderblockError(
         "not-found",
-        `${owner}/${name} has no commit ${ref}, or the session may not see it`,
+        `${owner}/${name} has no commit ${ref}, or the session has no access to it`,
       );
     this.check(status, bytes, `${owner}/${name} at ${ref}`);
     const c = json<{
@@ -127,7 +127,7 @@ export class Github {
       commit: { message: string; author?: { name?: string; date?: string } };
       author?: { login: string; avatar_url: string } | null;
     }>(bytes);
-    if (!c) throw new CinderblockError("unavailable", "GitHub's answer is no commit");
+    if (!c) throw new CinderblockError("unavailable", "GitHub's response is not a commit");
     return {
       message: c.commit.message,
       login: c.author?.login ?? c.commit.author?.name ?? "",
@@ -164,7 +164,10 @@ export class Github {
       for await (const part of r.body ?? []) {
         size += (part as Uint8Array).length;
         if (size > MAX_ANSWER_BYTES)
-          throw new CinderblockError("too-large", `GitHub's answer is larger than ${MAX_ANSWER_BYTES} bytes`);
+          throw new CinderblockError(
+            "too-large",
+            `GitHub's response is larger than ${MAX_ANSWER_BYTES} bytes`,
+          );
         parts.push(part as Uint8Array);
       }
       // GitHub answers exceeded rate limits with 403, too.
@@ -174,7 +177,7 @@ export class Github {
       };
     } catch (err) {
       if (err instanceof CinderblockError) throw err;
-      throw new CinderblockError("unavailable", `GitHub does not answer: ${(err as Error).message}`, {
+      throw new CinderblockError("unavailable", `GitHub did not respond: ${(err as Error).message}`, {
         cause: err,
       });
     }
@@ -191,7 +194,7 @@ export class Github {
           : status === 429
             ? "limit"
             : "unavailable",
-      `GitHub does not give ${what}: ${why}`,
+      `GitHub refused ${what}: ${why}`,
     );
   }
 }

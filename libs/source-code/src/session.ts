@@ -39,7 +39,7 @@ export function unseal(text: string, secret: string, tenant: string): Session {
   } catch (err) {
     throw new CinderblockError(
       "unauthenticated",
-      "the GitHub session is none of this server's, or of another tenant: sign in again",
+      "the GitHub session belongs to another server or another tenant: sign in again",
       { cause: err },
     );
   }

@@ -63,7 +63,7 @@ source_code:
       "acme/shop@abc:cart/x/y.py",
     ]);
     expect(() => parseMappings("source_code: [")).toThrow(".pyroscope.yaml");
-    expect(() => parseMappings("source_code: {mappings: 3}")).toThrow("is no list");
+    expect(() => parseMappings("source_code: {mappings: 3}")).toThrow("is not a list");
   });
   it("are for who signed in, in one tenant, and nobody can make or read a session", () => {
     const session = {

@@ -42,7 +42,7 @@ export class Sources {
     if (sealed === undefined || sealed === "")
       throw new CinderblockError(
         "unauthenticated",
-        "nobody is signed in at GitHub: the cookie pyroscope_git_session is missing",
+        "not signed in at GitHub: the cookie pyroscope_git_session is missing",
       );
     return unseal(sealed, this.settings.sessionSecret, tenant);
   }
@@ -78,7 +78,7 @@ export class Sources {
     }
     throw new CinderblockError(
       "not-found",
-      `no source of ${r.path || r.functionName} was found: looked for ${places.map((p) => `${p.repository.owner}/${p.repository.name}/${p.path}`).join(", ")}`,
+      `source of ${r.path || r.functionName} not found: tried ${places.map((p) => `${p.repository.owner}/${p.repository.name}/${p.path}`).join(", ")}`,
     );
   }
 

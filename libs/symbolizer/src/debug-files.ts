@@ -43,9 +43,9 @@ export class DebugFiles {
   async upload(tenant: string, bytes: Uint8Array, buildId: string): Promise<DebugFile> {
     const c = await this.convert({ bytes, buildId });
     if (c.buildId === "")
-      throw invalid("the file has no GNU build id: say with build-id= under which one profiles name it");
+      throw invalid("the file has no GNU build ID: set build-id= to the build ID in the profiles");
     if (buildId !== "" && c.buildId !== buildId)
-      throw invalid(`the file's build id is ${c.buildId}, not ${buildId}`);
+      throw invalid(`the file's build ID is ${c.buildId}, not ${buildId}`);
     await this.bucket.put(uploadedName(tenant, c.buildId), c.table);
     return { buildId: c.buildId, functions: c.functions, bytes: c.table.length };
   }
@@ -63,7 +63,7 @@ export class DebugFiles {
 
   async remove(tenant: string, buildId: string): Promise<void> {
     if (!(await this.list(tenant)).includes(keyOf(buildId)))
-      throw new CinderblockError("not-found", `no debug file of build id ${buildId} was uploaded`);
+      throw new CinderblockError("not-found", `no debug file with build ID ${buildId} was uploaded`);
     await this.bucket.delete(uploadedName(tenant, buildId));
   }
 }

@@ -43,7 +43,7 @@ async function fetchOne(url: string, maxBytes: number, timeoutMs: number): Promi
   }
   if (!response.ok || !response.body) {
     await response.body?.cancel();
-    throw new CinderblockError("unavailable", `debuginfod answered ${response.status} for ${url}`);
+    throw new CinderblockError("unavailable", `debuginfod responded with ${response.status} for ${url}`);
   }
   const parts: Uint8Array[] = [];
   let size = 0;
@@ -52,7 +52,7 @@ async function fetchOne(url: string, maxBytes: number, timeoutMs: number): Promi
     if (size > maxBytes)
       throw new CinderblockError(
         "limit",
-        `the debug file at ${url} is larger than -symbolizer.max-file-bytes (${maxBytes})`,
+        `the debug file at ${url} is larger than ${maxBytes} bytes, the limit (-symbolizer.max-file-bytes)`,
       );
     parts.push(part);
   }

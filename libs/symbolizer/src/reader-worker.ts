@@ -18,7 +18,7 @@ const methods: ReaderMethods = {
     const next = last.then(async () => {
       const { path, buildId, urls, maxFileBytes, timeoutMs, diskBytes, absentMs } = call,
         file = await fetchDebugFile(urls, buildId, maxFileBytes, timeoutMs);
-      const table = file ? tableOf(file) : "no server has it";
+      const table = file ? tableOf(file) : "no server has the debug file";
       // Atomic replacement: readers see a complete table or none.
       if (typeof table === "string") await replaceFile(`${path}.absent`, `${table}\n`);
       else await replaceFile(`${path}.cbsy`, table);

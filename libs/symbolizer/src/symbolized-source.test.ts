@@ -101,7 +101,7 @@ describe("sources with names for native frames", () => {
     const work = symbols.stackChild(main, bare(0x401010));
     expect([await stack(before, work), before.unnamed, of() === before]).toEqual([
       "main",
-      "names have come since",
+      "function names arrived since",
       false,
     ]);
     expect(await stack(of(), work)).toBe("main;work;both;square");
@@ -117,7 +117,7 @@ describe("sources with names for native frames", () => {
     const first = of();
     expect([await stack(first, work), first.unnamed]).toEqual([
       "",
-      `build id ${file.buildId}: it is being fetched`,
+      `build id ${file.buildId}: the fetch is in progress`,
     ]);
     found = { state: "failed", untilMs: 60_000, reason: "no route" };
     const second = of();

@@ -92,7 +92,7 @@ export class SymbolizedSource implements ProfileSource {
       own = await overlay.update(inner, (id) => this.table(id));
     if (!own) {
       this.staleAtMs = 0;
-      this.unnamed ??= "names have come since";
+      this.unnamed ??= "function names arrived since";
     }
     this.inner.hold?.(overlay.grown());
     return own ?? inner;
@@ -103,7 +103,7 @@ export class SymbolizedSource implements ProfileSource {
     if (found.state === "here") return found.table;
     this.staleAtMs = Math.min(this.staleAtMs, found.state === "pending" ? 0 : found.untilMs);
     if (found.state !== "absent")
-      this.unnamed ??= `build id ${buildId}: ${found.state === "failed" ? found.reason : "it is being fetched"}`;
+      this.unnamed ??= `build id ${buildId}: ${found.state === "failed" ? found.reason : "the fetch is in progress"}`;
     return undefined;
   }
 }

@@ -160,7 +160,7 @@ export class TableStore implements TableSource {
     if (!made)
       throw new CinderblockError(
         "unavailable",
-        `the table of ${buildId} vanished from ${directory}: it holds more than -symbolizer.disk-bytes`,
+        `the table of ${buildId} was evicted from ${directory} while in use: raise -symbolizer.disk-bytes`,
       );
     this.count(made.state === "here" ? "fetched" : "absent");
     return made;
@@ -219,7 +219,7 @@ export class TableStore implements TableSource {
     const { worker } = this;
     // Profiles may name any number of files: requests beyond the limit are retried later.
     if (this.jobs >= MAX_JOBS)
-      throw new CinderblockError("limit", `${this.jobs} debug files are waiting already`);
+      throw new CinderblockError("limit", `${this.jobs} debug files are already waiting`);
     this.jobs++;
     try {
       await worker.call("fetch", {

@@ -38,12 +38,12 @@ describe("tokens", () => {
       ops = tokens.of(`Bearer ${ADMIN}`);
     permit(agents, "write", ["a"]);
     permit(ops, "read", ["anything"]);
-    expect(() => permit(agents, "write", ["a", "c"])).toThrow("the token agents is not for tenant c");
-    expect(() => permit(agents, "read", ["a"])).toThrow("the token agents may not ask");
+    expect(() => permit(agents, "write", ["a", "c"])).toThrow("the token agents has no access to tenant c");
+    expect(() => permit(agents, "read", ["a"])).toThrow("the token agents may not query");
   });
   it.each<[unknown, string]>([
     [{}, "f: expected a list below tokens"],
-    [{ tokens: [{ token: AGENT }] }, "token 1: expected a name"],
+    [{ tokens: [{ token: AGENT }] }, "token 1: expected a unique name"],
     [{ tokens: [{ name: "a", token: "short" }] }, "at least 16 characters"],
     [{ tokens: [{ name: "a" }] }, "either token or sha256"],
     [
@@ -59,7 +59,7 @@ describe("tokens", () => {
           { name: "a", token: ADMIN },
         ],
       },
-      "token 2: expected a name of its own",
+      "token 2: expected a unique name",
     ],
     [{ tokens: [{ name: "a", token: AGENT, tenants: [] }] }, "tenants: expected names"],
   ])("a wrong file is named: %#", (document, message) => {

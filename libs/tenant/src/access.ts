@@ -44,12 +44,12 @@ export class Tokens {
           wrong(`${at}: unknown key ${key}`);
       const { name, token, sha256, roles = ["read", "write"], tenants = ["*"] } = t;
       if (typeof name !== "string" || name === "" || names.has(name))
-        throw wrong(`${at}: expected a name of its own`);
+        throw wrong(`${at}: expected a unique name`);
       names.add(name);
       if ((token === undefined) === (sha256 === undefined))
         wrong(`${at} (${name}): expected either token or sha256`);
       if (token !== undefined && (typeof token !== "string" || token.length < 16))
-        wrong(`${at} (${name}): a token has at least 16 characters`);
+        wrong(`${at} (${name}): a token needs at least 16 characters`);
       if (sha256 !== undefined && !/^[0-9a-f]{64}$/i.test(String(sha256)))
         wrong(`${at} (${name}): sha256: expected 64 hexadecimal digits`);
       if (!Array.isArray(roles) || roles.length === 0 || roles.some((r) => !ROLES.includes(r as Role)))
@@ -85,7 +85,7 @@ export class Tokens {
     let found: Access | undefined;
     // Compares with all tokens in constant time, so that the response time reveals nothing about a guess.
     for (const e of this.entries) if (timingSafeEqual(e.hash, hash)) found = e.access;
-    if (!found) throw new CinderblockError("unauthenticated", "the token is not known");
+    if (!found) throw new CinderblockError("unauthenticated", "unknown token");
     return found;
   }
 }
@@ -103,10 +103,10 @@ export function permit(access: Access, role: Role, tenants: readonly string[]): 
   if (!access.roles.has(role))
     throw new CinderblockError(
       "forbidden",
-      `the token ${access.name} may not ${{ write: "send profiles", read: "ask", admin: "see or change the server's state" }[role]}`,
+      `the token ${access.name} may not ${{ write: "push profiles", read: "query", admin: "see or change the server's state" }[role]}`,
     );
   if (!access.tenants) return;
   for (const t of tenants)
     if (!access.tenants.has(t))
-      throw new CinderblockError("forbidden", `the token ${access.name} is not for tenant ${t}`);
+      throw new CinderblockError("forbidden", `the token ${access.name} has no access to tenant ${t}`);
 }

@@ -26,7 +26,7 @@ export function pathBelow(root: string, ...names: readonly string[]): string {
     if (typeof name !== "string" || !isFileName(name))
       throw new CinderblockError(
         "invalid",
-        `${typeof name === "string" ? JSON.stringify(name) : typeof name} cannot name a file or folder below ${root}: expected one name of 1 to ${MAX_NAME_BYTES} bytes without separators`,
+        `${typeof name === "string" ? JSON.stringify(name) : typeof name} is not a valid file or folder name below ${root}: expected one name of 1 to ${MAX_NAME_BYTES} bytes without separators`,
       );
   return join(root, ...names);
 }

@@ -29,7 +29,7 @@ function fault(id: string): string | undefined {
     return `tenant ID is too long: ${id.length} characters; the limit is ${MAX_LENGTH}`;
   if (id === "." || id === "..") return "tenant ID is '.' or '..'";
   if (RESERVED.has(id) || id.includes(UNFINISHED_OBJECT))
-    return `tenant ID '${id}' is reserved: Cinderblock gives this name to files of its own`;
+    return `tenant ID '${id}' is reserved for files of Cinderblock`;
   const bad = /[^A-Za-z0-9!\-_.*'()]/.exec(id);
   return bad ? `tenant ID '${id}' contains unsupported character '${bad[0]}'` : undefined;
 }

@@ -73,7 +73,7 @@ export class WorkerClient {
         d.reject(
           new CinderblockError(
             "unavailable",
-            `the worker ${name} ended${reason === "" ? "" : `: ${reason.split("\n")[0]}`}`,
+            `worker ${name} ended${reason === "" ? "" : `: ${reason.split("\n")[0]}`}`,
           ),
         );
       this.waiting.clear();
@@ -89,7 +89,7 @@ export class WorkerClient {
 
   call<T>(method: string, args: unknown, transfer: readonly ArrayBuffer[] = []): Promise<T> {
     const { worker } = this;
-    if (!worker) return Promise.reject(new CinderblockError("unavailable", "the worker is not running"));
+    if (!worker) return Promise.reject(new CinderblockError("unavailable", "worker is not running"));
     const id = this.next++;
     const d = new Deferred<unknown>();
     this.waiting.set(id, d);

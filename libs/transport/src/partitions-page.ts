@@ -27,7 +27,7 @@ export function partitionRoutes(states: () => readonly PartitionState[]): Routes
           request,
           reply,
           "Partitions",
-          html`<p>Records below “in the bucket” are in blocks there; those below “read” are on the owner's disk.</p>${table(["Partition", "Owner", "In the bucket", "Read", "End", "Records behind", "Behind by", "Oldest not in the bucket"], rows)}`,
+          html`<p>Records below “In the bucket” are in uploaded blocks; records below “Read” are in the owner's log.</p>${table(["Partition", "Owner", "In the bucket", "Read", "End", "Records behind", "Behind by", "Oldest not in the bucket"], rows)}`,
         );
       });
     },

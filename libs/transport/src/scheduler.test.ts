@@ -83,7 +83,7 @@ describe("a scheduler over the network", () => {
     const { scheduler, outcome } = one();
     const { methods, stop } = serveScheduler(scheduler, base);
     const failure = expect(outcome).rejects.toThrow(
-      new CinderblockError("unavailable", "the query was lost with its querier 3 times, last c"),
+      new CinderblockError("unavailable", "the query failed with 3 queriers, last c"),
     );
     for (const q of ["a", "b", "c"]) expect(await next(methods, q)).toMatchObject({ tenant: "t" });
     await failure;

@@ -71,7 +71,7 @@ export function serveScheduler(
   let nextId = 1;
   const retried = base.metrics.counter(
     "cinderblock_query_scheduler_retried_queries_total",
-    "Queries that went to another querier because the first fell silent.",
+    "Queries rescheduled because their querier stopped responding.",
   );
   const sweep = (): void => {
     const now = performance.now();
@@ -88,14 +88,11 @@ export function serveScheduler(
       scheduler.lost(r.querier);
       base.log.warn(
         { querier: r.querier, tenant: r.tenant, tries: r.tries },
-        "a querier fell silent, its query goes to another",
+        "querier stopped responding, rescheduling its query",
       );
       if (r.tries >= MAX_TRIES)
         r.fail(
-          new CinderblockError(
-            "unavailable",
-            `the query was lost with its querier ${r.tries} times, last ${r.querier}`,
-          ),
+          new CinderblockError("unavailable", `the query failed with ${r.tries} queriers, last ${r.querier}`),
         );
       else {
         retried.inc();
@@ -203,7 +200,7 @@ export function serveScheduler(
           running.delete(id);
           if (error) r?.fail(fromErrorRecord(error));
           else if (result) r?.done(result);
-          else r?.fail(new CinderblockError("invalid", "a querier handed in neither a result nor an error"));
+          else r?.fail(new CinderblockError("invalid", "a querier returned neither a result nor an error"));
           return Promise.resolve(r !== undefined);
         },
       ),
@@ -224,7 +221,7 @@ export class RemoteQueue {
   async enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult> {
     let last: unknown = new CinderblockError(
       "unavailable",
-      "no query-scheduler is known: is one running, in the same ring? (-ring.store, -redis.address)",
+      "no query-scheduler found: check that one runs in the same ring (-ring.store, -redis.address)",
     );
     // A frontend that has just started learns of the schedulers within a second or two.
     for (
@@ -319,7 +316,10 @@ export class RemoteJobs {
           const posted = this.client
             .call(address, "QueryScheduler", "done", [job.id, result, error], { timeoutMs: 10_000 })
             .catch((err: unknown) =>
-              this.base.log.warn({ err, scheduler: address }, "a result could not be handed in"),
+              this.base.log.warn(
+                { err, scheduler: address },
+                "returning a query result to the scheduler failed",
+              ),
             )
             .finally(() => {
               mine.delete(job.id);
@@ -337,7 +337,7 @@ export class RemoteJobs {
         };
       } catch (err) {
         if (signal.aborted) return undefined;
-        this.base.log.debug({ err, scheduler: address }, "scheduler did not answer");
+        this.base.log.debug({ err, scheduler: address }, "query-scheduler did not respond");
         await sleep(300, signal);
       } finally {
         this.polls.set(address, this.polls.get(address)! - 1);
