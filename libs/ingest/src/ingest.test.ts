@@ -78,11 +78,19 @@ async function run(push: SentPush, limits: Partial<IngestLimits> = {}) {
 }
 
 describe("processing a push", () => {
-  it("stores nothing for empty, zero and negative samples, and says so with success", async () => {
-    for (const stacks of [[], [{ frames: ["a"], values: [0] }], [{ frames: ["a"], values: [-1] }]]) {
-      const { groups, outcome } = await run(json(NAME, profile({ stacks })));
+  it("stores nothing for empty, zero and negative samples with success, and counts the negative ones", async () => {
+    const negative = { frames: ["a"], values: [-1] },
+      lost = (profiles: number) => [{ reason: "malformed_profile", profiles, bytes: 0 }];
+    for (const [stacks, stored, discarded] of [
+      [[], 0, []],
+      [[{ frames: ["a"], values: [0] }], 0, []],
+      [[negative], 0, lost(1)],
+      [[negative, { frames: ["b"], values: [-2] }, { frames: ["c"], values: [3] }], 1, lost(2)],
+    ] as const) {
+      const { groups, outcome } = await run(json(NAME, profile({ stacks: [...stacks] as never })));
       expect(outcome.error).toBeUndefined();
-      expect(groups).toEqual([]);
+      expect(groups).toHaveLength(stored);
+      expect(outcome.discarded).toEqual(discarded);
     }
   });
   it("splits by sample labels, spans apart; a label of the series wins", async () => {

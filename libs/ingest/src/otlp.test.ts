@@ -101,9 +101,9 @@ const json = (x: unknown): SentPush => ({
 });
 
 const ROWS = [
-  '{__delta__="false", __name__="process_cpu", __otel__="true", k8s.pod="p1", replicas="3", service_name="other"} | cpu/nanoseconds 10000000 work:12<main:3',
-  '{__delta__="false", __name__="process_cpu", __otel__="true", k8s.pod="p1", replicas="3", service_name="shop", thread="t1"} | cpu/nanoseconds 30000000 span=4030201 work:12<main:3',
-  '{__delta__="false", __name__="process_cpu", __otel__="true", k8s.pod="p1", replicas="3", service_name="shop"} | cpu/nanoseconds 20000000 span=0 /bin/app+8000<main:3',
+  '{__delta__="false", __name__="process_cpu", __otel__="true", k8s.pod="p1", replicas="3", service.name="shop", service_name="other"} | cpu/nanoseconds 10000000 work:12<main:3',
+  '{__delta__="false", __name__="process_cpu", __otel__="true", k8s.pod="p1", replicas="3", service.name="shop", service_name="shop", thread="t1"} | cpu/nanoseconds 30000000 span=4030201 work:12<main:3',
+  '{__delta__="false", __name__="process_cpu", __otel__="true", k8s.pod="p1", replicas="3", service.name="shop", service_name="shop"} | cpu/nanoseconds 20000000 span=0 /bin/app+8000<main:3',
 ].sort();
 
 /** The same request as protobuf, encoded by hand. */
@@ -244,6 +244,113 @@ describe("OTLP profiles", () => {
     expect(
       (await push({ kind: "otlp", codec: "json", gzip: false, body: Buffer.from("{") })).error,
     ).toContain("Failed to parse JSON request");
+  });
+  const own = {
+    samples: [{ stackIndex: 1, values: ["5"] }] as unknown[],
+    dictionary: {} as Record<string, unknown>,
+    profile: {} as Record<string, unknown>,
+    attributes: request.resourceProfiles[0]!.resource.attributes as unknown[],
+  };
+  const changed = (part: Partial<typeof own>): SentPush => {
+    const c = { ...own, ...part };
+    return json({
+      dictionary: { ...dictionary, ...c.dictionary },
+      resourceProfiles: [
+        {
+          resource: { attributes: c.attributes },
+          scopeProfiles: [{ profiles: [{ ...profile, samples: c.samples, ...c.profile }] }],
+        },
+      ],
+    });
+  };
+  const refused = async (part: Partial<typeof own>, why: string): Promise<void> => {
+    const { rows, error } = await push(changed(part));
+    expect([rows, error]).toEqual([[], expect.stringContaining(why)]);
+  };
+  it("add the values of a sample, one for each of its timestamps", async () => {
+    const wall = { sampleType: { typeStrindex: 10, unitStrindex: 4 } };
+    for (const [samples, profile, want] of [
+      [[{ stackIndex: 1, values: ["1", "2", "4"], timestampsUnixNano: ["1", "2", "3"] }], {}, 70_000_000],
+      [[{ stackIndex: 1, values: ["1", "2", "4"] }], wall, 7],
+      [[{ stackIndex: 1, timestampsUnixNano: ["1", "2", "3"] }], wall, 3],
+    ] as const) {
+      const { rows, error } = await push(changed({ samples: [...samples], profile }));
+      expect([rows.map((r) => Number(/nanoseconds (\d+)/.exec(r)![1])), error]).toEqual([[want], ""]);
+    }
+  });
+  it("take index 0 as none where a table is missing, and name any other index", async () => {
+    const lines = [{ lines: [{ functionIndex: 1 }] }, { lines: [{ functionIndex: 1 }] }];
+    for (const dictionary of [
+      { mappingTable: [], locationTable: [{}, ...lines] },
+      { mappingTable: null, locationTable: [{}, ...lines] },
+      { linkTable: [], attributeTable: [], mappingTable: [], locationTable: [{}, ...lines] },
+    ])
+      expect((await push(changed({ dictionary }))).rows).toHaveLength(1);
+    const location = (l: unknown): Partial<typeof own> => ({
+      dictionary: { locationTable: [{}, l, lines[0]] },
+    });
+    await refused({ dictionary: { stackTable: [{}, { locationIndices: [9] }] } }, "location index 9");
+    await refused({ dictionary: { stackTable: [{}, { locationIndices: [-3] }] } }, "location index -3");
+    await refused({ dictionary: { locationTable: [] } }, "location index 1");
+    await refused(location({ mappingIndex: 7 }), "mapping index 7");
+    await refused(location({ lines: [{ functionIndex: 8 }] }), "function index 8");
+    await refused({ dictionary: { functionTable: [{}, { nameStrindex: 77 }, {}] } }, "string index 77");
+    await refused({ samples: [{ stackIndex: 9, values: ["1"] }] }, "stack index 9");
+    await refused(
+      { samples: [{ stackIndex: 1, values: ["1"], attributeIndices: [9] }] },
+      "attribute index 9",
+    );
+    await refused({ samples: [{ stackIndex: 1, values: ["1"], linkIndex: -1 }] }, "link index -1");
+  });
+  it("are refused rather than stored without a part", async () => {
+    for (const period of [undefined, "0", 0]) await refused({ profile: { period } }, "has the period 0");
+    await refused({ profile: { periodType: undefined } }, 'of the type ""');
+    await refused({ profile: { period: "-1" } }, "period is -1");
+    await refused({ profile: { sampleType: undefined } }, "no sample type");
+    await refused({ samples: [{ stackIndex: 1 }, { stackIndex: 1, values: ["5"] }] }, "neither values nor");
+    await refused({ samples: [{ stackIndex: 1, values: ["9223372036854775807"] }] }, "the limit is");
+    await refused({ samples: [{ stackIndex: 1, values: ["9223372036854775808"] }] }, "expected an integer");
+    await refused({ profile: { samples: undefined, sample: [] } }, 'unknown field "sample" in a profile');
+    await refused({ samples: [{ stackIndex: 1, value: ["5"] }] }, 'unknown field "value" in a sample');
+    await refused({ profile: { sampleType: [{}] } }, "expected an object");
+    const { rows } = await push(
+      changed({ profile: { period_type: profile.periodType, periodType: undefined, time_unix_nano: "0" } }),
+    );
+    expect(rows).toHaveLength(1);
+  });
+  it("have the labels of v1: the first text of a key, of strings and integers alone", async () => {
+    const { rows } = await push(
+      changed({
+        attributes: [
+          { key: "service.name", value: s("") },
+          { key: "service.name", value: s("shop") },
+          { key: "a", value: s("") },
+          { key: "a", value: s("1") },
+          { key: "a", value: s("2") },
+          { key: "one", value: { arrayValue: { values: [s("x")] } } },
+          { key: "two", value: { arrayValue: { values: [s("x"), s("y")] } } },
+          { key: "nested", value: { arrayValue: { values: [{ arrayValue: { values: [s("x")] } }] } } },
+          { key: "bool", value: { boolValue: true } },
+          { key: "constructor", value: s("c") },
+          { key: "__proto__", value: s("p") },
+          { key: "__name__", value: s("evil") },
+          { key: "service_name", value: s("evil") },
+        ],
+        dictionary: {
+          attributeTable: [
+            {},
+            { keyStrindex: 10, value: { boolValue: true } },
+            { keyStrindex: 7, value: { doubleValue: 2.5 } },
+            { keyStrindex: 6, value: { intValue: "4" } },
+          ],
+          mappingTable: [{}, {}],
+        },
+        samples: [{ stackIndex: 1, values: ["5"], attributeIndices: [1, 2, 3] }],
+      }),
+    );
+    expect(rows.map((r) => r.slice(0, r.indexOf(" | ")))).toEqual([
+      '{__delta__="false", __name__="process_cpu", __otel__="true", __proto__="p", a="1", constructor="c", main="4", one="x", service.name="shop", service_name="shop"}',
+    ]);
   });
   it("survive mutated bodies", async () => {
     const random = new Random(20261124),

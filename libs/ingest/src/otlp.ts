@@ -12,6 +12,7 @@ import {
   type OtlpValue,
 } from "@cinderblock/otlp";
 import { encodePprof } from "@cinderblock/pprof";
+import { MAX_VALUE } from "./stack-builder.ts";
 
 const SERVICE = "service.name",
   EXECUTABLE = "process.executable.name",
@@ -22,6 +23,8 @@ const DEFAULT_DURATION_NANOS = 10_000_000_000n;
 export interface OtlpPprof {
   labels: Label[];
   bytes: Uint8Array;
+  /** cause of a missing name; undefined: the profile has a name */
+  unnamed: string | undefined;
 }
 
 /** Decodes an export; a broken body is an error with v1's text. */
@@ -60,14 +63,15 @@ export function otlpToPprofs(t: OtlpTables, nowNanos: bigint): OtlpPprof[] {
       const labels = attributeLabels([...resource.attributes, ...scope.attributes]);
       for (const profile of scope.profiles) {
         for (const [service, samples] of byService(profile, t, texts)) {
-          const { name, bytes } = writer.write(profile, samples, nowNanos);
+          const { name, unnamed, bytes } = writer.write(profile, samples, nowNanos);
           out.push({
             bytes,
+            unnamed,
             labels: [
               { name: LABEL_DELTA, value: "false" },
               { name: LABEL_OTEL, value: "true" },
               { name: LABEL_NAME, value: name },
-              ...labels.filter((l) => l.name !== SERVICE && l.name !== LABEL_SERVICE_NAME),
+              ...labels.filter((l) => l.name !== LABEL_NAME && l.name !== LABEL_SERVICE_NAME),
               { name: LABEL_SERVICE_NAME, value: service || resourceService(resource) },
             ],
           });
@@ -78,45 +82,56 @@ export function otlpToPprofs(t: OtlpTables, nowNanos: bigint): OtlpPprof[] {
   return out;
 }
 
-/**
- * Text of an attribute value as a label: a string or an integer, or a list of exactly one of these; undefined
- * for other values.
- */
-function textOf(v: OtlpValue): string | undefined {
-  if (typeof v === "string") return v;
-  if (typeof v === "bigint") return String(v);
-  return Array.isArray(v) && v.length === 1 ? textOf(v[0]) : undefined;
+/** Text of a string or an integer; "" for another value. */
+function plainText(v: OtlpValue): string {
+  return typeof v === "string" ? v : typeof v === "bigint" ? String(v) : "";
+}
+/** Text of an attribute value as a label: a string, an integer or a list of exactly one; "" for another. */
+function textOf(v: OtlpValue): string {
+  return Array.isArray(v) ? (v.length === 1 ? plainText(v[0]) : "") : plainText(v);
 }
 
-/** Labels from attributes; the first attribute of each key counts. */
+/** Labels from attributes; the first attribute of each key counts that has a text. */
 function attributeLabels(attributes: readonly OtlpAttribute[]): Label[] {
   const seen = new Map<string, string>();
   for (const { key, value } of attributes) {
     const text = textOf(value);
-    if (text !== undefined && !seen.has(key)) seen.set(key, text);
+    if (text !== "" && !seen.has(key)) seen.set(key, text);
   }
   return [...seen].map(([name, value]) => ({ name, value }));
 }
 
 function resourceService({ attributes }: OtlpResource): string {
-  const find = (key: string): string | undefined => {
-    const a = attributes.find((x) => x.key === key);
-    return a && textOf(a.value);
+  const find = (key: string): string => {
+    for (const a of attributes) {
+      const text = a.key === key ? textOf(a.value) : "";
+      if (text !== "") return text;
+    }
+    return "";
   };
   const executable = find(EXECUTABLE);
-  return find(SERVICE) || (executable ? `unknown_service:${executable}` : "unknown_service");
+  return find(SERVICE) || (executable !== "" ? `unknown_service:${executable}` : "unknown_service");
 }
 
+/**
+ * Checks an index of the dictionary. Index 0 means "none", whether its table is there or not.
+ * @throws `invalid`
+ */
 function check(index: number, size: number, what: string): number {
-  if (index >= size) throw invalid(`${what} index ${index | 0} is out of range: the dictionary has ${size}`);
+  if (index >= size && index !== 0)
+    throw invalid(
+      `${what} index ${index | 0} is out of range: the dictionary has ${size}`,
+      "malformed_profile",
+    );
   return index;
 }
 function stringOf(t: OtlpTables, i: number): string {
-  check(i, t.strings, "string");
+  if (check(i, t.strings, "string") === t.strings) return "";
   return decodeUtf8(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!);
 }
+const NO_ATTRIBUTE = { key: 0, value: undefined };
 function attributeOf(t: OtlpTables, i: number): { key: number; value: OtlpValue } {
-  return t.attributes[check(i, t.attributes.length, "attribute")]!;
+  return t.attributes[check(i, t.attributes.length, "attribute")] ?? NO_ATTRIBUTE;
 }
 
 /**
@@ -143,8 +158,8 @@ class SampleTexts {
         text = textOf(value);
       this.attributes[i] = known = {
         key,
-        service: stringOf(this.t, key) === SERVICE ? (text ?? "") : undefined,
-        text: text ?? (typeof value === "boolean" || typeof value === "number" ? String(value) : ""),
+        service: stringOf(this.t, key) === SERVICE ? text : undefined,
+        text,
       };
     }
     return known;
@@ -164,9 +179,12 @@ class SampleTexts {
 function byService(p: OtlpProfile, t: OtlpTables, texts: SampleTexts): Map<string, Uint32Array> {
   const out = new Map<string, U32Column>();
   for (let s = p.sampleFrom; s < p.sampleTo; s++) {
-    let service = "";
-    for (let k = t.sampleAttributes.data[s]!; k < t.sampleAttributes.data[s + 1]!; k++)
-      service = texts.attribute(t.sampleAttribute.data[k]!).service ?? service;
+    let service: string | undefined;
+    for (let k = t.sampleAttributes.data[s]!; k < t.sampleAttributes.data[s + 1]!; k++) {
+      const own = texts.attribute(t.sampleAttribute.data[k]!).service;
+      service ??= own;
+    }
+    service ??= "";
     let list = out.get(service);
     if (!list) out.set(service, (list = new U32Column(p.sampleTo - s)));
     list.push(s);
@@ -176,51 +194,63 @@ function byService(p: OtlpProfile, t: OtlpTables, texts: SampleTexts): Map<strin
 
 interface Meaning {
   name: string;
+  /** cause of a missing name */
+  unnamed: string | undefined;
   sample: { type: string; unit: string };
   period: { type: string; unit: string } | undefined;
   scale: bigint;
-  summed: boolean;
 }
 
-/** Name, types and units of a profile. */
+/**
+ * Name, types and units of a profile. A period of 0 names nothing, and counts of samples have no time then.
+ * @throws `invalid`
+ */
 function meaning(p: OtlpProfile, t: OtlpTables): Meaning {
   const s = (i: number): string => stringOf(t, i);
+  if (!p.sampleType) throw invalid("a profile has no sample type", "malformed_profile");
+  if (p.period < 0n) throw invalid(`a profile's period is ${p.period}, below 0`, "malformed_profile");
   const sample = { type: s(p.sampleType.type), unit: s(p.sampleType.unit) };
   const period =
     p.periodType.type === 0 && p.periodType.unit === 0
       ? undefined
       : { type: s(p.periodType.type), unit: s(p.periodType.unit) };
+  const own = p.period === 0n ? undefined : period,
+    named = { unnamed: undefined, sample, period, scale: 1n };
   if (
     sample.type === "samples" &&
     sample.unit === "count" &&
-    period?.type === "cpu" &&
-    period.unit === "nanoseconds"
+    own?.type === "cpu" &&
+    own.unit === "nanoseconds"
   )
-    return {
-      name: "process_cpu",
-      sample: { type: "cpu", unit: "nanoseconds" },
-      period,
-      scale: p.period,
-      summed: false,
-    };
-  if (sample.type === "off_cpu" && sample.unit === "nanoseconds" && !period)
-    return { name: "off_cpu", sample, period, scale: 1n, summed: true };
-  return { name: period?.type ?? "", sample, period, scale: 1n, summed: false };
+    return { ...named, name: "process_cpu", sample: { type: "cpu", unit: "nanoseconds" }, scale: p.period };
+  if (sample.type === "off_cpu" && sample.unit === "nanoseconds" && !own)
+    return { ...named, name: "off_cpu" };
+  const name = own?.type ?? "";
+  return {
+    ...named,
+    name,
+    unnamed:
+      name === ""
+        ? `a profile of ${sample.type}/${sample.unit} has the period ${p.period} of the type ${JSON.stringify(period?.type ?? "")}: expected both, because the period's type names the profile`
+        : undefined,
+  };
 }
 
 /** Numbers of a table's entries in a profile, in order of first use; 0 in `to` means no number yet. */
 class Renumbered {
   private readonly to: Uint32Array;
   private readonly met: U32Column;
+  private readonly size: number;
   private readonly what: string;
   constructor(size: number, what: string) {
-    this.to = new Uint32Array(size);
+    this.size = size;
+    this.to = new Uint32Array(Math.max(1, size));
     this.met = new U32Column(Math.min(size, 256));
     this.what = what;
   }
   /** Number of entry `i`, or -1 if it has none yet. */
   get(i: number): number {
-    return i < this.to.length ? this.to[i]! - 1 : check(i, this.to.length, this.what);
+    return i < this.to.length ? this.to[i]! - 1 : check(i, this.size, this.what);
   }
   set(i: number, number: number): number {
     this.to[i] = number + 1;
@@ -261,9 +291,13 @@ class PprofWriter {
     this.locations = new Renumbered(t.locations, "location");
   }
 
-  write(p: OtlpProfile, samples: Uint32Array, nowNanos: bigint): { name: string; bytes: Uint8Array } {
+  write(
+    p: OtlpProfile,
+    samples: Uint32Array,
+    nowNanos: bigint,
+  ): { name: string; unnamed: string | undefined; bytes: Uint8Array } {
     const { t } = this,
-      { name, sample, period, scale, summed } = meaning(p, t);
+      { name, unnamed, sample, period, scale } = meaning(p, t);
     this.reset();
     const sampleOffset = new Uint32Array(samples.length + 1),
       sampleLocation = new U32Column(samples.length * 16),
@@ -282,7 +316,7 @@ class PprofWriter {
         stack = check(t.sampleStack.data[s]!, t.stacks, "stack");
       this.putStack(stack, sampleLocation);
       sampleOffset[n + 1] = sampleLocation.length;
-      value[n] = this.valueOf(s, scale, summed);
+      value[n] = this.valueOf(s, scale);
       for (let k = t.sampleAttributes.data[s]!; k < t.sampleAttributes.data[s + 1]!; k++) {
         const a = this.texts.attribute(t.sampleAttribute.data[k]!);
         if (a.service === undefined) label(this.string(a.key), a.text);
@@ -297,6 +331,7 @@ class PprofWriter {
     }
     return {
       name,
+      unnamed,
       bytes: encodePprof(
         {
           sampleTypes: [sample],
@@ -341,22 +376,27 @@ class PprofWriter {
   private putStack(stack: number, into: U32Column): void {
     const { t } = this,
       from = t.stackLocations.data[stack]!,
-      end = t.stackLocations.data[stack + 1]!;
+      end = t.stacks === 0 ? from : t.stackLocations.data[stack + 1]!;
     into.reserve(end - from);
     for (let k = from; k < end; k++) into.data[into.length++] = this.location(t.stackLocation.data[k]!);
   }
 
   /**
-   * First value of a sample or, if `summed`, the sum of its values; its number of timestamps if it has no
-   * value.
+   * Sum of a sample's values, one for each of its timestamps; the number of its timestamps without values.
+   * @throws `invalid`
    */
-  private valueOf(s: number, scale: bigint, summed: boolean): bigint {
+  private valueOf(s: number, scale: bigint): bigint {
     const { sampleValues, value, sampleTimestamps } = this.t,
       from = sampleValues.data[s]!,
       end = sampleValues.data[s + 1]!;
     let own = from < end ? value.data[from]! : BigInt(sampleTimestamps.data[s]!);
-    if (summed) for (let k = from + 1; k < end; k++) own += value.data[k]!;
-    return BigInt.asIntN(64, own * scale);
+    if (from === end && own === 0n)
+      throw invalid("a sample has neither values nor timestamps", "malformed_profile");
+    for (let k = from + 1; k < end; k++) own += value.data[k]!;
+    if (scale !== 1n) own *= scale;
+    if (own > MAX_VALUE || own < -MAX_VALUE)
+      throw invalid(`a sample's value is ${own}; the limit is ${MAX_VALUE}`, "malformed_profile");
+    return own;
   }
 
   private endString(): number {
@@ -380,7 +420,7 @@ class PprofWriter {
     const { t } = this,
       from = t.stringStart.data[i]!,
       end = t.stringEnd.data[i]!;
-    if (from === end) return this.strings.set(i, 0);
+    if (t.strings === 0 || from === end) return this.strings.set(i, 0);
     this.stringBytes.append(t.bytes, from, end);
     return this.strings.set(i, this.endString());
   }
@@ -390,10 +430,15 @@ class PprofWriter {
     if (known >= 0) return known;
     const { t, mappingWords } = this,
       number = this.mappings.set(i, mappingWords.length / 9);
+    if (t.mappings === 0) {
+      for (let k = 0; k < 8; k++) mappingWords.push(0);
+      mappingWords.push(HAS_FUNCTIONS);
+      return number;
+    }
     let build = "";
     for (let k = t.mappingAttributes.data[i]!; k < t.mappingAttributes.data[i + 1]! && build === ""; k++) {
       const a = attributeOf(t, t.mappingAttribute.data[k]!);
-      if (stringOf(t, a.key) === BUILD_ID) build = textOf(a.value) ?? "";
+      if (stringOf(t, a.key) === BUILD_ID) build = textOf(a.value);
     }
     for (const column of [t.mappingStart, t.mappingLimit, t.mappingOffset]) {
       mappingWords.push(column.words[2 * i]!);
@@ -410,6 +455,10 @@ class PprofWriter {
     if (known >= 0) return known;
     const { t, functionWords } = this,
       number = this.functions.set(i, functionWords.length / 4);
+    if (t.functions === 0) {
+      for (let k = 0; k < 4; k++) functionWords.push(0);
+      return number;
+    }
     functionWords.push(this.string(t.funcName.data[i]!));
     functionWords.push(this.string(t.funcSystemName.data[i]!));
     functionWords.push(this.string(t.funcFilename.data[i]!));
@@ -420,6 +469,8 @@ class PprofWriter {
   private location(i: number): number {
     const known = this.locations.get(i);
     if (known >= 0) return known;
+    if (this.t.locations === 0)
+      throw invalid("location index 0 is out of range: the dictionary has 0", "malformed_profile");
     const { t, locationWords, locationOffset } = this,
       from = t.locLines.data[i]!,
       end = t.locLines.data[i + 1]!;

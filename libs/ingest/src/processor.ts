@@ -433,9 +433,14 @@ export class PushProcessor {
     out: PushOutcome,
   ): void {
     out.compressedBytes += body.length;
-    for (const { labels, bytes } of otlpToPprofs(readOtlp(body, codec), BigInt(nowMs) * 1_000_000n)) {
+    for (const { labels, bytes, unnamed } of otlpToPprofs(
+      readOtlp(body, codec),
+      BigInt(nowMs) * 1_000_000n,
+    )) {
       out.decompressedBytes += bytes.length;
       try {
+        if (unnamed !== undefined)
+          throw new CinderblockError("invalid", unnamed, { reason: "invalid_labels" });
         this.one(tenant, this.decodePlain(bytes), this.context(labels), limits, gate, nowMs, out);
       } catch (err) {
         this.fail(out, err, bytes.length);
@@ -584,6 +589,8 @@ export class PushProcessor {
       this.scratch,
     );
     if (go) repairTruncatedStacks(profile);
+    const lost = lostSamples(profile);
+    if (lost > 0) out.discarded.push({ reason: "malformed_profile", profiles: lost, bytes: 0 });
     out.profiles++;
     if (profile.kept === 0) return;
     const series = limitSessions([...sent], limits.maxSessionsPerSeries);
@@ -736,6 +743,21 @@ export class PushProcessor {
     k.bytes(final);
     return hash128(this.hasher, k.finish());
   }
+}
+
+/** Number of samples with a value that are not stored: a value is negative, or a location unknown. */
+function lostSamples({ tables, keep, kept }: NormalizedProfile): number {
+  if (kept === tables.samples) return 0;
+  const first = tables.sampleValues.data,
+    { words } = tables.value;
+  let lost = 0;
+  for (let i = 0; i < tables.samples; i++) {
+    if (keep[i] === 1) continue;
+    let any = 0;
+    for (let k = 2 * first[i]!; k < 2 * first[i + 1]!; k++) any |= words[k]!;
+    if (any !== 0) lost++;
+  }
+  return lost;
 }
 
 const NO_ID = new Uint8Array(0);

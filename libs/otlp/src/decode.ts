@@ -28,6 +28,11 @@ class OtlpDecoder extends WireReader {
     return new ShortRead(this.pos, what);
   }
 
+  /** An int32 as unsigned, so that a negative one lies beyond every table. */
+  protected override asIndex(): number {
+    return this.lo;
+  }
+
   decode(bytes: Uint8Array): OtlpTables {
     const { t } = this;
     t.bytes = this.bytes = bytes;
@@ -369,7 +374,7 @@ class OtlpDecoder extends WireReader {
   private profile(to: number): OtlpProfile {
     const { t } = this;
     const p: OtlpProfile = {
-      sampleType: { type: 0, unit: 0 },
+      sampleType: undefined,
       sampleFrom: t.samples,
       sampleTo: t.samples,
       timeNanos: 0n,

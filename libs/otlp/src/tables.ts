@@ -16,7 +16,8 @@ export interface OtlpValueType {
 }
 /** A profile; its samples are [sampleFrom, sampleTo) of the tables. */
 export interface OtlpProfile {
-  sampleType: OtlpValueType;
+  /** undefined: the profile has none */
+  sampleType: OtlpValueType | undefined;
   sampleFrom: number;
   sampleTo: number;
   timeNanos: bigint;
@@ -28,7 +29,7 @@ export interface OtlpProfile {
 /**
  * An ExportProfilesServiceRequest as columns: the dictionary's tables, whose first entries mean "none", and
  * the samples of all its profiles. Columns described as "first entry" have one entry more than their table.
- * An impossible index is 0xffffffff. Format: docs/formats/otlp-profiles.md
+ * Indices are int32, as unsigned. Format: docs/formats/otlp-profiles.md
  */
 export class OtlpTables {
   /** contains strings, trace IDs and span IDs */
