@@ -107,6 +107,22 @@ describe("a scheduler over the network", () => {
     await expect(outcome).resolves.toBe(result);
     stop();
   }, 20_000);
+  it("fails a query whose answer to a poll never arrived three times, though its querier lives", async () => {
+    const { scheduler, outcome } = one();
+    const { methods, stop } = serveScheduler(scheduler, base);
+    const failure = expect(outcome).rejects.toThrow(/the query failed with 3 queriers, last a/);
+    const real = performance.now.bind(performance);
+    let passedMs = 0;
+    const clock = jest.spyOn(performance, "now").mockImplementation(() => real() + passedMs);
+    for (let tries = 1; tries <= 3; tries++) {
+      expect(await methods.next.run(["a", [], 100], signal)).toMatchObject({ tenant: "t" });
+      passedMs += 2100;
+    }
+    expect(await methods.next.run(["a", [], 100], signal)).toBeNull();
+    await failure;
+    clock.mockRestore();
+    stop();
+  });
   it("tells a querier of a query that nobody waits for any more", async () => {
     const gone = new AbortController(),
       { scheduler, outcome } = one(60_000, gone.signal);

@@ -73,6 +73,18 @@ export function serveScheduler(
     "cinderblock_query_scheduler_retried_queries_total",
     "Queries rescheduled because their querier stopped responding.",
   );
+  /** Gives a query to another querier, or fails it after the last try. */
+  const retry = (id: number, r: Running): void => {
+    running.delete(id);
+    if (r.tries >= MAX_TRIES) {
+      r.fail(
+        new CinderblockError("unavailable", `the query failed with ${r.tries} queriers, last ${r.querier}`),
+      );
+      return;
+    }
+    retried.inc();
+    again.push(r);
+  };
   const sweep = (): void => {
     const now = performance.now();
     for (const [querier, at] of heard) if (now - at > FORGET_MS) heard.delete(querier);
@@ -84,20 +96,12 @@ export function serveScheduler(
         continue;
       }
       if (now - (heard.get(r.querier) ?? -Infinity) < SILENT_MS) continue;
-      running.delete(id);
       scheduler.lost(r.querier);
       base.log.warn(
         { querier: r.querier, tenant: r.tenant, tries: r.tries },
         "querier stopped responding, rescheduling its query",
       );
-      if (r.tries >= MAX_TRIES)
-        r.fail(
-          new CinderblockError("unavailable", `the query failed with ${r.tries} queriers, last ${r.querier}`),
-        );
-      else {
-        retried.inc();
-        again.push(r);
-      }
+      retry(id, r);
     }
   };
   const loop = periodic(
@@ -112,11 +116,7 @@ export function serveScheduler(
     if (!ids) return; // a querier of the previous release does not report
     const now = performance.now();
     for (const [id, r] of running)
-      if (r.querier === querier && now - r.handedAt > ARRIVED_MS && !ids.includes(id)) {
-        running.delete(id);
-        retried.inc();
-        again.push(r);
-      }
+      if (r.querier === querier && now - r.handedAt > ARRIVED_MS && !ids.includes(id)) retry(id, r);
   };
 
   const hand = (r: Running): { id: number; tenant: string; job: QueryJob; deadlineMs: number } => {
