@@ -70,13 +70,18 @@ export function cutGoShapes(text: string): string {
   return out;
 }
 
-/** Applies `cutGoShapes` to the whole string table. */
-export function fixGoGenerics(t: PprofTables): void {
-  if (!Buffer.from(t.bytes.buffer, t.bytes.byteOffset, t.bytes.length).includes(SHAPE)) return;
+/**
+ * Applies `cutGoShapes` to the whole string table.
+ * @returns whether a string changed
+ */
+export function fixGoGenerics(t: PprofTables): boolean {
+  if (!Buffer.from(t.bytes.buffer, t.bytes.byteOffset, t.bytes.length).includes(SHAPE)) return false;
   const texts = new Map<number, string>();
   for (let i = 0; i < t.strings; i++) {
-    const s = decodeUtf8(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!);
-    if (s.includes(SHAPE)) texts.set(i, cutGoShapes(s));
+    const s = decodeUtf8(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!),
+      cut = s.includes(SHAPE) ? cutGoShapes(s) : s;
+    if (cut !== s) texts.set(i, cut);
   }
   replaceStrings(t, texts);
+  return texts.size > 0;
 }

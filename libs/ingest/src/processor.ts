@@ -571,12 +571,13 @@ export class PushProcessor {
     validateProfile(tables, sent, limits, nowMs);
     out.samples += tables.samples;
     const { checksOnly } = this.sink;
-    let go = false;
+    let go = false,
+      merged = false;
     if (!checksOnly) {
       if (context.language === "" || context.language === "unknown")
         context.language = detectLanguage(tables, context.spy);
       go = context.language === "go";
-      if (go) fixGoGenerics(tables);
+      if (go) merged = fixGoGenerics(tables);
       injectMappingVersions(tables, sent);
     }
     if (limits.sampleTypeRelabelRules.length > 0)
@@ -588,7 +589,7 @@ export class PushProcessor {
       BigInt(nowMs) * 1_000_000n,
       this.scratch,
     );
-    if (go) repairTruncatedStacks(profile);
+    if (go) repairTruncatedStacks(profile, merged);
     const lost = lostSamples(profile);
     if (lost > 0) out.discarded.push({ reason: "malformed_profile", profiles: lost, bytes: 0 });
     out.profiles++;

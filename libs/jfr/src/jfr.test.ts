@@ -109,6 +109,12 @@ describe("JFR recordings", () => {
       "0 0 0 0",
     ]);
   });
+  it("give durations in nanoseconds, whatever the clock's frequency", () => {
+    const lock = tinyJfr([{ type: "JavaMonitorEnter", frames: [["Main", "lock"]], durationTicks: 7000 }]);
+    expect(read(lock).events[0]).toContain("delay=7000");
+    new DataView(lock.buffer).setBigUint64(56, 2_800_000_000n);
+    expect(read(lock).events[0]).toContain("delay=2500");
+  });
   it("may have several chunks, each with constants of its own", () => {
     const other = tinyJfr([{ type: "ExecutionSample", frames: [["Other", "work"]] }]);
     expect(read(Buffer.concat([recording, other])).events.at(-1)).toContain("Other.work");

@@ -8,6 +8,8 @@ export interface TinyProfile {
   stacks: { frames: string[]; values: number[]; labels?: Record<string, string> }[];
   timeNanos?: bigint;
   mapping?: string;
+  /** line of each function; by default each has one of its own */
+  line?: number;
 }
 
 export function tinyPprof(p: TinyProfile): Uint8Array {
@@ -68,7 +70,7 @@ export function tinyPprof(p: TinyProfile): Uint8Array {
       ...message(4, [
         ...field(1, i + 1),
         ...field(2, 1),
-        ...message(4, [...field(1, i + 1), ...field(2, i + 10)]),
+        ...message(4, [...field(1, i + 1), ...field(2, p.line ?? i + 10)]),
       ]),
     );
     out.push(
