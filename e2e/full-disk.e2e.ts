@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
-import { startProcess, tinyPprof } from "@cinderblock/testkit";
+import { describeWith, startProcess, tinyPprof } from "@cinderblock/testkit";
 import { CPU, folder, Server } from "./server.ts";
 import { until } from "./pusher.ts";
 
@@ -109,11 +109,7 @@ class Pushes {
   }
 }
 
-const canMount = spawnSync("unshare", ["--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).status === 0;
-
-// Skipped without the permission to mount a file system: `libs/head/src/full-disk.test.ts` fails file calls
-// instead.
-(canMount ? describe : describe.skip)("a server on a disk that fills", () => {
+describeWith(["small-disk"], "a server on a disk that fills", () => {
   for (const [place, bucket] of [
     ["elsewhere", undefined],
     ["on the same disk", "bucket"],

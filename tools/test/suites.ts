@@ -71,7 +71,6 @@ export const SUITES: readonly Suite[] = [
   e2e("ceiling", 60, { long, alone }),
   // Suites with some groups that need no part.
   e2e("aggregation", 60, { core }),
-  e2e("full-disk", 60, { core }),
   e2e("exports", 20, { core }),
   e2e("monitoring", 60, { core, inputs: CHART, alone }),
   e2e("sdk", 90, { core, inputs: ["e2e/programs/"] }),
@@ -103,6 +102,7 @@ export const SUITES: readonly Suite[] = [
   e2e("stores", 150),
   e2e("thirty-days", 30),
   // Other programs.
+  e2e("full-disk", 60),
   e2e("native-symbols", 20),
   e2e("sdk-rust", 40, { long, inputs: ["e2e/programs/"] }),
   e2e("web", 100, { subjects: ["cinderblock", "web"] }),

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { apt, type Found, given, go, maven, npm, type Part, pip, recipe, ROOT } from "./part.ts";
 import {
@@ -33,6 +33,19 @@ function asRoot(part: Part): Part {
   };
 }
 
+/** Bit of CAP_SYS_ADMIN, which mounts file systems, in the capability sets of /proc (capabilities(7)). */
+const SYS_ADMIN = 1n << 21n;
+
+/** Part whose program works only for a process that may mount file systems. */
+function mayMount(part: Part): Part {
+  const allowed = (): boolean => {
+    const status = existsSync("/proc/self/status") ? readFileSync("/proc/self/status", "utf8") : "",
+      effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0";
+    return (BigInt(`0x${effective}`) & SYS_ADMIN) !== 0n;
+  };
+  return { ...part, find: () => (allowed() ? part.find() : { reason: "needs the capability SYS_ADMIN" }) };
+}
+
 /**
  * Every real part that a test may need, with its version, search and installation. Suites name their parts in
  * `describeWith`; `npm run test:integration -- --list` prints the table with the suites of each part.
@@ -65,6 +78,7 @@ const TABLE = {
   prometheus: apt("Prometheus and promtool", "2", ["prometheus", "promtool"], ["prometheus"]),
   nginx: apt("nginx", "1", ["nginx"], ["nginx-light"]),
   debuginfod: apt("debuginfod server", "0.188", ["debuginfod"]),
+  "small-disk": mayMount(apt("Mount namespace with a tmpfs", "2", ["unshare", "nsenter"], ["util-linux"])),
   registry: go("Image registry", "github.com/google/go-containerregistry/cmd/registry@v0.22.1"),
 
   // Programs.
