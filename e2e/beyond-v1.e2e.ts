@@ -335,7 +335,7 @@ describe.each(["in memory", "in blocks"])("reads beyond v1, %s", (where) => {
       expect(await refused(method, { profileIdSelector: ["nonsense"] })).toMatchObject({
         status: 400,
         code: "invalid_argument",
-        message: expect.stringContaining('profile id "nonsense" is no UUID') as string,
+        message: expect.stringContaining('profile ID "nonsense" is not a UUID') as string,
       });
   });
 

@@ -12,7 +12,7 @@ import {
 } from "@cinderblock/exports/formats";
 import { unitOf } from "@cinderblock/flame";
 import { parseProfileType } from "@cinderblock/model";
-import { executeOn, seriesLabels, type SelectRequest, twoTrees } from "@cinderblock/query";
+import { executeOn, seriesLabels, type SelectRequest, mergeComparison } from "@cinderblock/query";
 import { type Context, progress } from "./context.ts";
 import { exclusions, mergedPprof, sources } from "./query.ts";
 
@@ -54,7 +54,7 @@ export async function exported(c: Context): Promise<number> {
     );
     if (r.kind !== "tree") throw new CinderblockError("internal", "expected a tree");
     return exportTree(
-      await twoTrees(r.tree, undefined, ALL, ALL),
+      await mergeComparison(r.tree, undefined, ALL, ALL),
       format as TreeFormat,
       `${type.name} ${type.sampleType}`,
       unitOf(type.sampleUnit),

@@ -21,7 +21,7 @@ import {
   type BlockInfo,
   executeOn,
   labelAnswer,
-  reformed,
+  staleForms,
   rowKeys,
   rowTimes,
   seriesRanges,
@@ -209,7 +209,7 @@ const methods: IngestWorkerMethods = {
   },
   tenants: () => shard.tenants(),
   async execute({ tenant, ulids, query, exclude, stop }) {
-    const other = reformed(exclude, ulids, "head");
+    const other = staleForms(exclude, ulids, "head");
     const { heads, missing } = pick(ulids.filter((u) => !other.includes(u)));
     missing.push(...other);
     if (heads.length === 0) return { result: undefined, missing };

@@ -11,16 +11,16 @@ import {
   type ExecuteAnswer,
   type Exclusions,
   type LabelAnswer,
-  type LabelAsk,
+  type LabelRequest,
   mergePartials,
-  reasonOf,
+  unnamedReason,
   type RowKeys,
   type RowTimes,
   type SelectRequest,
   type SeriesRanges,
   type SourceClient,
   type SourceQuery,
-  type Until,
+  type Deadline,
 } from "@cinderblock/query";
 import type { QueryPool } from "@cinderblock/query-worker";
 import type { SymbolizerData } from "@cinderblock/symbolizer";
@@ -665,7 +665,7 @@ export class Ingester implements Service, SourceClient {
     ulids: readonly string[],
     query: SourceQuery,
     exclude: Exclusions,
-    until?: Until,
+    until?: Deadline,
   ): Promise<ExecuteAnswer> {
     const { local, heads } = this.divide(tenant, ulids),
       stop = stopOf(until?.signal);
@@ -693,7 +693,7 @@ export class Ingester implements Service, SourceClient {
     return {
       result: results.length > 0 ? mergePartials(results) : undefined,
       missing: missing.filter((u) => !late.includes(u)),
-      ...reasonOf([...onHeads, onDisk, again]),
+      ...unnamedReason([...onHeads, onDisk, again]),
     };
   }
 
@@ -715,14 +715,24 @@ export class Ingester implements Service, SourceClient {
     tenant: string,
     ulids: readonly string[],
     select: SelectRequest,
-    until?: Until,
+    until?: Deadline,
   ): Promise<SeriesRanges[]> {
     return this.ofRows("ranges", tenant, ulids, select, until);
   }
-  times(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<RowTimes[]> {
+  times(
+    tenant: string,
+    ulids: readonly string[],
+    select: SelectRequest,
+    until?: Deadline,
+  ): Promise<RowTimes[]> {
     return this.ofRows("times", tenant, ulids, select, until);
   }
-  keys(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<RowKeys[]> {
+  keys(
+    tenant: string,
+    ulids: readonly string[],
+    select: SelectRequest,
+    until?: Deadline,
+  ): Promise<RowKeys[]> {
     return this.ofRows("keys", tenant, ulids, select, until);
   }
 
@@ -732,7 +742,7 @@ export class Ingester implements Service, SourceClient {
     tenant: string,
     ulids: readonly string[],
     select: SelectRequest,
-    until: Until | undefined,
+    until: Deadline | undefined,
   ): Promise<T[]> {
     const { local, heads } = this.divide(tenant, ulids),
       stop = stopOf(until?.signal);
@@ -753,8 +763,8 @@ export class Ingester implements Service, SourceClient {
   async labels(
     tenant: string,
     ulids: readonly string[],
-    ask: LabelAsk,
-    until?: Until,
+    ask: LabelRequest,
+    until?: Deadline,
   ): Promise<LabelAnswer & { missing: string[] }> {
     const { local, heads } = this.divide(tenant, ulids),
       stop = stopOf(until?.signal);

@@ -8,7 +8,7 @@ import type {
   ExecuteAnswer,
   Exclusions,
   LabelAnswer,
-  LabelAsk,
+  LabelRequest,
   RowKeys,
   RowTimes,
   SelectRequest,
@@ -109,7 +109,7 @@ export interface IngestWorkerMethods {
   ranges(call: HeadsCall & { select: SelectRequest }): Promise<SeriesRanges[]>;
   times(call: HeadsCall & { select: SelectRequest }): Promise<RowTimes[]>;
   keys(call: HeadsCall & { select: SelectRequest }): Promise<RowKeys[]>;
-  labels(call: HeadsCall & { ask: LabelAsk }): Promise<LabelAnswer & { missing: string[] }>;
+  labels(call: HeadsCall & { ask: LabelRequest }): Promise<LabelAnswer & { missing: string[] }>;
   stats(): ShardStats;
   close(): Promise<void>;
 }

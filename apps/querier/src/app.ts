@@ -30,7 +30,7 @@ export const querier: Component<typeof querierSchema> = {
     const coverage = (answering: readonly string[], silent: number): Promise<Coverage> =>
       coverageOf(
         holders.members.filter((m) => answering.includes(m.id)),
-        (m) => caughtUp.of(m),
+        (m) => caughtUp.get(m),
         () => silent < zonesOf(ring.snapshot.readable),
       );
     const sources: Sources = {

@@ -4,20 +4,20 @@ import {
   type BlockInfo,
   type Exclusions,
   findDuplicates,
-  keysUpTo,
+  truncateKeys,
   type RowKeys,
   type SelectRequest,
   type SeriesRanges,
   sharedTimes,
   type SourceClient,
-  type Until,
+  type Deadline,
 } from "@cinderblock/query";
 
 /** Chosen blocks, grouped by the client that answers for them. */
-export type Plan = Map<SourceClient, BlockInfo[]>;
+export type QueryPlan = Map<SourceClient, BlockInfo[]>;
 
 /** A comparison of rows: the tenant and selection, and how to ask a source. */
-export interface Comparing extends Until {
+export interface ComparisonRequest extends Deadline {
   tenant: string;
   select: SelectRequest;
   ask: <T>(client: SourceClient, question: () => Promise<T>) => Promise<T>;
@@ -150,7 +150,7 @@ function windowOf(members: readonly Placed[], select: SelectRequest): SelectRequ
  * block (docs/adr/0015-compare-rows-by-number-of-one-form.md,
  * docs/adr/0024-compare-rows-whatever-the-level.md).
  */
-export async function exclusionsOf(plan: Plan, c: Comparing): Promise<Exclusions> {
+export async function exclusionsOf(plan: QueryPlan, c: ComparisonRequest): Promise<Exclusions> {
   const all: Placed[] = [...plan].flatMap(([client, blocks]) =>
     blocks.map((b) => ({ client, b, made: [...b.sources].sort().join() })),
   );
@@ -231,7 +231,7 @@ export async function exclusionsOf(plan: Plan, c: Comparing): Promise<Exclusions
       );
     }),
   ]);
-  const compared = keys.flat().map((k) => keysUpTo(k, heads.get(k.ulid) ?? k.upTo));
+  const compared = keys.flat().map((k) => truncateKeys(k, heads.get(k.ulid) ?? k.upTo));
   return { ...listed(), ...findDuplicates(compared.sort((a, b) => (a.ulid < b.ulid ? -1 : 1))) };
 }
 

@@ -77,9 +77,9 @@ describe("what ingesters have read", () => {
       (m) => m,
       () => now,
     );
-    await Promise.all([cache.of("a"), cache.of("a")]);
+    await Promise.all([cache.get("a"), cache.get("a")]);
     expect(asked).toBe(1);
     now = 500;
-    expect((await cache.of("a")).of).toBe(2);
+    expect((await cache.get("a")).of).toBe(2);
   });
 });

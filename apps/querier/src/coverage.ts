@@ -66,7 +66,7 @@ export class CaughtUpCache<Member> {
     this.now = now;
   }
 
-  of(m: Member): Promise<CaughtUp> {
+  get(m: Member): Promise<CaughtUp> {
     const now = this.now(),
       id = this.nameOf(m),
       known = this.kept.get(id);

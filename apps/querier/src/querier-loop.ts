@@ -1,11 +1,11 @@
 import { CinderblockError } from "@cinderblock/errors";
-import type { TakenJob } from "@cinderblock/query";
+import type { AssignedJob } from "@cinderblock/query";
 import type { Querier } from "./querier.ts";
 
 /** The scheduler as a querier's loops see it. */
 export interface JobSource {
   /** the next job, or undefined when the source closed */
-  next(querierId: string): Promise<TakenJob | undefined>;
+  next(querierId: string): Promise<AssignedJob | undefined>;
 }
 
 /** Pulls jobs and runs up to `concurrency` of them at once. */

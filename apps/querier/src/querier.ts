@@ -12,17 +12,17 @@ import {
   type SelectRequest,
   type SourceClient,
   type SourceQuery,
-  type Until,
+  type Deadline,
 } from "@cinderblock/query";
 import type { Base } from "@cinderblock/telemetry";
-import { exclusionsOf, type Plan } from "./comparison.ts";
+import { exclusionsOf, type QueryPlan } from "./comparison.ts";
 import { digestOf, planBlocks } from "./plan.ts";
 
 const UNNAMED =
   "debug files of native frames are still being fetched: the response lacks their function names, repeat the query";
 
 /** The tenant of a query, and how long its caller waits. */
-interface Question extends Until {
+interface QueryContext extends Deadline {
   tenant: string;
   /** for a strong read: the end offsets to cover, and partition -> ingesters that have read up to its end */
   strong?: { ends: readonly number[]; topicId: string; reached: readonly (readonly string[])[] };
@@ -48,7 +48,7 @@ export interface Sources {
 }
 
 /** A client did not answer; the query is replanned without it. */
-class Silent extends Error {
+class SourceUnavailable extends Error {
   readonly client: SourceClient;
   constructor(client: SourceClient, cause: unknown) {
     super(`${client.name} did not respond`, { cause });
@@ -57,14 +57,14 @@ class Silent extends Error {
 }
 
 /** No client has a planned block, which was deleted after the lists. The query is replanned. */
-class Vanished extends Error {
+class BlocksGone extends Error {
   constructor(ulids: readonly string[]) {
     super(`blocks vanished: ${ulids.join(", ")}`);
   }
 }
 
 /** Exclusions of a plan: clients that stopped responding, and damaged blocks with the reason. */
-interface Without {
+interface PlanExclusions {
   clients: Set<string>;
   damaged: Map<string, string>;
 }
@@ -73,7 +73,7 @@ interface Without {
 const PULSE_MS = 700,
   PING_MS = 1000;
 /** Ping timeout for a client that was stalled before; it is pinged at once. */
-const STILL_PING_MS = 250;
+const STALLED_PING_MS = 250;
 
 /** Maximum number of damaged blocks that one query leaves out. */
 const MAX_DAMAGED = 16;
@@ -89,7 +89,7 @@ export class Querier {
   private readonly damaged: { inc(): void };
   private readonly uncovered: { inc(labels: { reason: string }, n?: number): void };
   /** names of clients that were stalled when they were last asked */
-  private readonly still = new Set<string>();
+  private readonly stalledClients = new Set<string>();
   constructor(sources: Sources, base: Base) {
     this.sources = sources;
     this.base = base;
@@ -111,7 +111,7 @@ export class Querier {
   }
 
   async run(tenant: string, job: QueryJob, deadlineMs: number, signal: AbortSignal): Promise<JobResult> {
-    const q: Question = { tenant, deadlineMs, signal };
+    const q: QueryContext = { tenant, deadlineMs, signal };
     if (job.ends) {
       const { ends, topicId = "" } = job;
       q.strong = { ends, topicId, reached: await this.sources.reach(ends, deadlineMs, topicId) };
@@ -157,7 +157,7 @@ export class Querier {
    * others hold all of its data.
    */
   private async lists(
-    q: Question,
+    q: QueryContext,
     startMs: number,
     endMs: number,
     without: ReadonlySet<string>,
@@ -173,7 +173,7 @@ export class Querier {
           return;
         }
         try {
-          lists.set(c, await this.living(c, c.blocks(q.tenant, startMs, endMs, q)));
+          lists.set(c, await this.withLivenessProbe(c, c.blocks(q.tenant, startMs, endMs, q)));
         } catch (err) {
           if (!isGone(err)) throw err;
           silent.push({ client: c, err });
@@ -184,7 +184,7 @@ export class Querier {
       // A client without an answer may have left the ring. Its data is then in the bucket: list again.
       await this.sources.refresh();
       const now = new Set([...this.sources.ingesters(), ...this.sources.stores()].map((c) => c.name));
-      for (const name of this.still) if (!now.has(name)) this.still.delete(name);
+      for (const name of this.stalledClients) if (!now.has(name)) this.stalledClients.delete(name);
       if (silent.some((x) => !now.has(x.client.name))) return this.lists(q, startMs, endMs, without);
     }
     if (stores.length > 0 && !stores.some((c) => lists.has(c)))
@@ -223,7 +223,7 @@ export class Querier {
   }
 
   /** Lists sources for a strong read; waits for another ingester if a caught-up ingester is gone. */
-  private async strongLists(q: Question, without: ReadonlySet<string>): ReturnType<Querier["lists"]> {
+  private async strongLists(q: QueryContext, without: ReadonlySet<string>): ReturnType<Querier["lists"]> {
     for (;;) {
       const found = await this.lists(q, 0, Number.MAX_SAFE_INTEGER, without),
         { strong } = q;
@@ -240,8 +240,8 @@ export class Querier {
 
   /** Lists the blocks of all clients over all time; a block that several have is read from the bucket. */
   private async candidates(
-    q: Question,
-    without: Without,
+    q: QueryContext,
+    without: PlanExclusions,
   ): Promise<{
     candidates: BlockInfo[];
     owner: Map<string, SourceClient>;
@@ -266,14 +266,14 @@ export class Querier {
   }
 
   private async plan(
-    q: Question,
+    q: QueryContext,
     startMs: number,
     endMs: number,
-    without: Without,
-  ): Promise<{ plan: Plan; warnings: string[]; digest: string }> {
+    without: PlanExclusions,
+  ): Promise<{ plan: QueryPlan; warnings: string[]; digest: string }> {
     const { candidates, owner, stored, warnings } = await this.candidates(q, without);
     const { chosen, warnings: unplanned } = planBlocks(candidates, startMs, endMs);
-    const plan: Plan = new Map();
+    const plan: QueryPlan = new Map();
     for (const b of chosen) {
       const c = owner.get(b.ulid)!;
       const list = plan.get(c);
@@ -294,9 +294,9 @@ export class Querier {
   /** Asks a planned client. @throws `Silent` without an answer: the next plan excludes the client */
   private async ask<T>(client: SourceClient, question: () => Promise<T>): Promise<T> {
     try {
-      return await this.living(client, question());
+      return await this.withLivenessProbe(client, question());
     } catch (err) {
-      if (isGone(err)) throw new Silent(client, err);
+      if (isGone(err)) throw new SourceUnavailable(client, err);
       throw err;
     }
   }
@@ -306,34 +306,34 @@ export class Querier {
    * deadline. Detecting a stalled client takes a few seconds the first time, and half a second for each query
    * until it recovers.
    */
-  private async living<T>(client: SourceClient, answer: Promise<T>): Promise<T> {
+  private async withLivenessProbe<T>(client: SourceClient, answer: Promise<T>): Promise<T> {
     if (!client.ping) return answer;
-    const { still } = this,
+    const { stalledClients } = this,
       { name } = client,
-      stood = still.has(name);
+      wasStalled = stalledClients.has(name);
     let timer: NodeJS.Timeout | undefined;
     let missed = 0;
     const dead = new Promise<never>((_, reject) => {
-      const silent = (err: unknown): void => {
+      const onPingFailure = (err: unknown): void => {
         if (timer === undefined || ++missed < 2) return; // answered, or has a second ping left
-        still.add(name);
+        stalledClients.add(name);
         reject(new CinderblockError("unavailable", `${name} is stalled: ${messageOf(err)}`));
       };
       const look = (): void => {
-        client.ping!(stood ? STILL_PING_MS : PING_MS)
+        client.ping!(wasStalled ? STALLED_PING_MS : PING_MS)
           .then(() => {
             missed = 0;
-            still.delete(name);
-          }, silent)
+            stalledClients.delete(name);
+          }, onPingFailure)
           .finally(() => {
             if (timer !== undefined) timer = setTimeout(look, missed > 0 ? 0 : PULSE_MS);
           });
       };
-      timer = setTimeout(look, stood ? 0 : PULSE_MS);
+      timer = setTimeout(look, wasStalled ? 0 : PULSE_MS);
     });
     try {
       const given = await Promise.race([answer, dead]);
-      still.delete(name);
+      stalledClients.delete(name);
       return given;
     } finally {
       clearTimeout(timer);
@@ -345,13 +345,15 @@ export class Querier {
   }
 
   /** Plans and runs `work`; replans when a client stops responding, or a block vanishes or is damaged. */
-  private async around<T>(work: (without: Without, lastPlan: boolean) => Promise<T>): Promise<T> {
-    const without: Without = { clients: new Set(), damaged: new Map() };
+  private async replanOnFailure<T>(
+    work: (without: PlanExclusions, lastPlan: boolean) => Promise<T>,
+  ): Promise<T> {
+    const without: PlanExclusions = { clients: new Set(), damaged: new Map() };
     for (let plans = 1; ; ) {
       try {
         return await work(without, plans >= MAX_PLANS);
       } catch (err) {
-        if (err instanceof Vanished) {
+        if (err instanceof BlocksGone) {
           plans++;
           this.base.log.info({ reason: err.message }, "replanning query: blocks vanished");
           continue;
@@ -366,7 +368,7 @@ export class Querier {
           without.damaged.set(ulid, messageOf(err));
           continue;
         }
-        if (!(err instanceof Silent)) throw err;
+        if (!(err instanceof SourceUnavailable)) throw err;
         if (without.clients.size >= 3) throw err.cause;
         this.base.log.warn(
           { source: err.client.name, err: err.cause },
@@ -377,15 +379,15 @@ export class Querier {
     }
   }
 
-  private select(q: Question, query: SourceQuery): Promise<JobResult> {
+  private select(q: QueryContext, query: SourceQuery): Promise<JobResult> {
     selectorOf(query.select); // report an invalid selector even without a source to ask
-    return this.around((without, lastPlan) => this.selectOnce(q, query, without, lastPlan));
+    return this.replanOnFailure((without, lastPlan) => this.selectOnce(q, query, without, lastPlan));
   }
 
   private async selectOnce(
-    q: Question,
+    q: QueryContext,
     query: SourceQuery,
-    without: Without,
+    without: PlanExclusions,
     lastPlan: boolean,
   ): Promise<JobResult> {
     const { select } = query;
@@ -406,16 +408,17 @@ export class Querier {
             q,
           ),
         );
-        this.take(q.tenant, answer, parts, warnings);
+        this.collectResult(q.tenant, answer, parts, warnings);
         for (const ulid of answer.missing)
-          if (!(await this.elsewhere(q, client, ulid, query, exclude, parts, warnings))) gone.push(ulid);
+          if (!(await this.askOtherSources(q, client, ulid, query, exclude, parts, warnings)))
+            gone.push(ulid);
       }),
     );
-    this.miss(q.tenant, gone, lastPlan, warnings);
+    this.reportMissing(q.tenant, gone, lastPlan, warnings);
     return { kind: "select", parts, warnings, digest: warnings.length > 0 ? "" : digest };
   }
 
-  private take(
+  private collectResult(
     tenant: string,
     { result, unnamed }: ExecuteAnswer,
     parts: PartialResult[],
@@ -429,9 +432,14 @@ export class Querier {
   }
 
   /** Handles blocks that no client has: replans, or adds a warning to the answer of the last plan. */
-  private miss(tenant: string, gone: readonly string[], lastPlan: boolean, warnings: string[]): void {
+  private reportMissing(
+    tenant: string,
+    gone: readonly string[],
+    lastPlan: boolean,
+    warnings: string[],
+  ): void {
     if (gone.length === 0) return;
-    if (!lastPlan) throw new Vanished(gone);
+    if (!lastPlan) throw new BlocksGone(gone);
     for (const ulid of gone) {
       this.base.log.warn({ tenant, blockId: ulid }, "planned block is missing, the result is partial");
       this.missing.inc();
@@ -440,8 +448,8 @@ export class Querier {
   }
 
   /** Asks the other clients for a planned block that one client lacks. False: no client has the block. */
-  private async elsewhere(
-    q: Question,
+  private async askOtherSources(
+    q: QueryContext,
     not: SourceClient,
     ulid: string,
     query: SourceQuery,
@@ -452,7 +460,7 @@ export class Querier {
     for (const c of [...this.sources.stores(), ...this.sources.ingesters()]) {
       if (c === not) continue;
       const answer = await this.ask(c, () => c.execute(q.tenant, [ulid], query, exclude, q));
-      this.take(q.tenant, answer, parts, warnings);
+      this.collectResult(q.tenant, answer, parts, warnings);
       if (answer.missing.length === 0) return true;
     }
     return false;
@@ -463,8 +471,8 @@ export class Querier {
    * last plan answers without that source, with a warning.
    */
   private exclusions(
-    q: Question,
-    plan: Plan,
+    q: QueryContext,
+    plan: QueryPlan,
     select: SelectRequest,
     gone: string[],
     lastPlan: boolean,
@@ -474,16 +482,16 @@ export class Querier {
       select,
       ask: (client, question) => this.ask(client, question),
       lost: (ulids) => {
-        if (!lastPlan) throw new Vanished(ulids);
+        if (!lastPlan) throw new BlocksGone(ulids);
         gone.push(...ulids);
       },
     });
   }
 
-  private labels(q: Question, ask: Extract<QueryJob, { kind: "labels" }>["ask"]): Promise<JobResult> {
+  private labels(q: QueryContext, ask: Extract<QueryJob, { kind: "labels" }>["ask"]): Promise<JobResult> {
     const { query } = ask;
     const ranged = query.startMs > 0 && query.endMs > 0;
-    return this.around(async (without, lastPlan) => {
+    return this.replanOnFailure(async (without, lastPlan) => {
       const { plan, warnings } = await this.plan(
         q,
         ranged ? query.startMs : 0,
@@ -506,7 +514,7 @@ export class Querier {
         names: answers.flatMap((a) => a.names),
         sets: answers.flatMap((a) => a.sets),
       };
-      this.miss(
+      this.reportMissing(
         q.tenant,
         answers.flatMap((a) => a.missing),
         lastPlan,

@@ -2,7 +2,7 @@ import { endsOf } from "@cinderblock/kafka";
 import { type Component, kafkaOf, partitionedLog } from "@cinderblock/runtime";
 import { RemoteQueue } from "@cinderblock/transport";
 import { frontendSchema, resultsCacheOf, sourcesOf } from "./config.ts";
-import { type LogEnds, QueryFrontend } from "./frontend.ts";
+import { type PartitionEnds, QueryFrontend } from "./frontend.ts";
 import { renderRoutes } from "./render-api.ts";
 import { frontendRpc } from "./rpc.ts";
 import { SlowQueries, slowQueryRoutes } from "./slow-queries.ts";
@@ -22,7 +22,7 @@ export const queryFrontend: Component<typeof frontendSchema> = {
     if (kafka) process.add(kafka.service);
     const ends =
       kafka &&
-      (async (): Promise<LogEnds> => {
+      (async (): Promise<PartitionEnds> => {
         const offsets = await kafka.log.offsets();
         return { topicId: offsets.topicId, ends: endsOf(offsets) };
       });

@@ -13,7 +13,7 @@ import type { FunctionOrder as Order } from "@cinderblock/query";
 import type { ConnectRouter } from "@cinderblock/rpc";
 import type { ExploreSelection, QueryFrontend } from "./frontend.ts";
 import { rawMessage } from "./raw-message.ts";
-import { callerOf, isJson, type ReadRpcConfig, seriesMessage } from "./rpc.ts";
+import { requestContextOf, isJson, type ReadRpcConfig, seriesMessage } from "./rpc.ts";
 
 const ORDERS: Record<FunctionOrder, Order> = {
   [FunctionOrder.SELF]: "self",
@@ -51,7 +51,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
   router.service(ExploreService, {
     async callTree(r, context) {
       const bytes = await frontend.callTree(
-        callerOf(context, config),
+        requestContextOf(context, config),
         selection(r.selection),
         r.baseline && selection(r.baseline),
         Number(r.maxNodes),
@@ -72,7 +72,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
         limit: Number(r.limit),
       };
       const bytes = await frontend.functionTable(
-        callerOf(context, config),
+        requestContextOf(context, config),
         selection(r.selection),
         r.baseline && selection(r.baseline),
         page,
@@ -81,7 +81,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
     },
     async functionNeighbours(r, context) {
       const bytes = await frontend.functionNeighbours(
-        callerOf(context, config),
+        requestContextOf(context, config),
         selection(r.selection),
         r.baseline && selection(r.baseline),
         r.function,
@@ -92,7 +92,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
     async functionLines(r, context) {
       return rawMessage(
         FunctionLinesResponseSchema,
-        await frontend.functionLines(callerOf(context, config), selection(r.selection), r.function),
+        await frontend.functionLines(requestContextOf(context, config), selection(r.selection), r.function),
         isJson(context),
       );
     },
@@ -103,7 +103,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
         throw invalid(`the heatmap has ${columns} columns and ${rows} rows; the limits are 1000 and 100`);
       return rawMessage(
         HeatmapResponseSchema,
-        await frontend.heatmap(callerOf(context, config), selection(r.selection), columns, rows),
+        await frontend.heatmap(requestContextOf(context, config), selection(r.selection), columns, rows),
         isJson(context),
       );
     },
@@ -112,7 +112,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       if (limit > 1000) throw invalid(`limit is ${limit} profiles; the maximum is 1000`);
       if (r.minValue < 0n || r.maxValue < 0n) throw invalid("min_value and max_value must not be negative");
       const list = await frontend.profiles(
-        callerOf(context, config),
+        requestContextOf(context, config),
         selection(r.selection),
         Number(r.minValue),
         Number(r.maxValue),
@@ -134,7 +134,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
         { callSite, only, without } = filter;
       if (s.profileIds.length > 0 || s.spans.length > 0)
         throw invalid("profile_id_selector and span_selector are not supported for series; use Profiles");
-      const series = await frontend.series(callerOf(context, config), {
+      const series = await frontend.series(requestContextOf(context, config), {
         ...s,
         stepMs: Math.round(r.step * 1000),
         groupBy: r.groupBy,
@@ -147,7 +147,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
     },
     async labelCounts(r, context) {
       const { values, cardinality } = await frontend.labelCounts(
-        callerOf(context, config),
+        requestContextOf(context, config),
         r.name,
         r.matchers,
         Number(r.start),
@@ -161,7 +161,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       };
     },
     capabilities(_r, context) {
-      const caller = callerOf(context, config),
+      const caller = requestContextOf(context, config),
         l = frontend.limits(caller);
       return {
         version: config.version,

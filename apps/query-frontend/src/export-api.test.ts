@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import { PatternBudget } from "@cinderblock/model";
 import type { FastifyReply } from "@cinderblock/rpc";
 import { exportFile } from "./export-api.ts";
-import type { Caller, QueryFrontend } from "./frontend.ts";
+import type { RequestContext, QueryFrontend } from "./frontend.ts";
 import { QueryParams } from "./query-params.ts";
 
 describe("an export that goes on for long", () => {
@@ -28,9 +28,9 @@ describe("an export that goes on for long", () => {
       warn: (reason: string) => {
         told.push(reason);
       },
-    } satisfies Caller;
+    } satisfies RequestContext;
     const frontend = {
-      async *exportSamples(c: Caller) {
+      async *exportSamples(c: RequestContext) {
         for (const s of steps) {
           if (s.startsWith("!")) c.warn(s.slice(1));
           await Promise.resolve();

@@ -3,7 +3,7 @@ import { CinderblockError, invalid } from "@cinderblock/errors";
 import { EXPORTS, type ExportFormat, type SampleRows, serviceNamed } from "@cinderblock/exports/formats";
 import type { ProfileType } from "@cinderblock/model";
 import type { FastifyReply } from "@cinderblock/rpc";
-import type { Caller, MergeRequest, QueryFrontend } from "./frontend.ts";
+import type { RequestContext, MergeRequest, QueryFrontend } from "./frontend.ts";
 import type { QueryParams } from "./query-params.ts";
 
 const FORMATS = Object.keys(EXPORTS) as ExportFormat[];
@@ -15,7 +15,7 @@ const FORMATS = Object.keys(EXPORTS) as ExportFormat[];
 export async function exportFile(
   frontend: QueryFrontend,
   q: QueryParams,
-  caller: Caller,
+  caller: RequestContext,
   reply: FastifyReply,
 ): Promise<void> {
   const format = q.text("format") as ExportFormat,

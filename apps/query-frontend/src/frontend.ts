@@ -11,9 +11,9 @@ import {
 } from "@cinderblock/model";
 import {
   type BlockInfo,
-  type Each,
+  type ExemplarKind,
   type JobResult,
-  type LabelAsk,
+  type LabelRequest,
   mergeProfileLists,
   type PartialResult,
   type ProfileList,
@@ -30,7 +30,7 @@ import {
 } from "@cinderblock/query";
 import type { SampleRows, TreeFormat } from "@cinderblock/exports/formats";
 import { unitOf } from "@cinderblock/flame";
-import type { ExportCall, RenderAnswer, RenderCall, Sides } from "@cinderblock/query-worker";
+import type { ExportCall, RenderAnswer, RenderCall, ComparisonInput } from "@cinderblock/query-worker";
 import { type Limits, readLimitsOf, type TenantLimits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import { pprofToDot } from "./dot.ts";
@@ -55,7 +55,7 @@ function idsOf({ spans, traces }: { spans: string[]; traces?: string[] }): {
 }
 
 /** The tenants of a query, its deadline, and the receiver of its warnings. */
-export interface Caller {
+export interface RequestContext {
   tenants: string[];
   deadlineMs: number;
   signal: AbortSignal | undefined;
@@ -104,7 +104,7 @@ export interface SeriesRequest {
   /** replaces `callSite` */
   stacks?: StackFilter;
   /** return the largest profile or span of each point, too */
-  exemplars?: Each;
+  exemplars?: ExemplarKind;
 }
 
 export interface SelectHeatmapRequest {
@@ -114,7 +114,7 @@ export interface SelectHeatmapRequest {
   endMs: number;
   stepMs: number;
   groupBy: string[];
-  each: Each;
+  each: ExemplarKind;
   exemplars: boolean;
   limit: number;
 }
@@ -128,7 +128,7 @@ const STEP_ROWS = 200_000,
 const MAX_PARQUET_BYTES = 256 << 20;
 
 /** End offsets of a log's partitions, and the ID of their topic. */
-export interface LogEnds {
+export interface PartitionEnds {
   topicId: string;
   ends: number[];
 }
@@ -139,7 +139,7 @@ export class QueryFrontend {
   private readonly renderer: Renderer;
   private readonly tenantLimits: TenantLimits;
   private readonly base: Base;
-  private readonly ends: (() => Promise<LogEnds>) | undefined;
+  private readonly ends: (() => Promise<PartitionEnds>) | undefined;
   private readonly subQueries: SubQueries;
   private inProgress = 0;
   /** the slowest queries of the last hour */
@@ -155,7 +155,7 @@ export class QueryFrontend {
     limits: TenantLimits,
     base: Base,
     cache?: ResultsCache,
-    ends?: () => Promise<LogEnds>,
+    ends?: () => Promise<PartitionEnds>,
     slow = new SlowQueries(0, base),
   ) {
     this.slow = slow;
@@ -171,7 +171,7 @@ export class QueryFrontend {
   }
 
   /** The strictest of each limit, over all tenants that the caller reads. */
-  limits(caller: Caller): Limits {
+  limits(caller: RequestContext): Limits {
     const [first, ...others] = caller.tenants.map((t) => this.tenantLimits.of(t));
     return others.length === 0 ? first! : readLimitsOf([first!, ...others]);
   }
@@ -180,7 +180,7 @@ export class QueryFrontend {
    * The end offsets that a strong read waits for; undefined for other reads.
    * @throws `unavailable` without all of them in time
    */
-  private async endsFor(caller: Caller): Promise<LogEnds | undefined> {
+  private async endsFor(caller: RequestContext): Promise<PartitionEnds | undefined> {
     if (caller.strong !== true || !this.ends) return undefined;
     return withDeadline(
       this.ends(),
@@ -190,18 +190,18 @@ export class QueryFrontend {
   }
 
   /** The bounds of the text of a caller's query. */
-  bounds(caller: Caller): QueryBounds {
+  bounds(caller: RequestContext): QueryBounds {
     return new QueryBounds(caller.tenants.map((t) => this.tenantLimits.of(t)));
   }
 
-  private async run(caller: Caller, job: QueryJob): Promise<JobResult[]> {
+  private async run(caller: RequestContext, job: QueryJob): Promise<JobResult[]> {
     const bounds = this.bounds(caller);
     if (job.kind === "labels") bounds.labels(job.ask);
     this.inProgress++;
     try {
       const asked = { ...job, ...(await this.endsFor(caller)) },
         warnings: string[] = [];
-      return await this.slow.watch(caller.tenants, job, { parts: 1, kept: 0 }, warnings, async () => {
+      return await this.slow.measure(caller.tenants, job, { parts: 1, kept: 0 }, warnings, async () => {
         const results = await Promise.all(
           caller.tenants.map((t) =>
             this.base.tracer.span(`query.${job.kind}`, { tenant: t }, () =>
@@ -222,7 +222,7 @@ export class QueryFrontend {
   }
 
   /** Partial results of a query, over all tenants and sub-queries. */
-  private async parts(caller: Caller, query: SourceQuery): Promise<PartialResult[]> {
+  private async parts(caller: RequestContext, query: SourceQuery): Promise<PartialResult[]> {
     this.bounds(caller).query(query);
     this.inProgress++;
     try {
@@ -234,7 +234,7 @@ export class QueryFrontend {
           warnings.push(w);
           caller.warn(w);
         };
-      return await this.slow.watch(caller.tenants, query, count, warnings, async () =>
+      return await this.slow.measure(caller.tenants, query, count, warnings, async () =>
         (
           await Promise.all(
             caller.tenants.map((t) =>
@@ -254,14 +254,14 @@ export class QueryFrontend {
     }
   }
 
-  private render(caller: Caller, call: RenderCall): Promise<RenderAnswer> {
+  private render(caller: RequestContext, call: RenderCall): Promise<RenderAnswer> {
     return this.base.tracer.span("query.render", { kind: call.kind }, () =>
       this.renderer.render(call, caller.signal),
     );
   }
 
   /** Partial call trees of a request; none if its range is too old, or if `spansOnly` comes without spans. */
-  private async treeParts(caller: Caller, r: MergeRequest, nodes: number): Promise<PartialResult[]> {
+  private async treeParts(caller: RequestContext, r: MergeRequest, nodes: number): Promise<PartialResult[]> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
     const select = {
       profileTypeId: r.profileTypeId,
@@ -282,7 +282,7 @@ export class QueryFrontend {
     });
   }
 
-  async flame(caller: Caller, r: MergeRequest, as: "proto" | "flamebearer"): Promise<Uint8Array> {
+  async flame(caller: RequestContext, r: MergeRequest, as: "proto" | "flamebearer"): Promise<Uint8Array> {
     const nodes = maxNodes(r.maxNodes, this.limits(caller));
     return bytesOf(
       await this.render(caller, {
@@ -295,7 +295,7 @@ export class QueryFrontend {
     );
   }
 
-  async tree(caller: Caller, r: MergeRequest): Promise<Uint8Array> {
+  async tree(caller: RequestContext, r: MergeRequest): Promise<Uint8Array> {
     const nodes = maxNodes(r.maxNodes, this.limits(caller));
     return bytesOf(
       await this.render(caller, {
@@ -308,7 +308,7 @@ export class QueryFrontend {
   }
 
   async diff(
-    caller: Caller,
+    caller: RequestContext,
     left: MergeRequest,
     right: MergeRequest,
     as: "proto" | "flamebearer",
@@ -334,10 +334,10 @@ export class QueryFrontend {
 
   /** Complete trees of one selection or two: nothing is truncated before the filter has run. */
   private async sides(
-    caller: Caller,
+    caller: RequestContext,
     left: ExploreSelection,
     base: ExploreSelection | undefined,
-  ): Promise<Sides> {
+  ): Promise<ComparisonInput> {
     if (
       base &&
       parseProfileType(left.profileTypeId).storedId !== parseProfileType(base.profileTypeId).storedId
@@ -357,7 +357,7 @@ export class QueryFrontend {
 
   /** cinderblock.explore.v1.CallTreeResponse. @param nodes 0: the tenant's default; -1: all */
   async callTree(
-    caller: Caller,
+    caller: RequestContext,
     left: ExploreSelection,
     base: ExploreSelection | undefined,
     nodes: number,
@@ -374,7 +374,7 @@ export class QueryFrontend {
 
   /** cinderblock.explore.v1.FunctionTableResponse: exact, whatever the number of nodes. */
   async functionTable(
-    caller: Caller,
+    caller: RequestContext,
     left: ExploreSelection,
     base: ExploreSelection | undefined,
     page: TablePage,
@@ -387,7 +387,7 @@ export class QueryFrontend {
 
   /** cinderblock.explore.v1.FunctionNeighboursResponse. */
   async functionNeighbours(
-    caller: Caller,
+    caller: RequestContext,
     left: ExploreSelection,
     base: ExploreSelection | undefined,
     name: string,
@@ -408,7 +408,7 @@ export class QueryFrontend {
   }
 
   /** cinderblock.explore.v1.FunctionLinesResponse: a function's source position, the cost of its lines. */
-  async functionLines(caller: Caller, s: ExploreSelection, name: string): Promise<Uint8Array> {
+  async functionLines(caller: RequestContext, s: ExploreSelection, name: string): Promise<Uint8Array> {
     if (name === "")
       throw invalid("function is required: the full name of the function whose lines to return");
     this.bounds(caller).filter(s.filter);
@@ -426,7 +426,12 @@ export class QueryFrontend {
   }
 
   /** cinderblock.explore.v1.HeatmapResponse: number of profiles by time and value. */
-  async heatmap(caller: Caller, s: ExploreSelection, columns: number, rows: number): Promise<Uint8Array> {
+  async heatmap(
+    caller: RequestContext,
+    s: ExploreSelection,
+    columns: number,
+    rows: number,
+  ): Promise<Uint8Array> {
     const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()),
       select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector };
     this.bounds(caller).selection(select);
@@ -445,7 +450,7 @@ export class QueryFrontend {
 
   /** Single profiles with a value in (minValue, maxValue], the largest first. */
   async profiles(
-    caller: Caller,
+    caller: RequestContext,
     s: ExploreSelection,
     minValue: number,
     maxValue: number,
@@ -471,7 +476,7 @@ export class QueryFrontend {
 
   /** Values of a label that start with `prefix`, those with the most series first. */
   async labelCounts(
-    caller: Caller,
+    caller: RequestContext,
     name: string,
     matchers: string[],
     startMs: number,
@@ -497,7 +502,7 @@ export class QueryFrontend {
   }
 
   /** A merged pprof; undefined when there is no data. */
-  async pprof(caller: Caller, r: MergeRequest): Promise<Uint8Array | undefined> {
+  async pprof(caller: RequestContext, r: MergeRequest): Promise<Uint8Array | undefined> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
     const type = parseProfileType(r.profileTypeId);
     const limits = this.limits(caller);
@@ -533,7 +538,7 @@ export class QueryFrontend {
 
   /** A call tree, or a comparison of two, as a file. */
   async exportTree(
-    caller: Caller,
+    caller: RequestContext,
     left: MergeRequest,
     base: MergeRequest | undefined,
     format: TreeFormat,
@@ -561,13 +566,21 @@ export class QueryFrontend {
   }
 
   /** A merged profile as OTLP; undefined when there is no data. */
-  async exportOtlp(caller: Caller, r: MergeRequest, service: string): Promise<Uint8Array | undefined> {
+  async exportOtlp(
+    caller: RequestContext,
+    r: MergeRequest,
+    service: string,
+  ): Promise<Uint8Array | undefined> {
     const pprof = await this.pprof(caller, r);
     return pprof && (await this.renderer.export({ kind: "otlp", pprof, service }, caller.signal)).bytes;
   }
 
   /** Profiles and their samples as pieces of an Arrow stream; one step of time at a time is in memory. */
-  async *exportSamples(caller: Caller, r: MergeRequest, rows: SampleRows): AsyncGenerator<Uint8Array> {
+  async *exportSamples(
+    caller: RequestContext,
+    r: MergeRequest,
+    rows: SampleRows,
+  ): AsyncGenerator<Uint8Array> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now()),
       type = parseProfileType(r.profileTypeId),
       selector = selectorText(selectorOf(r, this.bounds(caller).patterns));
@@ -617,7 +630,7 @@ export class QueryFrontend {
   }
 
   /** The table of `exportSamples` as a Parquet file. */
-  async exportParquet(caller: Caller, r: MergeRequest, rows: SampleRows): Promise<Uint8Array> {
+  async exportParquet(caller: RequestContext, r: MergeRequest, rows: SampleRows): Promise<Uint8Array> {
     const pieces: Uint8Array[] = [];
     let bytes = 0;
     for await (const p of this.exportSamples(caller, r, rows)) {
@@ -639,12 +652,12 @@ export class QueryFrontend {
   }
 
   /** A call graph in Graphviz's DOT language; "" without data. */
-  async dot(caller: Caller, r: MergeRequest): Promise<string> {
+  async dot(caller: RequestContext, r: MergeRequest): Promise<string> {
     const pprof = await this.pprof(caller, { ...r, maxNodes: Math.max(512, r.maxNodes) });
     return pprof ? pprofToDot(pprof, r.maxNodes > 0 ? r.maxNodes : 100) : "";
   }
 
-  async series(caller: Caller, r: SeriesRequest): Promise<SeriesResult[]> {
+  async series(caller: RequestContext, r: SeriesRequest): Promise<SeriesResult[]> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
     checkStep(r.stepMs);
     const bounds = this.bounds(caller);
@@ -665,7 +678,7 @@ export class QueryFrontend {
   }
 
   /** querier.v1.SelectHeatmapResponse. */
-  async selectHeatmap(caller: Caller, r: SelectHeatmapRequest): Promise<Uint8Array> {
+  async selectHeatmap(caller: RequestContext, r: SelectHeatmapRequest): Promise<Uint8Array> {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
     checkStep(r.stepMs);
     const bounds = this.bounds(caller);
@@ -691,10 +704,10 @@ export class QueryFrontend {
   }
 
   private async ask(
-    caller: Caller,
+    caller: RequestContext,
     startMs: number,
     endMs: number,
-    toAsk: (range: { startMs: number; endMs: number }) => LabelAsk,
+    toAsk: (range: { startMs: number; endMs: number }) => LabelRequest,
   ): Promise<{ names: string[]; sets: Label[][] }> {
     const range = labelRange(startMs, endMs, this.limits(caller), this.base.now());
     const ask = toAsk(range ?? { startMs: 0, endMs: 0 });
@@ -707,7 +720,7 @@ export class QueryFrontend {
   }
 
   async labelNames(
-    caller: Caller,
+    caller: RequestContext,
     matchers: string[],
     startMs: number,
     endMs: number,
@@ -721,7 +734,7 @@ export class QueryFrontend {
   }
 
   async labelValues(
-    caller: Caller,
+    caller: RequestContext,
     name: string,
     matchers: string[],
     startMs: number,
@@ -740,7 +753,7 @@ export class QueryFrontend {
   }
 
   async labelSets(
-    caller: Caller,
+    caller: RequestContext,
     matchers: string[],
     names: string[],
     startMs: number,
@@ -761,7 +774,7 @@ export class QueryFrontend {
     return [...out.values()];
   }
 
-  async profileTypes(caller: Caller, startMs: number, endMs: number): Promise<ProfileType[]> {
+  async profileTypes(caller: RequestContext, startMs: number, endMs: number): Promise<ProfileType[]> {
     const { names } = await this.ask(caller, startMs, endMs, (range) => ({
       kind: "values",
       name: LABEL_PROFILE_TYPE,
@@ -771,7 +784,7 @@ export class QueryFrontend {
   }
 
   private async blocks(
-    caller: Caller,
+    caller: RequestContext,
     startMs: number,
     endMs: number,
   ): Promise<{ recent: BlockInfo[]; stored: BlockInfo[] }> {
@@ -784,7 +797,7 @@ export class QueryFrontend {
 
   /** The blocks of a range, their location, and whether a query of the range reads them. */
   async planned(
-    caller: Caller,
+    caller: RequestContext,
     startMs: number,
     endMs: number,
   ): Promise<{ blocks: (BlockInfo & { where: "ingester" | "bucket"; read: boolean })[] }> {
@@ -807,7 +820,7 @@ export class QueryFrontend {
   }
 
   /** Times of the oldest and the newest profile in ms; undefined when nothing was ever stored. */
-  async stats(caller: Caller): Promise<{ oldestMs: number; newestMs: number } | undefined> {
+  async stats(caller: RequestContext): Promise<{ oldestMs: number; newestMs: number } | undefined> {
     const { recent, stored } = await this.blocks(caller, 0, Number.MAX_SAFE_INTEGER);
     const all = [...recent, ...stored];
     if (all.length === 0) return undefined;
@@ -818,7 +831,7 @@ export class QueryFrontend {
   }
 
   async analyze(
-    caller: Caller,
+    caller: RequestContext,
     startMs: number,
     endMs: number,
   ): Promise<{ recent: number; stored: number; dedup: boolean } | undefined> {

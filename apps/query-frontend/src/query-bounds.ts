@@ -1,6 +1,6 @@
 import { invalid } from "@cinderblock/errors";
 import { parseSelector, PatternBudget, textFilter } from "@cinderblock/model";
-import { type LabelAsk, selectorOf, type SourceQuery, type StackFilter } from "@cinderblock/query";
+import { type LabelRequest, selectorOf, type SourceQuery, type StackFilter } from "@cinderblock/query";
 import type { Limits } from "@cinderblock/tenant";
 
 /** Maximum entries of any other list in a query: spans, traces, profiles, functions, label names. */
@@ -64,7 +64,7 @@ export class QueryBounds {
       );
   }
 
-  labels(ask: LabelAsk): void {
+  labels(ask: LabelRequest): void {
     list("matchers", ask.query.matchers);
     for (const m of ask.query.matchers) parseSelector(m, this.patterns);
     if (ask.kind === "series") list("label names", ask.names);

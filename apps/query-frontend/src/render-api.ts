@@ -4,7 +4,7 @@ import { flamebearerProfile, type SeriesResult } from "@cinderblock/query";
 import { type FastifyReply, type FastifyRequest, httpError, type Routes } from "@cinderblock/rpc";
 import { tenantsForRead } from "@cinderblock/tenant";
 import { exportFile } from "./export-api.ts";
-import type { Caller, MergeRequest, QueryFrontend } from "./frontend.ts";
+import type { RequestContext, MergeRequest, QueryFrontend } from "./frontend.ts";
 import { QueryParams } from "./query-params.ts";
 
 /** GET /pyroscope/render, /pyroscope/render-diff, /pyroscope/export and /pyroscope/label-values. */
@@ -14,13 +14,13 @@ export function renderRoutes(
   now: () => number,
 ): Routes {
   const answer =
-    (work: (q: QueryParams, caller: Caller, reply: FastifyReply) => Promise<void>) =>
+    (work: (q: QueryParams, caller: RequestContext, reply: FastifyReply) => Promise<void>) =>
     async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
       try {
         const header = request.headers["x-scope-orgid"];
         const left = new AbortController();
         reply.raw.once("close", () => left.abort());
-        const caller: Caller = {
+        const caller: RequestContext = {
           tenants: tenantsForRead(Array.isArray(header) ? header[0] : header, config.multitenancy),
           deadlineMs: Date.now() + config.queryTimeoutMs,
           signal: left.signal,
@@ -114,7 +114,7 @@ function timeline(s: SeriesResult | undefined, startMs: number, endMs: number, s
 async function render(
   frontend: QueryFrontend,
   q: QueryParams,
-  caller: Caller,
+  caller: RequestContext,
   reply: FastifyReply,
 ): Promise<void> {
   const { type, labelSelector } = q.selection("query");
@@ -170,7 +170,7 @@ async function render(
 async function renderDiff(
   frontend: QueryFrontend,
   q: QueryParams,
-  caller: Caller,
+  caller: RequestContext,
   reply: FastifyReply,
 ): Promise<void> {
   const side = (name: "left" | "right"): MergeRequest & { type: ProfileType } => {

@@ -58,11 +58,11 @@ export class ResultsCache {
   }
 
   /** Whether a range ended long enough ago. */
-  mayKeep(endMs: number): boolean {
+  isCacheable(endMs: number): boolean {
     return endMs < this.base.now() - this.config.minAgeMs;
   }
 
-  async find(tenant: string, query: SourceQuery, digest: string): Promise<PartialResult[] | undefined> {
+  async get(tenant: string, query: SourceQuery, digest: string): Promise<PartialResult[] | undefined> {
     this.asked.inc();
     try {
       const bytes = await this.store.get(keyOf(tenant, query, digest));
@@ -76,7 +76,7 @@ export class ResultsCache {
     }
   }
 
-  async keep(
+  async put(
     tenant: string,
     query: SourceQuery,
     digest: string,

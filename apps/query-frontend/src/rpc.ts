@@ -16,10 +16,10 @@ import {
 } from "@cinderblock/api";
 import { invalid } from "@cinderblock/errors";
 import { type Annotation, type Label, parseProfileType } from "@cinderblock/model";
-import type { Each, Exemplar, SeriesResult, StackSelector } from "@cinderblock/query";
+import type { ExemplarKind, Exemplar, SeriesResult, StackSelector } from "@cinderblock/query";
 import type { HandlerContext, Routes } from "@cinderblock/rpc";
 import { tenantsForRead } from "@cinderblock/tenant";
-import type { Caller, MergeRequest, QueryFrontend } from "./frontend.ts";
+import type { RequestContext, MergeRequest, QueryFrontend } from "./frontend.ts";
 import type { Sources } from "@cinderblock/source-code";
 import { vcsRpc } from "./vcs-rpc.ts";
 import { exploreRpc } from "./explore-rpc.ts";
@@ -34,7 +34,7 @@ export interface ReadRpcConfig {
 }
 
 /** The caller of a query, from the headers of its call. */
-export function callerOf(context: HandlerContext, config: ReadRpcConfig): Caller {
+export function requestContextOf(context: HandlerContext, config: ReadRpcConfig): RequestContext {
   const left = context.timeoutMs();
   return {
     tenants: tenantsForRead(context.requestHeader.get("x-scope-orgid") ?? undefined, config.multitenancy),
@@ -53,7 +53,7 @@ export function isJson(context: HandlerContext): boolean {
 
 /** Routes of querier.v1.QuerierService, the explore API, the feature flags and the version. */
 export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Routes {
-  const caller = (context: HandlerContext): Caller => callerOf(context, config);
+  const caller = (context: HandlerContext): RequestContext => requestContextOf(context, config);
   const utf8 = (context: HandlerContext): boolean =>
     /allow-utf8-labelnames\s*=\s*true/.test(context.requestHeader.get("accept") ?? "");
 
@@ -255,7 +255,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
   };
 }
 
-const EXEMPLARS: Partial<Record<ExemplarType, Each>> = {
+const EXEMPLARS: Partial<Record<ExemplarType, ExemplarKind>> = {
   [ExemplarType.INDIVIDUAL]: "profile",
   [ExemplarType.SPAN]: "span",
 };

@@ -43,7 +43,7 @@ export class SlowQueries {
   }
 
   /** Runs a query and records its duration and result. */
-  async watch<T>(
+  async measure<T>(
     tenants: readonly string[],
     query: SourceQuery | QueryJob,
     count: { parts: number; kept: number },

@@ -2,7 +2,7 @@ import { AnnotationSets } from "@cinderblock/model";
 import fc from "fast-check";
 import type { RowTable } from "@cinderblock/block";
 import { renderSeries, SeriesMerger, type SourceQuery } from "@cinderblock/query";
-import { inWhole, splitQuery } from "./split.ts";
+import { toQueryRange, splitQuery } from "./split.ts";
 
 const select = { profileTypeId: "p:cpu:ns:cpu:ns", labelSelector: "{}" };
 
@@ -87,7 +87,7 @@ describe("a query in parts", () => {
           const whole = new SeriesMerger(),
             parts = splitQuery(query, interval, 0);
           for (const p of parts)
-            for (const r of inWhole(p, [{ kind: "series", series: run(p.query) }]))
+            for (const r of toQueryRange(p, [{ kind: "series", series: run(p.query) }]))
               if (r.kind === "series") for (const s of r.series) whole.add(s);
           expect(renderSeries(whole.finish(), range, average, 0)).toEqual(
             renderSeries(run(query), range, average, 0),

@@ -64,7 +64,7 @@ function rangesOf(
 }
 
 /** Converts partial results of a sub-query into those of the whole query. */
-export function inWhole(part: QueryPart, results: readonly PartialResult[]): PartialResult[] {
+export function toQueryRange(part: QueryPart, results: readonly PartialResult[]): PartialResult[] {
   if (part.shift === 0) return [...results];
   return results.map((r) =>
     r.kind === "series"

@@ -5,7 +5,7 @@ import type { JobResult, PartialResult, QueryJob, SourceQuery } from "@cinderblo
 import type { Limits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import type { ResultsCache } from "./results-cache.ts";
-import { inWhole, type QueryPart, splitQuery } from "./split.ts";
+import { toQueryRange, type QueryPart, splitQuery } from "./split.ts";
 
 /** Destination of jobs: the scheduler of this process, or one over the network. */
 export interface JobQueue {
@@ -13,7 +13,7 @@ export interface JobQueue {
 }
 
 /** Options of a query's run: deadline, cancellation, and the end offsets that a strong read must cover. */
-export interface Run {
+export interface SubQueryOptions {
   deadlineMs: number;
   signal: AbortSignal | undefined;
   ends: { topicId: string; ends: number[] } | undefined;
@@ -46,7 +46,12 @@ export class SubQueries {
     );
   }
 
-  async run(tenant: string, query: SourceQuery, limits: Limits, run: Run): Promise<PartialResult[]> {
+  async run(
+    tenant: string,
+    query: SourceQuery,
+    limits: Limits,
+    run: SubQueryOptions,
+  ): Promise<PartialResult[]> {
     const parts = splitQuery(query, limits.splitQueriesByIntervalMs, limits.splitQueriesByShards);
     const whole = new Whole(this.queue, tenant, run);
     run.count.parts += parts.length;
@@ -60,7 +65,7 @@ export class SubQueries {
         ),
       );
       for (const w of new Set(answers.flatMap((a) => a.warnings))) run.warn(w);
-      return answers.flatMap((a, i) => inWhole(parts[i]!, a.parts));
+      return answers.flatMap((a, i) => toQueryRange(parts[i]!, a.parts));
     } finally {
       whole.end();
     }
@@ -69,10 +74,10 @@ export class SubQueries {
   /**
    * Digests of the sub-queries that the cache may answer; "" for the others. Strong reads bypass the cache.
    */
-  private async digests(whole: Whole, parts: readonly QueryPart[], run: Run): Promise<string[]> {
+  private async digests(whole: Whole, parts: readonly QueryPart[], run: SubQueryOptions): Promise<string[]> {
     const { cache } = this;
     if (!cache || run.ends) return [];
-    const over = parts.map((p, i) => ({ ...p, i })).filter((p) => cache.mayKeep(p.endMs));
+    const over = parts.map((p, i) => ({ ...p, i })).filter((p) => cache.isCacheable(p.endMs));
     if (over.length === 0) return [];
     const r = await whole.ask({
       kind: "digests",
@@ -92,10 +97,10 @@ export class SubQueries {
     tenant: string,
     part: QueryPart,
     digest: string,
-    count: Run["count"],
+    count: SubQueryOptions["count"],
   ): Promise<{ parts: PartialResult[]; warnings: string[] }> {
     const { cache } = this;
-    const known = digest === "" ? undefined : await cache?.find(tenant, part.query, digest);
+    const known = digest === "" ? undefined : await cache?.get(tenant, part.query, digest);
     if (known) {
       count.kept++;
       return { parts: known, warnings: [] };
@@ -107,7 +112,7 @@ export class SubQueries {
     if (r.kind !== "select") return { parts: [], warnings: r.warnings };
     // Encode the parts before they are transferred to the rendering thread.
     if (cache && digest !== "" && (r.digest ?? "") !== "" && r.warnings.length === 0)
-      await cache.keep(tenant, part.query, r.digest, r.parts);
+      await cache.put(tenant, part.query, r.digest, r.parts);
     return r;
   }
 }
@@ -122,9 +127,9 @@ class Whole {
   readonly signal: AbortSignal;
   private readonly queue: JobQueue;
   private readonly tenant: string;
-  private readonly run: Run;
+  private readonly run: SubQueryOptions;
 
-  constructor(queue: JobQueue, tenant: string, run: Run) {
+  constructor(queue: JobQueue, tenant: string, run: SubQueryOptions) {
     this.queue = queue;
     this.tenant = tenant;
     this.run = run;

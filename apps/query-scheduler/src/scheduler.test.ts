@@ -125,7 +125,7 @@ describe("query scheduler", () => {
     expect(mine).toHaveLength(2);
     for (let i = 0; i < 20; i++) await s.enqueue("a", job, soon());
     expect([...took.keys()].sort()).toEqual(mine);
-    s.lost(mine[0]!);
+    s.dropQuerier(mine[0]!);
     await Promise.all(Array.from({ length: 20 }, () => s.enqueue("a", job, soon())));
     expect([...took.keys()].length).toBeLessThanOrEqual(3);
     abort.abort();
@@ -133,7 +133,7 @@ describe("query scheduler", () => {
     const others = new Set<string>();
     for (const tenant of ["b", "c", "d", "e", "f", "g", "h", "i"])
       for (const q of queriers) {
-        s.heard(q);
+        s.recordHeartbeat(q);
         if (s.serves(q, tenant)) others.add(q);
       }
     expect(others.size).toBe(5); // tenants are spread

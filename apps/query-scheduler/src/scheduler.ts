@@ -1,14 +1,14 @@
 import { fnv1a } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
-import type { JobResult, QueryJob, TakenJob } from "@cinderblock/query";
+import type { JobResult, QueryJob, AssignedJob } from "@cinderblock/query";
 import type { Base } from "@cinderblock/telemetry";
 
-interface Queued extends TakenJob {
+interface Queued extends AssignedJob {
   queuedAt: number;
 }
 interface Waiting {
   querier: string;
-  take: (t: TakenJob | undefined) => void;
+  take: (t: AssignedJob | undefined) => void;
 }
 
 export interface SchedulerConfig {
@@ -114,9 +114,9 @@ export class QueryScheduler {
   }
 
   /** The next query for a querier; undefined when the scheduler closes, or the querier gives up waiting. */
-  next(querier: string, signal?: AbortSignal): Promise<TakenJob | undefined> {
+  next(querier: string, signal?: AbortSignal): Promise<AssignedJob | undefined> {
     if (this.closed || signal?.aborted) return Promise.resolve(undefined);
-    this.heard(querier);
+    this.recordHeartbeat(querier);
     return new Promise((resolve) => {
       const w: Waiting = {
         querier,
@@ -136,10 +136,10 @@ export class QueryScheduler {
     });
   }
 
-  heard(querier: string): void {
+  recordHeartbeat(querier: string): void {
     this.queriers.set(querier, performance.now());
   }
-  lost(querier: string): void {
+  dropQuerier(querier: string): void {
     this.queriers.delete(querier);
     this.dispatch();
   }

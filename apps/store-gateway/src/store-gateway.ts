@@ -7,14 +7,14 @@ import type {
   ExecuteAnswer,
   Exclusions,
   LabelAnswer,
-  LabelAsk,
+  LabelRequest,
   RowKeys,
   RowTimes,
   SelectRequest,
   SeriesRanges,
   SourceClient,
   SourceQuery,
-  Until,
+  Deadline,
 } from "@cinderblock/query";
 import type { QueryPool } from "@cinderblock/query-worker";
 import { periodic, type Service } from "@cinderblock/service";
@@ -146,7 +146,7 @@ export class StoreGateway implements Service, SourceClient {
     ulids: readonly string[],
     query: SourceQuery,
     exclude: Exclusions,
-    until?: Until,
+    until?: Deadline,
   ): Promise<ExecuteAnswer> {
     return this.lookingAgain(
       tenant,
@@ -157,21 +157,31 @@ export class StoreGateway implements Service, SourceClient {
     tenant: string,
     ulids: readonly string[],
     select: SelectRequest,
-    until?: Until,
+    until?: Deadline,
   ): Promise<SeriesRanges[]> {
     return this.named(tenant, this.pool.ranges("bucket", tenant, ulids, select, until?.signal));
   }
-  times(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<RowTimes[]> {
+  times(
+    tenant: string,
+    ulids: readonly string[],
+    select: SelectRequest,
+    until?: Deadline,
+  ): Promise<RowTimes[]> {
     return this.named(tenant, this.pool.times("bucket", tenant, ulids, select, until?.signal));
   }
-  keys(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<RowKeys[]> {
+  keys(
+    tenant: string,
+    ulids: readonly string[],
+    select: SelectRequest,
+    until?: Deadline,
+  ): Promise<RowKeys[]> {
     return this.named(tenant, this.pool.keys("bucket", tenant, ulids, select, until?.signal));
   }
   async labels(
     tenant: string,
     ulids: readonly string[],
-    ask: LabelAsk,
-    until?: Until,
+    ask: LabelRequest,
+    until?: Deadline,
   ): Promise<LabelAnswer & { missing: string[] }> {
     return this.lookingAgain(
       tenant,

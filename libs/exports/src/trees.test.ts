@@ -1,4 +1,4 @@
-import { TreeMerger, twoTrees } from "@cinderblock/query";
+import { TreeMerger, mergeComparison } from "@cinderblock/query";
 import { exportTree } from "./trees.ts";
 
 const ALL = { callSite: [], only: [], without: [], hide: [] };
@@ -11,7 +11,7 @@ const tree = async (depth: number, leaves: number) => {
   let node = 0;
   for (let i = 0; i < depth; i++) node = m.child(node, name(`function${i}`));
   for (let i = 0; i < leaves; i++) m.self.data[m.child(node, name(`leaf${i}`))] = BigInt(i + 1);
-  return twoTrees(m.finish(), undefined, ALL, ALL);
+  return mergeComparison(m.finish(), undefined, ALL, ALL);
 };
 
 describe("exports of trees", () => {

@@ -11,7 +11,7 @@ import {
   toSvg,
   type Unit,
 } from "@cinderblock/flame";
-import { encodeCallTree, type TwoTrees } from "@cinderblock/query";
+import { encodeCallTree, type ComparisonTree } from "@cinderblock/query";
 import type { TreeFormat } from "./formats.ts";
 
 /** Maximum calls in a picture, which keeps the largest calls and reports omissions. */
@@ -40,7 +40,7 @@ function checkText(t: CallTree, max: number): void {
  * report omissions.
  */
 export function exportTree(
-  trees: TwoTrees,
+  trees: ComparisonTree,
   format: TreeFormat,
   title: string,
   unit: Unit,

@@ -4,7 +4,7 @@ import type { Hasher } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import { checkTenantId } from "@cinderblock/tenant";
-import type { BlocksCall, Root } from "./protocol.ts";
+import type { BlocksCall, BlockLocation } from "./protocol.ts";
 
 /**
  * Open blocks of this worker, least recently used first. Blocks are closed when their memory exceeds the
@@ -14,11 +14,11 @@ export class BlockSet {
   private readonly open = new Map<string, Promise<BlockReader>>();
   private readonly held = new Map<string, BlockReader>();
   private readonly usedMs = new Map<string, number>();
-  private readonly buckets: Record<Root, Bucket>;
+  private readonly buckets: Record<BlockLocation, Bucket>;
   private readonly hasher: Hasher;
   private readonly cacheBytes: number;
 
-  constructor(buckets: Record<Root, Bucket>, hasher: Hasher, cacheBytes: number) {
+  constructor(buckets: Record<BlockLocation, Bucket>, hasher: Hasher, cacheBytes: number) {
     this.buckets = buckets;
     this.hasher = hasher;
     this.cacheBytes = cacheBytes;
@@ -43,7 +43,7 @@ export class BlockSet {
     return { blocks: found.filter((b) => b !== undefined), missing };
   }
 
-  private async one(root: Root, tenant: string, ulid: string): Promise<BlockReader> {
+  private async one(root: BlockLocation, tenant: string, ulid: string): Promise<BlockReader> {
     // Both become a path below the root, which tenants share.
     checkTenantId(tenant);
     if (!isUlid(ulid))
@@ -65,7 +65,7 @@ export class BlockSet {
     return known;
   }
 
-  private async read(root: Root, path: string, ulid: string): Promise<BlockReader> {
+  private async read(root: BlockLocation, path: string, ulid: string): Promise<BlockReader> {
     const bucket = this.buckets[root];
     const meta = decodeMeta(await bucket.get(`${path}/meta.json`), `${ulid}/meta.json`);
     const reader = new BlockReader(meta, blockFilesIn(bucket, path), this.hasher);

@@ -2,14 +2,17 @@ import type { Pace } from "@cinderblock/async";
 import { exportOtlp, exportSamples, exportTree, toParquet } from "@cinderblock/exports";
 import { mergeSamples } from "@cinderblock/query";
 import type { ExportCall } from "./protocol.ts";
-import { bothTrees } from "./render.ts";
+import { mergeInput } from "./render.ts";
 
 /** Merges partial results and encodes them in another program's format. */
-export async function exported(call: ExportCall, pace: Pace): Promise<{ bytes: Uint8Array; rows: number }> {
+export async function exportResults(
+  call: ExportCall,
+  pace: Pace,
+): Promise<{ bytes: Uint8Array; rows: number }> {
   switch (call.kind) {
     case "tree":
       return {
-        bytes: exportTree(await bothTrees(call, pace), call.format, call.title, call.unit, call.atMs),
+        bytes: exportTree(await mergeInput(call, pace), call.format, call.title, call.unit, call.atMs),
         rows: 0,
       };
     case "otlp":

@@ -3,11 +3,11 @@ export type {
   FilesAnswer,
   ExportCall,
   FilesCall,
-  Levels,
+  RenderedLevels,
   QueryWorkerData,
   RenderAnswer,
   RenderCall,
-  Root,
-  Sides,
+  BlockLocation,
+  ComparisonInput,
 } from "./protocol.ts";
 export { DiskCache, diskCacheCounters } from "./disk-cache.ts";

@@ -2,9 +2,9 @@ import {
   type ExecuteAnswer,
   type Exclusions,
   type LabelAnswer,
-  type LabelAsk,
+  type LabelRequest,
   mergePartials,
-  reasonOf,
+  unnamedReason,
   type RowKeys,
   type RowTimes,
   type SelectRequest,
@@ -23,7 +23,7 @@ import type {
   QueryWorkerData,
   RenderAnswer,
   RenderCall,
-  Root,
+  BlockLocation,
 } from "./protocol.ts";
 
 /**
@@ -143,7 +143,7 @@ export class QueryPool implements Service {
 
   private fan<T>(
     method: string,
-    root: Root,
+    root: BlockLocation,
     tenant: string,
     ulids: readonly string[],
     more: object,
@@ -154,7 +154,7 @@ export class QueryPool implements Service {
   }
 
   async execute(
-    root: Root,
+    root: BlockLocation,
     tenant: string,
     ulids: readonly string[],
     query: SourceQuery,
@@ -170,12 +170,12 @@ export class QueryPool implements Service {
     return {
       result: results.length > 0 ? mergePartials(results) : undefined,
       missing: answers.flatMap((a) => a.missing),
-      ...reasonOf(answers),
+      ...unnamedReason(answers),
     };
   }
 
   async ranges(
-    root: Root,
+    root: BlockLocation,
     tenant: string,
     ulids: readonly string[],
     select: SelectRequest,
@@ -187,7 +187,7 @@ export class QueryPool implements Service {
   }
 
   async times(
-    root: Root,
+    root: BlockLocation,
     tenant: string,
     ulids: readonly string[],
     select: SelectRequest,
@@ -199,7 +199,7 @@ export class QueryPool implements Service {
   }
 
   async keys(
-    root: Root,
+    root: BlockLocation,
     tenant: string,
     ulids: readonly string[],
     select: SelectRequest,
@@ -209,10 +209,10 @@ export class QueryPool implements Service {
   }
 
   async labels(
-    root: Root,
+    root: BlockLocation,
     tenant: string,
     ulids: readonly string[],
-    ask: LabelAsk,
+    ask: LabelRequest,
     signal?: AbortSignal,
   ): Promise<LabelAnswer & { missing: string[] }> {
     const answers = await this.fan<LabelAnswer & { missing: string[] }>("labels", root, tenant, ulids, {
@@ -254,7 +254,7 @@ export class QueryPool implements Service {
     return w.call<FilesAnswer>("files", call);
   }
 
-  forget(root: Root, tenant: string, ulids: readonly string[]): void {
+  forget(root: BlockLocation, tenant: string, ulids: readonly string[]): void {
     for (const [w, list] of this.groups(ulids))
       w.call("forget", { root, tenant, ulids: list }).catch((err: unknown) =>
         this.base.log.warn({ err }, "query worker did not release a block"),

@@ -8,7 +8,7 @@ import type {
   StackFilter,
   TablePage,
   LabelAnswer,
-  LabelAsk,
+  LabelRequest,
   PartialResult,
   SelectRequest,
   SeriesRanges,
@@ -19,7 +19,7 @@ import type {
 } from "@cinderblock/query";
 
 /** Location of blocks: the shared bucket, or the ingester's data directory. */
-export type Root = "bucket" | "local";
+export type BlockLocation = "bucket" | "local";
 
 /** Configuration that a worker needs to read from both roots. */
 export interface QueryWorkerData {
@@ -47,13 +47,13 @@ export interface Stoppable {
 }
 /** Blocks of a tenant below a root. */
 export interface BlocksCall extends Stoppable {
-  root: Root;
+  root: BlockLocation;
   tenant: string;
   ulids: readonly string[];
 }
 
 /** One selection, or two to compare, with a stack filter for each. */
-export interface Sides {
+export interface ComparisonInput {
   parts: PartialResult[];
   base: PartialResult[] | undefined;
   filter: StackFilter;
@@ -62,10 +62,10 @@ export interface Sides {
 
 /** Merges of partial results, by final form. */
 export type RenderCall =
-  | (Sides & { kind: "call-tree"; maxNodes: number })
-  | (Sides & { kind: "functions"; page: TablePage })
+  | (ComparisonInput & { kind: "call-tree"; maxNodes: number })
+  | (ComparisonInput & { kind: "functions"; page: TablePage })
   | { kind: "heatmap"; parts: PartialResult[]; startMs: number; endMs: number; columns: number; rows: number }
-  | (Sides & { kind: "neighbours"; name: string; maxNodes: number })
+  | (ComparisonInput & { kind: "neighbours"; name: string; maxNodes: number })
   | { kind: "function-lines"; parts: PartialResult[]; name: string; filter: StackFilter }
   | ({ kind: "select-heatmap"; parts: PartialResult[] } & HeatmapRequest)
   | {
@@ -98,7 +98,7 @@ export type RenderCall =
 
 /** Answers as files; the encoder libraries are loaded on first use. */
 export type ExportCall =
-  | (Sides & { kind: "tree"; format: TreeFormat; title: string; unit: Unit; atMs: number })
+  | (ComparisonInput & { kind: "tree"; format: TreeFormat; title: string; unit: Unit; atMs: number })
   | { kind: "otlp"; pprof: Uint8Array; service: string }
   /** one piece of an Arrow stream */
   | { kind: "samples"; parts: PartialResult[]; table: SampleTable; first: boolean; last: boolean }
@@ -120,7 +120,7 @@ export interface FilesAnswer {
 }
 
 /** Levels of a flame graph, with the totals of both sides of a comparison. */
-export type Levels = {
+export type RenderedLevels = {
   names: string[];
   levels: (number | bigint)[][];
   total: bigint;
@@ -129,7 +129,7 @@ export type Levels = {
   rightTotal: bigint;
 };
 /** Rendered answer: encoded bytes, flame graph levels, or no data. */
-export type RenderAnswer = { bytes: Uint8Array } | { levels: Levels } | { empty: true };
+export type RenderAnswer = { bytes: Uint8Array } | { levels: RenderedLevels } | { empty: true };
 
 /** Methods of a query worker. */
 export interface QueryWorkerMethods {
@@ -137,7 +137,7 @@ export interface QueryWorkerMethods {
   ranges(call: BlocksCall & { select: SelectRequest }): Promise<SeriesRanges[]>;
   times(call: BlocksCall & { select: SelectRequest }): Promise<RowTimes[]>;
   keys(call: BlocksCall & { select: SelectRequest }): Promise<RowKeys[]>;
-  labels(call: BlocksCall & { ask: LabelAsk }): Promise<LabelAnswer & { missing: string[] }>;
+  labels(call: BlocksCall & { ask: LabelRequest }): Promise<LabelAnswer & { missing: string[] }>;
   render(call: RenderCall & Stoppable): Promise<RenderAnswer>;
   /** `rows`: number of rows in a piece of a table, otherwise 0 */
   export(call: ExportCall & Stoppable): Promise<{ bytes: Uint8Array; rows: number }>;

@@ -3,7 +3,7 @@ import { ByteWriter } from "@cinderblock/bytes";
 import { invalid } from "@cinderblock/errors";
 import { readProfileFile } from "@cinderblock/profile-files";
 import {
-  below,
+  callSiteFilter,
   diffLevels,
   emptyTree,
   encodeCallTree,
@@ -19,15 +19,22 @@ import {
   flameLevels,
   functionLines,
   mergePartials,
-  neighbours,
+  callersAndCallees,
   type PartialResult,
   type PartialTree,
   type Points,
   renderPprof,
-  type TwoTrees,
-  twoTrees,
+  type ComparisonTree,
+  mergeComparison,
 } from "@cinderblock/query";
-import type { FilesAnswer, FilesCall, Levels, RenderAnswer, RenderCall, Sides } from "./protocol.ts";
+import type {
+  FilesAnswer,
+  FilesCall,
+  RenderedLevels,
+  RenderAnswer,
+  RenderCall,
+  ComparisonInput,
+} from "./protocol.ts";
 
 function mergedTree(parts: PartialResult[]): PartialTree {
   const merged = parts.length === 0 ? undefined : mergePartials(parts);
@@ -38,8 +45,8 @@ function mergedTree(parts: PartialResult[]): PartialTree {
 async function treeBelow(parts: PartialResult[], callSite: readonly string[]): Promise<PartialTree> {
   const tree = mergedTree(parts);
   if (callSite.length === 0) return tree;
-  const filter = below(callSite);
-  return twoTrees(tree, undefined, filter, filter);
+  const filter = callSiteFilter(callSite);
+  return mergeComparison(tree, undefined, filter, filter);
 }
 
 function mergedPoints(parts: PartialResult[]): Points {
@@ -50,8 +57,11 @@ function mergedPoints(parts: PartialResult[]): Points {
 }
 
 /** Merges both sides of a comparison into one tree, with their filters. */
-export function bothTrees({ parts, base, filter, baseFilter }: Sides, pace: Pace): Promise<TwoTrees> {
-  return twoTrees(mergedTree(parts), base && mergedTree(base), filter, baseFilter, pace);
+export function mergeInput(
+  { parts, base, filter, baseFilter }: ComparisonInput,
+  pace: Pace,
+): Promise<ComparisonTree> {
+  return mergeComparison(mergedTree(parts), base && mergedTree(base), filter, baseFilter, pace);
 }
 
 /** Merges partial results, cuts to `maxNodes` (after the merge) and encodes. */
@@ -71,9 +81,9 @@ export async function render(call: RenderCall, pace: Pace): Promise<RenderAnswer
       return output(diffLevels(...sides), call.as, 7);
     }
     case "call-tree":
-      return { bytes: encodeCallTree(await bothTrees(call, pace), call.maxNodes) };
+      return { bytes: encodeCallTree(await mergeInput(call, pace), call.maxNodes) };
     case "functions":
-      return { bytes: await encodeFunctionTable(await bothTrees(call, pace), call.page, pace) };
+      return { bytes: await encodeFunctionTable(await mergeInput(call, pace), call.page, pace) };
     case "heatmap":
       return {
         bytes: encodeHeatmap(mergedPoints(call.parts), call.startMs, call.endMs, call.columns, call.rows),
@@ -81,7 +91,7 @@ export async function render(call: RenderCall, pace: Pace): Promise<RenderAnswer
     case "select-heatmap":
       return { bytes: encodeSelectHeatmap(mergedPoints(call.parts), call) };
     case "neighbours": {
-      const { callers, callees } = neighbours(await bothTrees(call, pace), call.name);
+      const { callers, callees } = callersAndCallees(await mergeInput(call, pace), call.name);
       const out = new ByteWriter(1 << 14);
       [callers, callees].forEach((t, i) => {
         const b = encodeCallTree(t, call.maxNodes);
@@ -169,7 +179,7 @@ function output(l: Full, as: "proto" | "levels" | "flamebearer", width: 4 | 7): 
       maxSelf: l.maxSelf,
       leftTotal: l.leftTotal,
       rightTotal: l.rightTotal,
-    } satisfies Levels,
+    } satisfies RenderedLevels,
   };
 }
 

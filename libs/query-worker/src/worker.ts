@@ -8,7 +8,7 @@ import {
   type PartialResult,
   labelAnswer,
   mergePartials,
-  reformed,
+  staleForms,
   rowKeys,
   rowTimes,
   seriesRanges,
@@ -97,7 +97,7 @@ const methods: QueryWorkerMethods = {
       unnamed ??= named.unnamed;
       return named.result;
     };
-    const other = reformed(exclude, ulids, "block");
+    const other = staleForms(exclude, ulids, "block");
     const answers = await Promise.all(
       ulids
         .filter((u) => !other.includes(u))
@@ -144,7 +144,7 @@ const methods: QueryWorkerMethods = {
     return moved(await render(call, paceOf(call)));
   },
   async export(call) {
-    return moved(await (await import("./export.ts")).exported(call, paceOf(call)));
+    return moved(await (await import("./export.ts")).exportResults(call, paceOf(call)));
   },
   files(call) {
     return Promise.resolve(renderFiles(call));

@@ -48,44 +48,44 @@ export interface SourceClient {
   /** resolves when the client responds; absent for a client in this process */
   ping?(timeoutMs: number): Promise<void>;
   /** heads and blocks of the tenant that overlap [startMs, endMs] */
-  blocks(tenant: string, startMs: number, endMs: number, until?: Until): Promise<BlockInfo[]>;
+  blocks(tenant: string, startMs: number, endMs: number, until?: Deadline): Promise<BlockInfo[]>;
   execute(
     tenant: string,
     ulids: readonly string[],
     query: SourceQuery,
     exclude: Exclusions,
-    until?: Until,
+    until?: Deadline,
   ): Promise<ExecuteAnswer>;
   ranges(
     tenant: string,
     ulids: readonly string[],
     select: SelectRequest,
-    until?: Until,
+    until?: Deadline,
   ): Promise<SeriesRanges[]>;
   /** times of the rows that `keys` returns; absent or undefined for a client of the previous release */
   times?(
     tenant: string,
     ulids: readonly string[],
     select: SelectRequest,
-    until?: Until,
+    until?: Deadline,
   ): Promise<RowTimes[] | undefined>;
-  keys(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Until): Promise<RowKeys[]>;
+  keys(tenant: string, ulids: readonly string[], select: SelectRequest, until?: Deadline): Promise<RowKeys[]>;
   labels(
     tenant: string,
     ulids: readonly string[],
-    ask: LabelAsk,
-    until?: Until,
+    ask: LabelRequest,
+    until?: Deadline,
   ): Promise<LabelAnswer & { missing: string[] }>;
 }
 
 /** End of a caller's interest in an answer: a time, or an abort when no caller waits any more. */
-export interface Until {
+export interface Deadline {
   deadlineMs: number;
   signal: AbortSignal;
 }
 
 /** A query about labels: names, values of one name, or label sets. */
-export type LabelAsk =
+export type LabelRequest =
   | { kind: "names"; query: LabelQuery }
   | { kind: "values"; name: string; query: LabelQuery }
   | { kind: "series"; names: string[]; query: LabelQuery };
@@ -93,7 +93,7 @@ export type LabelAsk =
 /** A job in the query queue: frontends add jobs, queriers take them. */
 export type QueryJob = (
   | { kind: "select"; query: SourceQuery }
-  | { kind: "labels"; ask: LabelAsk }
+  | { kind: "labels"; ask: LabelRequest }
   | { kind: "blocks"; startMs: number; endMs: number }
   | { kind: "digests"; ranges: { startMs: number; endMs: number }[] }
 ) & {
@@ -135,7 +135,7 @@ export type JobResult =
  * A job that a querier has taken: call exactly one of `done` and `fail`. `signal` aborts when no caller waits
  * any more.
  */
-export interface TakenJob {
+export interface AssignedJob {
   tenant: string;
   job: QueryJob;
   deadlineMs: number;

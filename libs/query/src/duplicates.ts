@@ -16,7 +16,7 @@ export interface Exclusion {
 export type Exclusions = Record<string, Exclusion>;
 
 /** Row keys of the first `upTo` rows of a head. */
-export function keysUpTo(k: RowKeys, upTo: number): RowKeys {
+export function truncateKeys(k: RowKeys, upTo: number): RowKeys {
   if (k.upTo <= upTo) return k;
   const kept: number[] = [];
   k.row.forEach((r, i) => {

@@ -9,8 +9,8 @@ import {
   type Selector,
 } from "@cinderblock/model";
 import { buildProfile, type PartialProfile, ProfileMerger, type StackSelector } from "./profile.ts";
-import type { Each } from "./exemplars.ts";
-import { below, type StackFilter } from "./two-trees.ts";
+import type { ExemplarKind } from "./exemplars.ts";
+import { callSiteFilter, type StackFilter } from "./two-trees.ts";
 import { addSource, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
 import { detailedPoints } from "./heatmap.ts";
 import {
@@ -20,15 +20,15 @@ import {
   type Points,
   pointsOf,
   type ProfileList,
-  withIds,
+  selectByIds,
 } from "./points.ts";
 import { buildSamples, mergeSamples, type PartialSamples } from "./samples.ts";
 import { type Segment, segmentsOf } from "./segments.ts";
-import type { ExecuteAnswer, LabelAnswer, LabelAsk, SeriesRanges } from "./contracts.ts";
+import type { ExecuteAnswer, LabelAnswer, LabelRequest, SeriesRanges } from "./contracts.ts";
 import type { Exclusion, Exclusions } from "./duplicates.ts";
 import {
   endNanos,
-  inShard,
+  isInShard,
   sampleFilter,
   type SampleFilter,
   selectorOf,
@@ -62,13 +62,13 @@ export type SourceQuery =
        */
       stacks?: StackFilter;
       /** include the largest profile or span of each point */
-      exemplars?: Each;
+      exemplars?: ExemplarKind;
     }
   | {
       kind: "points";
       select: SelectRequest;
       /** include the series of each point; a point is a profile, or a span of one */
-      each?: Each;
+      each?: ExemplarKind;
       /** include IDs */
       ids?: boolean;
     }
@@ -103,7 +103,7 @@ export interface RowKeys {
  * ULIDs that are no longer in `form` of the exclusions: their rows were compared in another form with other
  * numbers.
  */
-export function reformed(exclude: Exclusions, ulids: readonly string[], form: SourceForm): string[] {
+export function staleForms(exclude: Exclusions, ulids: readonly string[], form: SourceForm): string[] {
   return ulids.filter((u) => (exclude[u]?.form ?? form) !== form);
 }
 
@@ -136,7 +136,7 @@ export async function executeOn(
     );
     if (ids.length > 0) {
       const table = await s.load(["ids"]);
-      for (const g of segments) g.selected = withIds(table, g.selected, ids);
+      for (const g of segments) g.selected = selectByIds(table, g.selected, ids);
     }
     return segments;
   };
@@ -164,7 +164,7 @@ export async function executeOn(
     for (const s of sources) {
       await s.load(["keys", "ids"]);
       let selected = selectRows(s, selector, from, to, exclude[s.ulid], s, shard);
-      if (ids.length > 0) selected = withIds(await s.load(["ids"]), selected, ids);
+      if (ids.length > 0) selected = selectByIds(await s.load(["ids"]), selected, ids);
       parts.push(await buildSamples(s, { rows: s, selected }, filter));
     }
     return { kind: "samples", samples: mergeSamples(parts) };
@@ -201,7 +201,7 @@ export async function executeOn(
   }
   const merger = new SeriesMerger(),
     { callSite = [] } = query,
-    stacks = query.stacks ?? (callSite.length > 0 ? below(callSite) : undefined);
+    stacks = query.stacks ?? (callSite.length > 0 ? callSiteFilter(callSite) : undefined);
   for (const s of sources) {
     await s.load(["totals"]);
     await addSource(
@@ -230,7 +230,7 @@ export async function seriesRanges(
     to = endNanos(select.endMs);
   const picked = selectSeries(source.series, selector)
     .map((i) => source.series[i]!)
-    .filter((s) => s.minTimeNanos <= to && s.maxTimeNanos >= from && inShard(select.shard, s.fingerprint));
+    .filter((s) => s.minTimeNanos <= to && s.maxTimeNanos >= from && isInShard(select.shard, s.fingerprint));
   return {
     ulid: source.ulid,
     form: source.form,
@@ -403,7 +403,7 @@ export async function seriesLabels(
 /** Runs a label query on sources. */
 export async function labelAnswer(
   sources: readonly ProfileSource[],
-  ask: LabelAsk,
+  ask: LabelRequest,
   pace = UNPACED,
 ): Promise<LabelAnswer> {
   switch (ask.kind) {
@@ -417,7 +417,7 @@ export async function labelAnswer(
 }
 
 /** First `unnamed` reason of several answers, to spread into a merged answer. */
-export function reasonOf(answers: readonly (ExecuteAnswer | undefined)[]): { unnamed?: string } {
+export function unnamedReason(answers: readonly (ExecuteAnswer | undefined)[]): { unnamed?: string } {
   const unnamed = answers.find((a) => a?.unnamed !== undefined)?.unnamed;
   return unnamed === undefined ? {} : { unnamed };
 }

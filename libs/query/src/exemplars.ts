@@ -2,10 +2,10 @@ import type { ProfileSource, RowTable } from "@cinderblock/block";
 import { I64Column, PairTable } from "@cinderblock/columnar";
 import type { Label } from "@cinderblock/model";
 import { uuidText } from "./points.ts";
-import { eachBatch, type Segment } from "./segments.ts";
+import { visitBatches, type Segment } from "./segments.ts";
 
 /** Kind of exemplar: a whole profile, or the sum of one span in a profile. */
-export type Each = "profile" | "span";
+export type ExemplarKind = "profile" | "span";
 
 /** A profile, or one span of it, as an example of a sum that includes it. */
 export interface Exemplar {
@@ -64,15 +64,15 @@ export function exemplarLabels(labels: readonly Label[], groupBy: readonly strin
 }
 
 /** Whether a sample of a row counts, decided by its stack. */
-export type KeepSample = (table: RowTable, row: number, sample: number) => boolean;
+export type SamplePredicate = (table: RowTable, row: number, sample: number) => boolean;
 
 /**
  * Visits the sum of each span of each selected row, with the span's first sample. Skips samples without a
  * span. `ids`: load IDs of profiles and traces as well.
  */
-export async function eachSpan(
+export async function visitSpans(
   segment: Segment,
-  keep: KeepSample | undefined,
+  keep: SamplePredicate | undefined,
   ids: boolean,
   visit: (
     table: RowTable,
@@ -84,7 +84,7 @@ export async function eachSpan(
     sample: number,
   ) => void,
 ): Promise<void> {
-  await eachBatch(
+  await visitBatches(
     segment,
     ids ? ["samples", "spans", "traces", "ids"] : ["samples", "spans"],
     (table, batch) => {
@@ -131,12 +131,12 @@ interface Candidate {
 }
 
 /** The largest offered candidate for each key. Texts and labels are built only for the final ones. */
-export class Largest<K> {
+export class LargestExemplars<K> {
   private readonly found = new Map<K, Candidate>();
   private readonly source: ProfileSource;
   private readonly groupBy: readonly string[];
-  private readonly each: Each;
-  constructor(source: ProfileSource, groupBy: readonly string[], each: Each) {
+  private readonly each: ExemplarKind;
+  constructor(source: ProfileSource, groupBy: readonly string[], each: ExemplarKind) {
     this.source = source;
     this.groupBy = groupBy;
     this.each = each;
@@ -176,7 +176,7 @@ export class Largest<K> {
     };
   }
 
-  of(key: K): Exemplar | null {
+  get(key: K): Exemplar | null {
     const c = this.found.get(key);
     return c ? this.exemplar(c) : null;
   }

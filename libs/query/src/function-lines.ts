@@ -3,7 +3,7 @@ import { FlameIndex } from "@cinderblock/block";
 import { ByteWriter, encodeUtf8 } from "@cinderblock/bytes";
 import { LOCATION_HEAD, FUNCTION_WORDS, MAPPING_WORDS } from "@cinderblock/symdb";
 import type { PartialProfile } from "./profile.ts";
-import { type StackFilter, stackKeeper } from "./two-trees.ts";
+import { type StackFilter, stackPredicate } from "./two-trees.ts";
 
 /**
  * A function in one source file of one build, with the exact values of its lines, ascending. Recursion on one
@@ -126,7 +126,7 @@ async function keptStacks(
   if (filter.callSite.length + filter.only.length + filter.without.length === 0) return () => true;
   const flame = new FlameIndex();
   flame.extend(p);
-  return stackKeeper(p, flame, { ...filter, hide: [] }, pace);
+  return stackPredicate(p, flame, { ...filter, hide: [] }, pace);
 }
 
 /** Encodes cinderblock.explore.v1.FunctionLinesResponse. */

@@ -4,8 +4,8 @@ import { I64Column, U32Column } from "@cinderblock/columnar";
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import { compareLabels, type Label, labelsKey } from "@cinderblock/model";
 import {
-  type Each,
-  eachSpan,
+  type ExemplarKind,
+  visitSpans,
   type Exemplar,
   exemplarLabels,
   largerExemplar,
@@ -27,7 +27,7 @@ const MAX_CELLS = 1_000_000;
 export async function detailedPoints(
   source: ProfileSource,
   segment: Segment,
-  each: Each,
+  each: ExemplarKind,
   ids: boolean,
 ): Promise<Points> {
   const { selected } = segment,
@@ -56,7 +56,7 @@ export async function detailedPoints(
     span = new U32Column(512),
     trace = new U32Column(1024),
     id = new U32Column(1024);
-  await eachSpan(segment, undefined, ids, (table, index, row, low, high, sum, sample) => {
+  await visitSpans(segment, undefined, ids, (table, index, row, low, high, sum, sample) => {
     checkCount(of.length + 1);
     of.push(position.get(index)!);
     const ms = Number(table.timeNanos[row]! / 1_000_000n);

@@ -10,12 +10,18 @@ export { spanText } from "./exemplars.ts";
 export { uuidText } from "./points.ts";
 export { mergeSamples } from "./samples.ts";
 export type { PartialSamples } from "./samples.ts";
-export type { Each, Exemplar } from "./exemplars.ts";
+export type { ExemplarKind, Exemplar } from "./exemplars.ts";
 export { encodeHeatmap, mergeProfileLists } from "./points.ts";
 export type { Points, ProfileList, SingleProfile } from "./points.ts";
 export { flamebearerProfile } from "./flamebearer.ts";
-export { below, encodeCallTree, encodeFunctionTable, neighbours, twoTrees } from "./two-trees.ts";
-export type { FunctionOrder, StackFilter, TablePage, TwoTrees } from "./two-trees.ts";
+export {
+  callSiteFilter,
+  encodeCallTree,
+  encodeFunctionTable,
+  callersAndCallees,
+  mergeComparison,
+} from "./two-trees.ts";
+export type { FunctionOrder, StackFilter, TablePage, ComparisonTree } from "./two-trees.ts";
 export { encodeFunctionLines, functionLines } from "./function-lines.ts";
 export type { FunctionFile } from "./function-lines.ts";
 export { ProfileMerger, renderPprof } from "./profile.ts";
@@ -28,15 +34,15 @@ export {
   labelNames,
   labelValues,
   mergePartials,
-  reasonOf,
-  reformed,
+  unnamedReason,
+  staleForms,
   rowKeys,
   seriesLabels,
   seriesRanges,
 } from "./execute.ts";
 export { rowTimes, sharedTimes } from "./row-times.ts";
 export type { RowTimes, SharedTimes } from "./row-times.ts";
-export { findDuplicates, keysUpTo } from "./duplicates.ts";
+export { findDuplicates, truncateKeys } from "./duplicates.ts";
 export type { Exclusion, Exclusions } from "./duplicates.ts";
 export type { LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.ts";
 export type {
@@ -44,10 +50,10 @@ export type {
   ExecuteAnswer,
   JobResult,
   LabelAnswer,
-  LabelAsk,
+  LabelRequest,
   QueryJob,
   SeriesRanges,
   SourceClient,
-  TakenJob,
-  Until,
+  AssignedJob,
+  Deadline,
 } from "./contracts.ts";

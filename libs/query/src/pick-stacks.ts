@@ -41,7 +41,7 @@ function copyBytes(from: Uint8Array, at: number, to: Uint8Array, start: number, 
  * missing row.
  * @param byStack value of each stack node
  */
-export function pickStacks(
+export function selectPartitionStacks(
   t: SymbolTables,
   byStack: BigInt64Array,
   keep: ((node: number) => boolean) | undefined,

@@ -8,7 +8,7 @@ import {
   mergeProfileLists,
   pointsOf,
   uuidText,
-  withIds,
+  selectByIds,
 } from "./points.ts";
 
 type Row = { timeMs: number; value: number };
@@ -123,8 +123,8 @@ describe("single profiles", () => {
       t = table(rows),
       id = uuidText((t as { id: Uint8Array }).id, 1);
     expect(id).toBe("01090909-0909-0909-0909-090909090909");
-    expect(withIds(t, all(rows), [id.toUpperCase()]).map((s) => [...s.rows])).toEqual([[1]]);
-    expect(withIds(t, all(rows), ["ffffffff-0909-0909-0909-090909090909"])).toEqual([]);
-    expect(() => withIds(t, all(rows), ["x"])).toThrow('profile id "x" is no UUID');
+    expect(selectByIds(t, all(rows), [id.toUpperCase()]).map((s) => [...s.rows])).toEqual([[1]]);
+    expect(selectByIds(t, all(rows), ["ffffffff-0909-0909-0909-090909090909"])).toEqual([]);
+    expect(() => selectByIds(t, all(rows), ["x"])).toThrow('profile ID "x" is not a UUID');
   });
 });

@@ -231,7 +231,7 @@ export function uuidText(id: Uint8Array, row: number): string {
 }
 
 /** Selected rows with one of these IDs. @throws `invalid` for an ID that is not a UUID */
-export function withIds(
+export function selectByIds(
   table: RowTable,
   selected: readonly SelectedSeries[],
   ids: readonly string[],

@@ -10,11 +10,11 @@ import {
   SymbolRewriter,
   type SymbolTables,
 } from "@cinderblock/symdb";
-import { pickStacks } from "./pick-stacks.ts";
+import { selectPartitionStacks } from "./pick-stacks.ts";
 import type { Segment } from "./segments.ts";
 import type { SampleFilter } from "./select.ts";
 import { sumByStack } from "./tree.ts";
-import { below, stackKeeper } from "./two-trees.ts";
+import { callSiteFilter, stackPredicate } from "./two-trees.ts";
 
 /**
  * Stacks with complete symbols and their values, sent between components for a pprof answer. `value[node]` is
@@ -88,7 +88,8 @@ export class ProfileMerger {
   }
 
   finish(): PartialProfile {
-    const picked = this.alone && pickStacks(this.alone.tables, this.alone.byStack, this.alone.keep);
+    const picked =
+      this.alone && selectPartitionStacks(this.alone.tables, this.alone.byStack, this.alone.keep);
     if (picked) return picked;
     this.settle();
     const t = this.symbols.tables();
@@ -121,7 +122,7 @@ export async function buildProfile(
     const s = symbols.get(p)!;
     const keep =
       stacks && stacks.callSite.length > 0
-        ? await stackKeeper(s.tables, s.flame, below(stacks.callSite))
+        ? await stackPredicate(s.tables, s.flame, callSiteFilter(stacks.callSite))
         : undefined;
     into.addStacks(s.tables, byStack, keep);
   }

@@ -3,8 +3,8 @@ import { I64Column, U32Column } from "@cinderblock/columnar";
 import { CinderblockError } from "@cinderblock/errors";
 import { type Label, labelsKey } from "@cinderblock/model";
 import type { Segment } from "./segments.ts";
-import { eachBatch } from "./segments.ts";
-import { filterColumns, type SampleFilter, samplePasses } from "./select.ts";
+import { visitBatches } from "./segments.ts";
+import { filterColumns, type SampleFilter, matchesSample } from "./select.ts";
 import { loadSymbols, type PartialTree, TreeMerger } from "./tree.ts";
 
 /**
@@ -79,7 +79,7 @@ export async function buildSamples(
     return node;
   };
   const position = new Map<number, number>();
-  await eachBatch(segment, ["samples", "spans", "ids", ...filterColumns(filter)], (t, batch) => {
+  await visitBatches(segment, ["samples", "spans", "ids", ...filterColumns(filter)], (t, batch) => {
     for (const { index, rows } of batch) {
       let own = position.get(index);
       if (own === undefined)
@@ -103,7 +103,7 @@ export async function buildSamples(
           const at = 2 * (spanStart + k - first),
             low = spanStart < 0 ? 0 : t.spans[at]!,
             high = spanStart < 0 ? 0 : t.spans[at + 1]!;
-          if (filter && !samplePasses(filter, t, r, k)) continue;
+          if (filter && !matchesSample(filter, t, r, k)) continue;
           row.push(number);
           stack.push(nodeOf(partition, flame.ofStack.data[t.stacktraceId[k]!]!));
           value.push(t.value[k]!);

@@ -108,7 +108,7 @@ export function* batchesOf(
  * Visits the rows of a segment with their samples loaded. If the samples exceed one batch, each batch is
  * released before the next.
  */
-export async function eachBatch(
+export async function visitBatches(
   { rows, selected }: Segment,
   need: readonly RowColumns[],
   visit: (table: RowTable, batch: readonly SelectedSeries[]) => void,

@@ -53,7 +53,7 @@ export function selectorOf(request: Selection, budget?: PatternBudget): Selector
 }
 
 /** Whether a series is in the requested shard. The fingerprint decides, which is the same in every source. */
-export function inShard(shard: SelectRequest["shard"], fingerprint: bigint): boolean {
+export function isInShard(shard: SelectRequest["shard"], fingerprint: bigint): boolean {
   return shard === undefined || Number(BigInt.asUintN(64, fingerprint) % BigInt(shard.of)) === shard.index;
 }
 
@@ -87,7 +87,7 @@ export function selectRows(
   const upTo = exclude && exclude.upTo < source.rowCount ? exclude.upTo : -1;
   for (const index of selectSeries(source.series, selector)) {
     const s = source.series[index]!;
-    if (s.minTimeNanos > to || s.maxTimeNanos < from || !inShard(shard, s.fingerprint)) continue;
+    if (s.minTimeNanos > to || s.maxTimeNanos < from || !isInShard(shard, s.fingerprint)) continue;
     let rows = table.rowsOf(index, from, to);
     if (upTo >= 0) rows = rows.filter((r) => r < upTo);
     if (skip) rows = rows.filter((r) => !skip.has(r));
@@ -119,7 +119,7 @@ export function sampleFilter(spans: readonly string[], traces: readonly string[]
 }
 
 /** Whether a filter accepts a sample. */
-export function samplePasses(f: SampleFilter, t: RowTable, row: number, sample: number): boolean {
+export function matchesSample(f: SampleFilter, t: RowTable, row: number, sample: number): boolean {
   const own = sample - t.sampleStart[row]!;
   if (f.spans) {
     const start = t.spanStart[row]!,

@@ -1,10 +1,17 @@
 import { type Pace, UNPACED } from "@cinderblock/async";
 import type { ProfileSource, RowTable } from "@cinderblock/block";
 import { type Annotations, type Label, labelsKey, compareLabels, mergeAnnotations } from "@cinderblock/model";
-import { type Each, eachSpan, type Exemplar, type KeepSample, Largest, largerExemplar } from "./exemplars.ts";
-import { eachBatch, type Segment } from "./segments.ts";
+import {
+  type ExemplarKind,
+  visitSpans,
+  type Exemplar,
+  type SamplePredicate,
+  LargestExemplars,
+  largerExemplar,
+} from "./exemplars.ts";
+import { visitBatches, type Segment } from "./segments.ts";
 import { loadSymbols } from "./tree.ts";
-import { type StackFilter, stackKeeper } from "./two-trees.ts";
+import { type StackFilter, stackPredicate } from "./two-trees.ts";
 
 /**
  * Sums and counts of one output series by bucket; buckets ascend. Bucket k covers times after bucket k - 1 up
@@ -147,12 +154,12 @@ async function lettingThrough(
   segment: Segment,
   stacks: StackFilter,
   pace: Pace,
-): Promise<KeepSample> {
+): Promise<SamplePredicate> {
   const symbols = new Map<number, Awaited<ReturnType<ProfileSource["symbols"]>>>();
   await loadSymbols(source, await source.load(["keys"]), segment.selected, symbols);
   const keepers = new Map<number, (stackNode: number) => boolean>();
   for (const [p, { tables, flame }] of symbols)
-    keepers.set(p, await stackKeeper(tables, flame, stacks, pace));
+    keepers.set(p, await stackPredicate(tables, flame, stacks, pace));
   return (table, row, sample) => {
     const id = table.stacktraceId[sample]!;
     return id > 0 && keepers.get(table.partition[row]!)!(id);
@@ -160,9 +167,9 @@ async function lettingThrough(
 }
 
 /** row -> sum of its accepted samples. */
-async function sumsOf(segment: Segment, keep: KeepSample): Promise<Map<number, bigint>> {
+async function sumsOf(segment: Segment, keep: SamplePredicate): Promise<Map<number, bigint>> {
   const sums = new Map<number, bigint>();
-  await eachBatch(segment, ["samples"], (table, batch) => {
+  await visitBatches(segment, ["samples"], (table, batch) => {
     for (const { rows } of batch) {
       for (const row of rows) {
         let sum = 0n;
@@ -182,7 +189,7 @@ export async function addSource(
   segment: Segment,
   range: SeriesRange,
   stacks: StackFilter | undefined,
-  each: Each | undefined,
+  each: ExemplarKind | undefined,
   pace = UNPACED,
 ): Promise<void> {
   const { selected } = segment;
@@ -194,7 +201,7 @@ export async function addSource(
   const own = each ? new SeriesMerger() : into;
   for (const x of selected) own.addRows(table, source.series[x.index]!.labels, x.rows, range, valueOf);
   if (!each) return;
-  const largest = new Largest<string>(source, range.groupBy, each),
+  const largest = new LargestExemplars<string>(source, range.groupBy, each),
     groups = new Map(
       selected.map((x) => [x.index, labelsKey(groupLabels(source.series[x.index]!.labels, range.groupBy))]),
     );
@@ -211,11 +218,11 @@ export async function addSource(
     if (bucket >= 0)
       largest.offer(`${bucket}:${groups.get(index)!}`, t, index, row, low, high, value, sample);
   };
-  if (each === "span") await eachSpan(segment, keep, true, offer);
+  if (each === "span") await visitSpans(segment, keep, true, offer);
   else
     for (const { index, rows } of selected)
       for (const row of rows) offer(table, index, row, 0, 0, valueOf ? valueOf(row) : table.totalValue[row]!);
-  own.exemplars((labels, bucket) => largest.of(`${bucket}:${labelsKey(labels)}`));
+  own.exemplars((labels, bucket) => largest.get(`${bucket}:${labelsKey(labels)}`));
   for (const p of own.finish()) into.add(p);
 }
 

@@ -11,8 +11,8 @@ import {
   wordsOf,
 } from "@cinderblock/columnar";
 import type { ProfileSource, RowTable } from "@cinderblock/block";
-import { eachBatch, type Segment } from "./segments.ts";
-import { filterColumns, type SampleFilter, samplePasses, type SelectedSeries } from "./select.ts";
+import { visitBatches, type Segment } from "./segments.ts";
+import { filterColumns, type SampleFilter, matchesSample, type SelectedSeries } from "./select.ts";
 
 /**
  * A call tree by function name as columns, sent between components. Node 0 is the unnamed root; parents
@@ -123,7 +123,7 @@ export async function sumByStack(
   for (const { rows, selected } of segments)
     await loadSymbols(source, await rows.load(["keys"]), selected, symbols);
   for (const segment of segments) {
-    await eachBatch(segment, ["samples", ...filterColumns(filter)], (table, batch) => {
+    await visitBatches(segment, ["samples", ...filterColumns(filter)], (table, batch) => {
       const { partition, sampleStart, sampleEnd, stacktraceId, value } = table;
       const values = wordsOf(value);
       for (const { rows } of batch) {
@@ -160,7 +160,7 @@ function addSamples(
 
 function addFiltered(total: BigInt64Array, t: RowTable, row: number, filter: SampleFilter): void {
   for (let k = t.sampleStart[row]!; k < t.sampleEnd[row]!; k++)
-    if (samplePasses(filter, t, row, k)) total[t.stacktraceId[k]!]! += t.value[k]!;
+    if (matchesSample(filter, t, row, k)) total[t.stacktraceId[k]!]! += t.value[k]!;
 }
 
 /** Loads the symbols of the partitions that the rows refer to. */

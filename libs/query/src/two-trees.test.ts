@@ -6,9 +6,9 @@ import {
   encodeCallTree,
   encodeFunctionTable,
   functionSums,
-  neighbours,
+  callersAndCallees,
   type StackFilter,
-  twoTrees,
+  mergeComparison,
 } from "./two-trees.ts";
 
 type Stack = [frames: string[], value: number];
@@ -86,7 +86,7 @@ describe("two trees as one", () => {
         some,
         async (a, b, callSite, only, without, hide) => {
           const f = { callSite, only, without, hide };
-          const r = decode(encodeCallTree(await twoTrees(treeOf(a), treeOf(b), f, f), 0));
+          const r = decode(encodeCallTree(await mergeComparison(treeOf(a), treeOf(b), f, f), 0));
           expect(sorted(paths(r))).toEqual(sorted(sum(slow(a, f))));
           expect(sorted(paths(r, true))).toEqual(sorted(sum(slow(b, f))));
           expect([Number(r.total), Number(r.baseTotal)]).toEqual(
@@ -100,8 +100,8 @@ describe("two trees as one", () => {
   it("say what a cut left out: sums are kept, and the largest nodes stay", async () => {
     await fc.assert(
       fc.asyncProperty(stacks, fc.integer({ min: 1, max: 10 }), async (a, max) => {
-        const whole = decode(encodeCallTree(await twoTrees(treeOf(a), undefined, NONE, NONE), 0)),
-          cut = decode(encodeCallTree(await twoTrees(treeOf(a), undefined, NONE, NONE), max));
+        const whole = decode(encodeCallTree(await mergeComparison(treeOf(a), undefined, NONE, NONE), 0)),
+          cut = decode(encodeCallTree(await mergeComparison(treeOf(a), undefined, NONE, NONE), max));
         const all = (r: typeof cut): bigint => [...r.self, ...r.folded].reduce((x, y) => x + y, 0n);
         expect([all(cut), cut.nodes]).toEqual([all(whole), BigInt(whole.parent.length)]);
         expect(cut.parent.length - 1).toBeGreaterThanOrEqual(Math.min(max, whole.parent.length - 1));
@@ -114,7 +114,7 @@ describe("two trees as one", () => {
   it("give every function its exact values; recursion counts once", async () => {
     await fc.assert(
       fc.asyncProperty(stacks, stacks, async (a, b) => {
-        const t = await twoTrees(treeOf(a), treeOf(b), NONE, NONE);
+        const t = await mergeComparison(treeOf(a), treeOf(b), NONE, NONE);
         const rows = fromBinary(
           FunctionTableResponseSchema,
           await encodeFunctionTable(t, {
@@ -144,7 +144,7 @@ describe("two trees as one", () => {
   });
 
   it("page, order and filter the table", async () => {
-    const t = await twoTrees(
+    const t = await mergeComparison(
       treeOf([
         [["main", "parse"], 5],
         [["main", "Parser"], 7],
@@ -187,8 +187,8 @@ describe("two trees as one", () => {
   it("give all callers and callees of a function", async () => {
     await fc.assert(
       fc.asyncProperty(stacks, stacks, names, async (a, b, name) => {
-        const t = await twoTrees(treeOf(a), treeOf(b), NONE, NONE),
-          n = neighbours(t, name);
+        const t = await mergeComparison(treeOf(a), treeOf(b), NONE, NONE),
+          n = callersAndCallees(t, name);
         const up = (l: readonly Stack[]): Stack[] =>
           l.filter(([s]) => s.includes(name)).map(([s, v]) => [s.slice(0, s.indexOf(name) + 1).reverse(), v]);
         const down = (l: readonly Stack[]): Stack[] =>

@@ -22,7 +22,7 @@ export interface StackFilter {
 }
 
 /** Two call trees as one: the nodes of both, each with a value per side. Parents precede their children. */
-export interface TwoTrees {
+export interface ComparisonTree {
   nameBytes: Uint8Array;
   nameOffset: Uint32Array;
   parent: Int32Array;
@@ -134,7 +134,7 @@ function countingNodes(t: NamedTree, f: StackFilter, names: NameVerdicts): Uint8
 }
 
 /** Filter with only a call site. */
-export function below(callSite: readonly string[]): StackFilter {
+export function callSiteFilter(callSite: readonly string[]): StackFilter {
   return { callSite, only: [], without: [], hide: [] };
 }
 
@@ -142,7 +142,7 @@ export function below(callSite: readonly string[]): StackFilter {
  * Predicate for the stack nodes of a symbol partition that a filter accepts.
  * @param flame flame index of the same tables
  */
-export async function stackKeeper(
+export async function stackPredicate(
   tables: SymbolTables,
   flame: FlameIndex,
   f: StackFilter,
@@ -192,13 +192,13 @@ async function filtered(t: PartialTree, f: StackFilter, into: TreeMerger, pace: 
 }
 
 /** Merges the accepted stacks of one tree, or of two. @param baseline other side of a comparison */
-export async function twoTrees(
+export async function mergeComparison(
   tree: PartialTree,
   baseline: PartialTree | undefined,
   f: StackFilter,
   baseFilter: StackFilter,
   pace = UNPACED,
-): Promise<TwoTrees> {
+): Promise<ComparisonTree> {
   const m = new TreeMerger();
   const maps = [
     await filtered(tree, f, m, pace),
@@ -224,7 +224,7 @@ export async function twoTrees(
 }
 
 /** node -> sum of its own value and all values below it */
-function totals(t: TwoTrees, self: BigInt64Array): BigInt64Array {
+function totals(t: ComparisonTree, self: BigInt64Array): BigInt64Array {
   const total = self.slice(),
     words = wordsOf(total);
   for (let i = total.length - 1; i > 0; i--) addInt64(words, t.parent[i]!, words, i);
@@ -254,7 +254,7 @@ export interface FunctionSums {
 }
 
 /** node -> 1 if no ancestor has its function: the totals of these nodes sum to the function's total. */
-function outermost(t: TwoTrees): Uint8Array {
+function outermost(t: ComparisonTree): Uint8Array {
   const n = t.parent.length;
   const { first, next } = childLists(t.parent);
   const out = new Uint8Array(n),
@@ -277,7 +277,7 @@ function outermost(t: TwoTrees): Uint8Array {
 }
 
 /** Sums of all functions of two trees; recursion counts once. */
-export function functionSums(t: TwoTrees): FunctionSums {
+export function functionSums(t: ComparisonTree): FunctionSums {
   const names = t.nameOffset.length - 1,
     outer = outermost(t);
   const side = (self: BigInt64Array): [BigInt64Array, BigInt64Array] => {
@@ -312,7 +312,11 @@ export interface TablePage {
 }
 
 /** Encodes cinderblock.explore.v1.FunctionTableResponse: the rows of one page, exact. */
-export async function encodeFunctionTable(t: TwoTrees, page: TablePage, pace = UNPACED): Promise<Uint8Array> {
+export async function encodeFunctionTable(
+  t: ComparisonTree,
+  page: TablePage,
+  pace = UNPACED,
+): Promise<Uint8Array> {
   const sums = functionSums(t);
   const names = t.nameOffset.length - 1;
   const total = sums.total[0]!,
@@ -381,7 +385,10 @@ function putValue(out: ByteWriter, field: number, value: bigint): void {
  * Trees around one function: `callers` up to the entry points, `callees` down to the leaves; recursion counts
  * once.
  */
-export function neighbours(t: TwoTrees, name: string): { callers: TwoTrees; callees: TwoTrees } {
+export function callersAndCallees(
+  t: ComparisonTree,
+  name: string,
+): { callers: ComparisonTree; callees: ComparisonTree } {
   const bytes = new TextEncoder().encode(name);
   const names = new ByteStrings();
   names.intern(new Uint8Array(0), 0, 0);
@@ -389,7 +396,7 @@ export function neighbours(t: TwoTrees, name: string): { callers: TwoTrees; call
     names.intern(t.nameBytes, t.nameOffset[i]!, t.nameOffset[i + 1]!);
   const before = names.length,
     wanted = names.intern(bytes, 0, bytes.length);
-  const empty = (): TwoTrees => ({
+  const empty = (): ComparisonTree => ({
     ...t,
     parent: Int32Array.of(-1),
     name: Uint32Array.of(0),
@@ -417,7 +424,7 @@ export function neighbours(t: TwoTrees, name: string): { callers: TwoTrees; call
   const shape = (
     m: TreeMerger,
     fill: (self: BigInt64Array, base: BigInt64Array | undefined) => void,
-  ): TwoTrees => {
+  ): ComparisonTree => {
     const self = new BigInt64Array(m.parent.length),
       base = t.base && new BigInt64Array(m.parent.length);
     fill(self, base);
@@ -451,7 +458,7 @@ export function neighbours(t: TwoTrees, name: string): { callers: TwoTrees; call
  * Encodes cinderblock.explore.v1.CallTreeResponse: the `maxNodes` nodes with the largest share on either side
  * (0: all nodes), and for each the sum and number of its cut-off children.
  */
-export function encodeCallTree(t: TwoTrees, maxNodes: number): Uint8Array {
+export function encodeCallTree(t: ComparisonTree, maxNodes: number): Uint8Array {
   const n = t.parent.length;
   const total = totals(t, t.self),
     baseTotal = t.base ? totals(t, t.base) : undefined;

@@ -43,8 +43,8 @@ const store: StoreContract = {
 const scheduler: LocalScheduler = {
   enqueue: note,
   next: () => Promise.resolve(undefined),
-  heard: () => undefined,
-  lost: () => undefined,
+  recordHeartbeat: () => undefined,
+  dropQuerier: () => undefined,
 };
 const served = serveScheduler(scheduler, base);
 afterAll(() => served.stop());

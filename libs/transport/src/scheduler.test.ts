@@ -28,8 +28,8 @@ function one(
     outcome,
     scheduler: {
       enqueue: () => outcome,
-      heard: () => undefined,
-      lost: () => undefined,
+      recordHeartbeat: () => undefined,
+      dropQuerier: () => undefined,
       next: (_q, signal) =>
         given
           ? new Promise((r) => {

@@ -1,6 +1,6 @@
 import { Periodic, sleep } from "@cinderblock/async";
 import { CinderblockError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "@cinderblock/errors";
-import type { JobResult, QueryJob, TakenJob } from "@cinderblock/query";
+import type { JobResult, QueryJob, AssignedJob } from "@cinderblock/query";
 import {
   type InternalClient,
   type InternalMethod,
@@ -19,15 +19,15 @@ import { errorRecord, tenantId } from "./checks.ts";
 export interface LocalScheduler {
   enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult>;
   /** resolves to undefined when the scheduler closes, or `signal` aborts */
-  next(querierId: string, signal?: AbortSignal): Promise<TakenJob | undefined>;
+  next(querierId: string, signal?: AbortSignal): Promise<AssignedJob | undefined>;
   /** records that a querier is alive, although it takes no query now */
-  heard(querierId: string): void;
+  recordHeartbeat(querierId: string): void;
   /** records that a querier has stopped: another may replace it among a tenant's queriers */
-  lost(querierId: string): void;
+  dropQuerier(querierId: string): void;
 }
 
 /** A query that a querier has taken. */
-interface Running extends TakenJob {
+interface Running extends AssignedJob {
   querier: string;
   tries: number;
   handedAt: number;
@@ -96,7 +96,7 @@ export function serveScheduler(
         continue;
       }
       if (now - (heard.get(r.querier) ?? -Infinity) < SILENT_MS) continue;
-      scheduler.lost(r.querier);
+      scheduler.dropQuerier(r.querier);
       base.log.warn(
         { querier: r.querier, tenant: r.tenant, tries: r.tries },
         "querier stopped responding, rescheduling its query",
@@ -188,7 +188,7 @@ export function serveScheduler(
       /** @returns the reported queries that no caller waits for any more */
       alive: internalMethod([text, optional(listOf(number))], ([querier, ids]) => {
         heard.set(querier, performance.now());
-        scheduler.heard(querier);
+        scheduler.recordHeartbeat(querier);
         missed(querier, ids);
         return Promise.resolve((ids ?? []).filter((id) => running.get(id)?.querier !== querier));
       }),
@@ -271,7 +271,7 @@ export class RemoteJobs {
   }
 
   /** Takes the next query of any scheduler; undefined after `stop`. */
-  async next(querierId: string): Promise<TakenJob | undefined> {
+  async next(querierId: string): Promise<AssignedJob | undefined> {
     if (!this.loop) {
       this.loop = periodic(
         { name: "querier-beat", everyMs: BEAT_MS, deadlineMs: 10 * BEAT_MS },

@@ -4,14 +4,14 @@ import type {
   ExecuteAnswer,
   Exclusions,
   LabelAnswer,
-  LabelAsk,
+  LabelRequest,
   RowKeys,
   RowTimes,
   SelectRequest,
   SeriesRanges,
   SourceClient,
   SourceQuery,
-  Until,
+  Deadline,
 } from "@cinderblock/query";
 import {
   type InternalClient,
@@ -33,7 +33,7 @@ function fromRows(rows: Record<string, Uint32Array>): Exclusions {
 
 /** Internal methods of a source of heads and blocks. The connection carries the deadline. */
 export function sourceMethods(source: SourceClient): InternalMethods {
-  const until = (signal: AbortSignal): Until => ({ deadlineMs: Infinity, signal });
+  const until = (signal: AbortSignal): Deadline => ({ deadlineMs: Infinity, signal });
   const select = record<SelectRequest>();
   return {
     ping: internalMethod([], () => Promise.resolve(true)),
@@ -62,7 +62,7 @@ export function sourceMethods(source: SourceClient): InternalMethods {
     keys: internalMethod([tenantId, ulids, select], ([tenant, blocks, s], signal) =>
       source.keys(tenant, blocks, s, until(signal)),
     ),
-    labels: internalMethod([tenantId, ulids, record<LabelAsk>()], ([tenant, blocks, ask], signal) =>
+    labels: internalMethod([tenantId, ulids, record<LabelRequest>()], ([tenant, blocks, ask], signal) =>
       source.labels(tenant, blocks, ask, until(signal)),
     ),
   };
@@ -88,7 +88,7 @@ export class RemoteSource implements SourceClient {
    * Calls a method. The call ends when its caller leaves or the deadline passes; the closed connection tells
    * the other process.
    */
-  protected ask<T>(method: string, args: unknown, until?: Until): Promise<T> {
+  protected ask<T>(method: string, args: unknown, until?: Deadline): Promise<T> {
     const timeoutMs = Math.max(1, Math.min(this.timeoutMs, (until?.deadlineMs ?? Infinity) - Date.now()));
     return this.client.call<T>(this.address, this.service, method, args, {
       timeoutMs,
@@ -104,7 +104,7 @@ export class RemoteSource implements SourceClient {
       if (!/does not know/.test(messageOf(err))) throw err;
     }
   }
-  blocks(tenant: string, startMs: number, endMs: number, until?: Until): Promise<BlockInfo[]> {
+  blocks(tenant: string, startMs: number, endMs: number, until?: Deadline): Promise<BlockInfo[]> {
     return this.ask("blocks", [tenant, startMs, endMs], until);
   }
   execute(
@@ -112,7 +112,7 @@ export class RemoteSource implements SourceClient {
     ulids: readonly string[],
     query: SourceQuery,
     exclude: Exclusions,
-    until?: Until,
+    until?: Deadline,
   ): Promise<ExecuteAnswer> {
     return this.ask("execute", [tenant, ulids, query, toRows(exclude), exclude], until);
   }
@@ -120,7 +120,7 @@ export class RemoteSource implements SourceClient {
     tenant: string,
     ulids: readonly string[],
     select: SelectRequest,
-    until?: Until,
+    until?: Deadline,
   ): Promise<SeriesRanges[]> {
     return (
       await this.ask<(Omit<SeriesRanges, "form" | "upTo"> & Partial<SeriesRanges>)[]>(
@@ -134,7 +134,7 @@ export class RemoteSource implements SourceClient {
     tenant: string,
     ulids: readonly string[],
     select: SelectRequest,
-    until?: Until,
+    until?: Deadline,
   ): Promise<RowTimes[] | undefined> {
     try {
       return (await this.ask<RowTimes[] | null>("times", [tenant, ulids, select], until)) ?? undefined;
@@ -147,7 +147,7 @@ export class RemoteSource implements SourceClient {
     tenant: string,
     ulids: readonly string[],
     select: SelectRequest,
-    until?: Until,
+    until?: Deadline,
   ): Promise<RowKeys[]> {
     return (
       (
@@ -169,8 +169,8 @@ export class RemoteSource implements SourceClient {
   labels(
     tenant: string,
     ulids: readonly string[],
-    ask: LabelAsk,
-    until?: Until,
+    ask: LabelRequest,
+    until?: Deadline,
   ): Promise<LabelAnswer & { missing: string[] }> {
     return this.ask("labels", [tenant, ulids, ask], until);
   }
