@@ -34,8 +34,12 @@ export function validateProfile(t: PprofTables, labels: Labels, limits: IngestLi
       `the profile with labels '${labelsText(labels)}' exceeds the samples count limit (max_profile_stacktrace_samples, actual: ${t.samples}, limit: ${limits.maxProfileStacktraceSamples})`,
     );
   }
+  // The first broken rule names the reason: this is v1's order.
+  checkSampleLabels(t, labels, limits);
+  checkIds(t);
+  checkReferences(t);
+  checkTypes(t);
   checkStrings(t, limits);
-  checkReferences(t, labels, limits);
 }
 
 function checkWindow(t: PprofTables, labels: Labels, limits: IngestLimits, nowMs: number): void {
@@ -57,7 +61,6 @@ function checkStrings(t: PprofTables, limits: IngestLimits): void {
   const start = t.stringStart.data,
     end = t.stringEnd.data,
     { bytes } = t;
-  if (n === 0 || start[0] !== end[0]) refuse("malformed_profile", "string 0 should be empty string");
   // The strings are contiguous in the file: if the whole stretch is ASCII, including lengths, skip the
   // checks.
   const ascii = end[n - 1]! > start[0]! && isAscii(bytes.subarray(start[0], end[n - 1]));
@@ -82,53 +85,62 @@ function checkStrings(t: PprofTables, limits: IngestLimits): void {
   }
 }
 
-function checkReferences(t: PprofTables, labels: Labels, limits: IngestLimits): void {
+function checkSampleLabels(t: PprofTables, labels: Labels, limits: IngestLimits): void {
+  const limit = limits.maxProfileStacktraceSampleLabels,
+    first = t.sampleLabels.data;
+  if (limit === 0) return;
+  for (let i = 0, n = t.samples; i < n; i++) {
+    const count = first[i + 1]! - first[i]!;
+    if (count > limit)
+      refuse(
+        "sample_labels_limit",
+        `the profile with labels '${labelsText(labels)}' exceeds the sample labels limit (max_profile_stacktrace_sample_labels, actual: ${count}, limit: ${limit})`,
+      );
+  }
+}
+
+/** Checks that locations and functions have IDs, and samples a value for each type. */
+function checkIds(t: PprofTables): void {
+  const { locIdLo, locIdHi, funcIdLo, funcIdHi } = t;
+  for (let i = 0, n = t.locations; i < n; i++)
+    if ((locIdLo.data[i]! | locIdHi.data[i]!) === 0) refuse("malformed_profile", "location id is 0");
+  for (let i = 0, n = t.functions; i < n; i++)
+    if ((funcIdLo.data[i]! | funcIdHi.data[i]!) === 0) refuse("malformed_profile", "function id is 0");
+  const types = t.sampleTypes,
+    values = t.sampleValues.data;
+  for (let i = 0, n = t.samples; i < n; i++)
+    if (values[i + 1]! - values[i]! !== types) refuse("malformed_profile", "sample value length mismatch");
+}
+
+function checkReferences(t: PprofTables): void {
   const n = t.strings;
   const inRange = (column: { data: Uint32Array; length: number }, what: string): void => {
     const { data, length } = column;
     for (let i = 0; i < length; i++)
       if (data[i]! >= n) refuse("malformed_profile", `${what} string index out of range`);
   };
+  if (n === 0 || t.stringStart.data[0] !== t.stringEnd.data[0])
+    refuse("malformed_profile", "string 0 should be empty string");
   inRange(t.typeType, "sample type type");
   inRange(t.typeUnit, "sample type unit");
-  for (let i = 0; i < t.sampleTypes; i++) {
-    for (
-      let k = t.stringStart.data[t.typeType.data[i]!]!, e = t.stringEnd.data[t.typeType.data[i]!]!;
-      k < e;
-      k++
-    ) {
-      if (t.bytes[k] === 45) refuse("malformed_profile", "sample type contains -");
-    }
-  }
-  const types = t.sampleTypes,
-    samples = t.samples;
-  const values = t.sampleValues.data,
-    sampleLabels = t.sampleLabels.data;
-  for (let i = 0; i < samples; i++) {
-    if (values[i + 1]! - values[i]! !== types) refuse("malformed_profile", "sample value length mismatch");
-    const count = sampleLabels[i + 1]! - sampleLabels[i]!;
-    if (limits.maxProfileStacktraceSampleLabels > 0 && count > limits.maxProfileStacktraceSampleLabels) {
-      refuse(
-        "sample_labels_limit",
-        `the profile with labels '${labelsText(labels)}' exceeds the sample labels limit (max_profile_stacktrace_sample_labels, actual: ${count}, limit: ${limits.maxProfileStacktraceSampleLabels})`,
-      );
-    }
-  }
   inRange(t.labelKey, "sample label");
   inRange(t.labelStr, "sample label");
-  inRange(t.mappingFilename, "mapping file name");
-  inRange(t.mappingBuildId, "mapping build id");
-  const { locIdLo, locIdHi, funcIdLo, funcIdHi } = t;
-  for (let i = 0; i < t.locations; i++)
-    if ((locIdLo.data[i]! | locIdHi.data[i]!) === 0) refuse("malformed_profile", "location id is 0");
-  for (let i = 0; i < t.functions; i++)
-    if ((funcIdLo.data[i]! | funcIdHi.data[i]!) === 0) refuse("malformed_profile", "function id is 0");
   inRange(t.funcName, "function name");
   inRange(t.funcSystemName, "function system name");
   inRange(t.funcFilename, "function file name");
+  inRange(t.mappingFilename, "mapping file name");
+  inRange(t.mappingBuildId, "mapping build id");
   inRange(t.comments, "comment");
   if (t.hasPeriodType && (t.periodType >= n || t.periodUnit >= n))
     refuse("malformed_profile", "period type string index out of range");
   if (t.dropFrames >= n || t.keepFrames >= n || t.defaultSampleType >= n)
     refuse("malformed_profile", "string index out of range");
+}
+
+function checkTypes(t: PprofTables): void {
+  for (let i = 0; i < t.sampleTypes; i++) {
+    const type = t.typeType.data[i]!;
+    for (let k = t.stringStart.data[type]!; k < t.stringEnd.data[type]!; k++)
+      if (t.bytes[k] === 45) refuse("malformed_profile", "sample type contains -");
+  }
 }
