@@ -1,12 +1,16 @@
 import { CinderblockError } from "@cinderblock/errors";
 import { type IngestRequest, parseAppName, parseTime, peekService } from "@cinderblock/ingest";
 import {
+  ACCEPTED_CODINGS,
   acceptRawBodies,
   type BodyBudget,
+  contentCoding,
+  decodedBody,
   type FastifyReply,
   type FastifyRequest,
   httpError,
   INGEST_EDGE,
+  mediaType,
   type RawBodyOptions,
   type RawHandler,
   rawUnary,
@@ -92,7 +96,7 @@ async function otlpHttp(
   multitenancy: boolean,
 ): Promise<void> {
   const type = request.headers["content-type"] ?? "",
-    codec = OTLP_TYPES.get(type);
+    codec = OTLP_TYPES.get(mediaType(type));
   if (!codec) {
     await reply
       .code(415)
@@ -102,22 +106,28 @@ async function otlpHttp(
       );
     return;
   }
+  const coding = contentCoding(request.headers["content-encoding"]);
+  if (!coding) {
+    await refuseCoding(reply)
+      .type("text/plain; charset=utf-8")
+      .send(`${codingMessage(request)}\n`);
+    return;
+  }
   try {
-    const encoding = request.headers["content-encoding"] ?? "";
-    if (encoding !== "" && encoding !== "identity" && encoding !== "gzip")
-      throw new CinderblockError(
-        "invalid",
-        `unsupported content encoding ${JSON.stringify(encoding)}: send gzip or none`,
-      );
-    const tenant = tenantForWrite(one(request.headers["x-scope-orgid"]), multitenancy);
+    const tenant = tenantForWrite(one(request.headers["x-scope-orgid"]), multitenancy),
+      body = (request.body as Uint8Array | undefined) ?? EMPTY,
+      // Threads inflate gzip with the decoding.
+      gzip = coding === "gzip";
     await distributor.push(
       tenant,
       "",
       {
         kind: "otlp",
         codec,
-        gzip: encoding === "gzip",
-        body: (request.body as Uint8Array | undefined) ?? EMPTY,
+        gzip,
+        body: gzip
+          ? body
+          : await decodedBody(body, coding, distributor.bodyLimit(tenant), request.bodyTicket),
       },
       "otlp",
       request.bodyTicket,
@@ -132,6 +142,13 @@ async function otlpHttp(
   }
 }
 
+function codingMessage(request: FastifyRequest): string {
+  return `unsupported content encoding ${JSON.stringify(request.headers["content-encoding"])}: send one of ${ACCEPTED_CODINGS}, or none`;
+}
+function refuseCoding(reply: FastifyReply): FastifyReply {
+  return reply.code(415).header("accept-encoding", ACCEPTED_CODINGS);
+}
+
 async function ingest(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -139,11 +156,23 @@ async function ingest(
   multitenancy: boolean,
   now: () => number,
 ): Promise<void> {
+  const coding = contentCoding(request.headers["content-encoding"]);
+  if (!coding) {
+    await refuseCoding(reply)
+      .type("application/json")
+      .send(`${JSON.stringify({ code: "invalid_argument", message: codingMessage(request) })}\n`);
+    return;
+  }
   try {
     const tenant = tenantForWrite(one(request.headers["x-scope-orgid"]), multitenancy);
     const parsed = parseIngest(request, now());
-    const body = (request.body as Uint8Array | undefined) ?? EMPTY;
     if (parsed) {
+      const body = await decodedBody(
+        (request.body as Uint8Array | undefined) ?? EMPTY,
+        coding,
+        distributor.bodyLimit(tenant),
+        request.bodyTicket,
+      );
       // Text formats name their profile type in the application's name: refuse a wrong one before parsing.
       const service = parsed.tags.find((t) => t.name === "service_name")?.value ?? parsed.app;
       await distributor.push(
@@ -171,7 +200,7 @@ function isProfileError(err: unknown, request: FastifyRequest): boolean {
   return (
     format === "pprof" ||
     format === "jfr" ||
-    (request.headers["content-type"] ?? "").includes("multipart/form-data")
+    mediaType(request.headers["content-type"]) === "multipart/form-data"
   );
 }
 
@@ -181,7 +210,7 @@ const MAX_NANOS_MS = 9_223_372_036_854;
 function parseIngest(request: FastifyRequest, nowMs: number): IngestRequest | undefined {
   const q = request.query as Record<string, string | undefined>;
   const { app, tags } = parseAppName(q.name ?? "");
-  const type = (request.headers["content-type"] ?? "").toLowerCase();
+  const type = mediaType(request.headers["content-type"]);
   const format = q.format ?? "";
   const rate = Number(q.sampleRate ?? 100);
   const from = Math.floor(parseTime(q.from ?? "", nowMs)),
@@ -205,7 +234,7 @@ function parseIngest(request: FastifyRequest, nowMs: number): IngestRequest | un
     fromNanos: BigInt(from) * 1_000_000n,
   };
   const found = /boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(request.headers["content-type"] ?? "");
-  const boundary = type.includes("multipart/form-data") ? (found?.[1] ?? found?.[2] ?? "") : "";
+  const boundary = type === "multipart/form-data" ? (found?.[1] ?? found?.[2] ?? "") : "";
   // The first match wins, in v1's order.
   if (format === "trie" || type === "binary/octet-stream+trie") return { ...base, format: "trie" };
   if (format === "tree" || type === "binary/octet-stream+tree") return { ...base, format: "tree" };
@@ -213,6 +242,6 @@ function parseIngest(request: FastifyRequest, nowMs: number): IngestRequest | un
   if (format === "jfr") return { ...base, format: "jfr", boundary };
   if (format === "pprof") return { ...base, format: "pprof" };
   if (format === "speedscope") return { ...base, format: "speedscope" };
-  if (type.includes("multipart/form-data")) return { ...base, format: "multipart", boundary };
+  if (type === "multipart/form-data") return { ...base, format: "multipart", boundary };
   return { ...base, format: "groups" };
 }

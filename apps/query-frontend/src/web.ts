@@ -5,9 +5,6 @@ import { type Routes, takesGzip } from "@cinderblock/rpc";
 
 /** Pages of the web UI: one document for all of them, including old addresses of Pyroscope v1. */
 const PAGES = ["/", "/explore", "/compare", "/files", "/status", "/comparison", "/comparison-diff"] as const;
-/** Paths that a page requests, whatever prefix a proxy has mounted it at. */
-const ASKED =
-  /^\/(assets\/[^/]+|icon\.svg|explore|compare|files|status|comparison|comparison-diff|ready|ring|(store-gateway|query-scheduler|compactor)\/ring|runtime_config|metrics|admin|partitions|tenant-limits|log_level|query-frontend\/slow-queries|store-gateway\/tenants|store-gateway\/tenant\/[^/]+\/blocks(\/[^/]+)?|debug\/pprof\/[a-z]*|api\/v1\/status\/[a-z/]+|pyroscope\/(render|export)|querier\.v1\.QuerierService\/\w+|cinderblock\.explore\.v1\.ExploreService\/\w+|adhocprofiles\.v1\.AdHocProfileService\/\w+)$/;
 const TYPES: ReadonlyMap<string, string> = new Map(
   Object.entries<string>({
     ".html": "text/html; charset=utf-8",
@@ -20,14 +17,9 @@ const TYPES: ReadonlyMap<string, string> = new Map(
 const POLICY =
   "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'self'; base-uri 'none'; form-action 'none'";
 
-/**
- * Removes a proxy's prefix from a path: `/a/b/explore` -> `/explore`, `/a/b/` -> `/`. So a proxy that does
- * not strip its prefix needs no flag. Undefined if the path does not belong to a page.
- */
-function unmounted(path: string, page: boolean): string | undefined {
-  for (let at = path.indexOf("/", 1); at > 0; at = path.indexOf("/", at + 1))
-    if (ASKED.test(path.slice(at))) return path.slice(at);
-  return page && path.length > 1 && path.endsWith("/") ? "/" : undefined;
+/** The document's path for a folder below a proxy's prefix: `/a/b/` -> `/`. Undefined for another path. */
+function unmounted(path: string): string | undefined {
+  return path.length > 1 && path.endsWith("/") ? "/" : undefined;
 }
 
 /**

@@ -167,6 +167,7 @@ describe("a server", () => {
         protocol: "http",
         shutdownTimeoutMs: 10,
         maxConcurrentStreams: 10,
+        maxHeaderBytes: 64 << 10,
         bodies,
         internalBodies: { budget: internal, limitBytes: LIMIT },
       },

@@ -2,6 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { CinderblockError } from "@cinderblock/errors";
 import { releasedBytes } from "@cinderblock/threads";
 import type { BodyBudget, BodyTicket } from "./body-budget.ts";
+import { mediaType } from "./media-type.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -41,6 +42,10 @@ export function acceptRawBodies(app: FastifyInstance, options: RawBodyOptions): 
   app.removeAllContentTypeParsers();
   app.addHook("onRequest", (request, reply, done) => {
     reply.raw.once("close", () => request.bodyTicket?.release());
+    // The framework refuses a malformed content type before a route sees it; here each route decides.
+    const { headers } = request;
+    if (headers["content-type"] !== undefined && mediaType(headers["content-type"]) === "")
+      delete headers["content-type"];
     done();
   });
   app.addContentTypeParser("*", (request, payload, done) => {

@@ -1,5 +1,9 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { contentCoding } from "./content-coding.ts";
+import { mediaType } from "./media-type.ts";
 
+/** Media types of Connect, gRPC and gRPC-web. */
+const PROTOCOL_TYPE = /^application\/(json|proto|connect\+\w+|grpc(-web(-text)?)?(\+\w+)?)$/;
 const PROCEDURE = /^\/[a-z][a-z0-9_.]*\.[A-Z][A-Za-z0-9]*\/[A-Z][A-Za-z0-9]*$/;
 
 /**
@@ -14,7 +18,10 @@ export async function connectGuard(request: FastifyRequest, reply: FastifyReply)
     await reply.code(415).send();
     return;
   }
-  if (!/^application\/(json|proto)\s*(;|$)/.test(type)) return;
+  // Parameters and letter case have no meaning (RFC 9110), but the router's protocols compare whole headers.
+  const media = mediaType(type);
+  if (PROTOCOL_TYPE.test(media)) headers["content-type"] = media;
+  if (media !== "application/json" && media !== "application/proto") return;
   const refuse = async (status: number, code: string, message: string): Promise<void> => {
     await reply.code(status).type("application/json").send(JSON.stringify({ code, message }));
   };
@@ -24,9 +31,13 @@ export async function connectGuard(request: FastifyRequest, reply: FastifyReply)
     return;
   }
   const encoding = headers["content-encoding"];
-  if (encoding !== undefined && encoding !== "" && encoding !== "identity" && encoding !== "gzip") {
-    await refuse(501, "unimplemented", `unknown compression "${encoding}": supported encodings are gzip`);
-    return;
+  if (encoding !== undefined) {
+    const coding = contentCoding(encoding);
+    if (coding !== "identity" && coding !== "gzip") {
+      await refuse(501, "unimplemented", `unknown compression "${encoding}": supported encodings are gzip`);
+      return;
+    }
+    headers["content-encoding"] = coding;
   }
   if (headers["connect-timeout-ms"] === "0")
     await refuse(504, "deadline_exceeded", "context deadline exceeded");

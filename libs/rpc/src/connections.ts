@@ -21,6 +21,8 @@ export interface ConnectionLimits {
   writeTimeoutMs: number;
   /** maximum number of open connections */
   maxConnections: number;
+  /** maximum bytes of a request's line and headers */
+  maxHeaderBytes: number;
   /** name of the listener in v1's connection metrics */
   protocol: "http" | "internal";
 }
@@ -33,11 +35,22 @@ const MIN_BYTES_PER_SECOND = 64 << 10;
 const SWEEP_MS = 1000;
 
 /** Status lines for errors of the HTTP/1.1 parser. */
-const PARSER_ERRORS: Record<string, string> = {
-  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: "413 Payload Too Large",
-  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
-};
+const HEADER_OVERFLOW = "HPE_HEADER_OVERFLOW";
+const PARSER_ERRORS: ReadonlyMap<string, string> = new Map([
+  [HEADER_OVERFLOW, "431 Request Header Fields Too Large"],
+  ["HPE_CHUNK_EXTENSIONS_OVERFLOW", "413 Payload Too Large"],
+  ["ERR_HTTP_REQUEST_TIMEOUT", "408 Request Timeout"],
+]);
+
+/** Answer to bytes that HTTP/1.1's parser rejected. */
+function refusal(code: string, maxHeaderBytes: number): string {
+  const status = PARSER_ERRORS.get(code) ?? "400 Bad Request";
+  const text =
+    code === HEADER_OVERFLOW
+      ? `request line and headers are more than ${maxHeaderBytes} bytes; the limit is -server.http-max-header-bytes\n`
+      : "";
+  return `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${text.length}\r\n\r\n${text}`;
+}
 
 type CloseReason = "read_timeout" | "idle_timeout" | "write_timeout" | "limit";
 
@@ -255,10 +268,8 @@ export class Connections {
     const c = this.open.get(socket);
     if (err.code === "ERR_HTTP_REQUEST_TIMEOUT") this.closed?.("read_timeout");
     if (c && socket.writable && ![...c.requests].some((e) => e.res.headersSent))
-      socket.write(
-        `HTTP/1.1 ${PARSER_ERRORS[err.code ?? ""] ?? "400 Bad Request"}\r\nConnection: close\r\n\r\n`,
-      );
-    socket.destroy(err);
+      socket.end(refusal(err.code ?? "", this.limits.maxHeaderBytes));
+    else socket.destroy(err);
   }
 
   private end(c: Connection, reason: CloseReason): void {

@@ -67,6 +67,7 @@ describe("a request that a browser sends", () => {
         idleTimeoutMs: 5000,
         shutdownTimeoutMs: 100,
         maxConcurrentStreams: 10,
+        maxHeaderBytes: 64 << 10,
         writeTimeoutMs: 5000,
         maxConnections: 100,
         protocol: "http",

@@ -9,6 +9,8 @@ export { takesGzip } from "./compression.ts";
 export { Html, html, rootFrom, sendPage, table, wantsJson } from "./page.ts";
 export { rawUnary } from "./raw-unary.ts";
 export type { RawCall, RawHandler } from "./raw-unary.ts";
+export { ACCEPTED_CODINGS, contentCoding, decodedBody } from "./content-coding.ts";
+export { mediaType } from "./media-type.ts";
 export { acceptRawBodies } from "./body.ts";
 export type { RawBodyOptions } from "./body.ts";
 export { BodyBudget } from "./body-budget.ts";

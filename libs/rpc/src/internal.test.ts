@@ -58,6 +58,7 @@ const CONFIG = {
   idleTimeoutMs: 5000,
   shutdownTimeoutMs: 100,
   maxConcurrentStreams: 10,
+  maxHeaderBytes: 64 << 10,
   writeTimeoutMs: 5000,
   maxConnections: 100,
   protocol: "http" as const,

@@ -4,8 +4,8 @@ import { createServer as createNet, type Server as NetServer, type Socket } from
 import type { Metrics } from "@cinderblock/telemetry";
 import { type AnyRequest, type AnyResponse, type ConnectionLimits, Connections } from "./connections.ts";
 
-/** Maximum size of a request's headers in bytes, in both protocols. */
-const MAX_HEADER_BYTES = 64 << 10;
+/** Maximum number of a request's header fields; cookies of HTTP/2 may come one by one. */
+const MAX_HEADER_FIELDS = 4096;
 
 export interface PortOptions extends ConnectionLimits {
   maxConcurrentStreams: number;
@@ -38,11 +38,12 @@ export function createPortServer(
       headersTimeout: options.readTimeoutMs,
       keepAliveTimeout: options.idleTimeoutMs,
       connectionsCheckingInterval: connections.sweepMs,
-      maxHeaderSize: MAX_HEADER_BYTES,
+      maxHeaderSize: options.maxHeaderBytes,
       highWaterMark: 256 << 10,
     },
     served as RequestListener,
   );
+  h1.maxHeadersCount = MAX_HEADER_FIELDS;
   h1.on("clientError", (err, socket) => connections.refuse(socket as Socket, err));
   // Node starts checking deadlines when a server listens, which this server never does itself.
   h1.emit("listening");
@@ -51,8 +52,9 @@ export function createPortServer(
       settings: {
         maxConcurrentStreams: options.maxConcurrentStreams,
         initialWindowSize: 4 << 20,
-        maxHeaderListSize: MAX_HEADER_BYTES,
+        maxHeaderListSize: options.maxHeaderBytes,
       },
+      maxHeaderListPairs: MAX_HEADER_FIELDS,
     },
     served,
   );

@@ -3,6 +3,8 @@ import type { Code } from "@connectrpc/connect";
 import { codeName, EDGE } from "./edge.ts";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import type { BodyTicket } from "./body-budget.ts";
+import { contentCoding } from "./content-coding.ts";
+import { mediaType } from "./media-type.ts";
 
 /** A call whose request message stays encoded: the handler decodes it. */
 export interface RawCall {
@@ -26,7 +28,7 @@ export function rawUnary(app: FastifyInstance, path: string, handler: RawHandler
       await reply.code(405).header("allow", "POST").send();
       return;
     }
-    const type = (request.headers["content-type"] ?? "").split(";")[0]!.trim().toLowerCase();
+    const type = mediaType(request.headers["content-type"]);
     const m = /^application\/(?:(grpc-web|grpc)(?:\+(proto|json))?|(proto|json))$/.exec(type);
     if (!m) {
       await reply.code(415).send();
@@ -40,8 +42,9 @@ export function rawUnary(app: FastifyInstance, path: string, handler: RawHandler
 }
 
 function gzipOf(encoding: string | undefined): boolean {
-  if (encoding === undefined || encoding === "" || encoding === "identity") return false;
-  if (encoding === "gzip") return true;
+  const coding = contentCoding(encoding);
+  if (coding === "identity") return false;
+  if (coding === "gzip") return true;
   throw new CinderblockError(
     "unimplemented",
     `unknown compression "${encoding}": supported encodings are gzip`,

@@ -15,6 +15,7 @@ import { connectGuard } from "./connect-guard.ts";
 import { fromBrowser, refuseCrossSite } from "./cross-site.ts";
 import { meteredMessages } from "./metered-messages.ts";
 import { answerDirectly, type DirectUnary } from "./direct-unary.ts";
+import { MountedPaths } from "./mounted-path.ts";
 import { createPortServer } from "./port.ts";
 import { createTlsServer, type ServerTls } from "./tls.ts";
 
@@ -28,6 +29,8 @@ export interface ServerConfig {
   protocol: "http" | "internal";
   shutdownTimeoutMs: number;
   maxConcurrentStreams: number;
+  /** maximum bytes of a request's line and headers */
+  maxHeaderBytes: number;
   /** for messages of the public API */
   bodies: BodyBudget;
   /** for calls of other processes */
@@ -46,15 +49,14 @@ interface InternalBodies {
 export interface Routes {
   http?: (app: FastifyInstance) => void;
   connect?: (router: ConnectRouter) => void;
-  /**
-   * maps a path below a proxy's prefix to its route; called only for unknown paths. `page`: a browser
-   * requests a document
-   */
-  mounted?: (path: string, page: boolean) => string | undefined;
+  /** maps a document's path below a proxy's prefix to its route; called only for paths of no route */
+  mounted?: (path: string) => string | undefined;
   /** a unary method whose plain case bypasses the router; the router serves it as well */
   direct?: DirectUnary;
 }
 
+/** Maximum length of a parameter in a route's path. */
+const MAX_PARAMETER_LENGTH = 4096;
 /** Body limit of routes without a limit of their own. */
 const PLAIN_BODY_BYTES = 64 << 10;
 /**
@@ -142,7 +144,8 @@ export class ApiServer implements Service {
         port,
       ) as unknown as Server) as FastifyServerFactory;
     const known = new Map<string, Set<string>>();
-    const mounted = this.routes.map((r) => r.mounted).filter((m) => m !== undefined);
+    const paths = new MountedPaths(known),
+      mounted = this.routes.map((r) => r.mounted).filter((m) => m !== undefined);
     const rewriteUrl = ({
       url = "/",
       method,
@@ -155,15 +158,16 @@ export class ApiServer implements Service {
       const end = url.indexOf("?"),
         path = end < 0 ? url : url.slice(0, end);
       if (known.has(path)) return url;
-      for (const m of mounted) {
-        const own = m(path, method === "GET" && (headers?.accept ?? "").includes("text/html"));
-        if (own !== undefined) return end < 0 ? own : `${own}${url.slice(end)}`;
-      }
-      return url;
+      const page = method === "GET" && (headers?.accept ?? "").includes("text/html");
+      let own = paths.routeOf(path);
+      if (page) for (const m of mounted) own ??= m(path);
+      return own === undefined ? url : `${own}${end < 0 ? "" : url.slice(end)}`;
     };
     const app = Fastify({
       serverFactory,
-      ...(mounted.length > 0 ? { rewriteUrl } : {}),
+      ...(config.protocol === "http" ? { rewriteUrl } : {}),
+      // Names of tenants and build IDs may be longer than the router's default; requests have a limit of their own.
+      routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH },
       // Enough for forms and small documents; routes for larger bodies collect them within a budget.
       bodyLimit: PLAIN_BODY_BYTES,
       exposeHeadRoutes: false,
@@ -202,6 +206,8 @@ export class ApiServer implements Service {
         return reply.code(status).type("application/json").send(body);
       }
       const { statusCode = 500 } = err as { statusCode?: number };
+      // A malformed content type; v1 answers without a body.
+      if (statusCode === 415) return reply.code(415).send();
       if (statusCode >= 500) base.log.error({ err }, "request failed");
       return reply
         .code(statusCode)

@@ -33,6 +33,7 @@ const serving = async (tls: Partial<ServerTls>, run: (port: number) => Promise<v
       idleTimeoutMs: 5000,
       shutdownTimeoutMs: 100,
       maxConcurrentStreams: 10,
+      maxHeaderBytes: 64 << 10,
       writeTimeoutMs: 5000,
       maxConnections: 100,
       protocol: "http",

@@ -325,6 +325,13 @@ export const commonSchema = {
     "Maximum number of simultaneous connections. At the limit, a new connection replaces the connection that has waited longest for a complete request. 0: one per 128 KiB of -memory.limit-bytes, and at most three quarters of the file descriptors.",
     { min: 0 },
   ),
+  httpMaxHeaderBytes: int(
+    "server.http-max-header-bytes",
+    undefined,
+    1048576,
+    "Bytes of a request's line and headers: long selectors, cookies and tokens of proxies. A longer request gets 431.",
+    { min: 8192 },
+  ),
   shutdownTimeout: duration(
     "server.graceful-shutdown-timeout",
     "server.graceful_shutdown_timeout",

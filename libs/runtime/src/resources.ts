@@ -182,6 +182,7 @@ export class Resources {
       idleTimeoutMs: config.httpIdleTimeout,
       shutdownTimeoutMs: config.shutdownTimeout,
       maxConcurrentStreams: config.maxConcurrentStreams,
+      maxHeaderBytes: config.httpMaxHeaderBytes,
       writeTimeoutMs: config.httpWriteTimeout,
       maxConnections: config.httpConnections > 0 ? config.httpConnections : this.budgets.connections,
       bodies: this.bodies,

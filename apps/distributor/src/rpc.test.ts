@@ -1,0 +1,182 @@
+import { request } from "node:http";
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
+import type { SentPush } from "@cinderblock/ingest";
+import { ApiServer, BodyBudget } from "@cinderblock/rpc";
+import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
+import type { Distributor } from "./distributor.ts";
+import { distributorRoutes } from "./rpc.ts";
+
+const LIMIT = 1 << 20;
+const base = {
+  log: createLogger({ level: "silent", format: "json" }),
+  metrics: new Metrics(),
+  tracer: startTracing("", "0"),
+  now: () => 1_795_409_460_000,
+};
+
+describe("pushes over HTTP", () => {
+  const pushed: SentPush[] = [],
+    bodies = new BodyBudget(1 << 24);
+  let server: ApiServer;
+  beforeAll(async () => {
+    const distributor = {
+      bodyLimit: () => LIMIT,
+      admit: () => undefined,
+      push: (_tenant: string, _service: string, push: SentPush) => {
+        pushed.push(push);
+        return Promise.resolve();
+      },
+    } as unknown as Distributor;
+    server = new ApiServer(
+      {
+        address: "127.0.0.1",
+        port: 0,
+        readTimeoutMs: 30_000,
+        idleTimeoutMs: 30_000,
+        writeTimeoutMs: 30_000,
+        maxConnections: 100,
+        protocol: "http",
+        shutdownTimeoutMs: 10,
+        maxConcurrentStreams: 10,
+        maxHeaderBytes: 1 << 20,
+        bodies,
+        internalBodies: { budget: bodies, limitBytes: LIMIT },
+      },
+      [distributorRoutes(distributor, bodies, false, base.now)],
+      base,
+    );
+    await server.start();
+  });
+  afterAll(() => server.stop());
+  beforeEach(() => {
+    pushed.length = 0;
+  });
+
+  /** Status and text of a POST; headers go out as given. */
+  function post(path: string, body: Uint8Array, headers: Record<string, string>): Promise<[number, string]> {
+    return new Promise((done, fail) => {
+      const req = request(
+        { host: "127.0.0.1", port: server.port, method: "POST", path, headers, agent: false },
+        (res) => {
+          let text = "";
+          res.setEncoding("utf8").on("data", (c: string) => {
+            text += c;
+          });
+          res.on("end", () => done([res.statusCode!, text]));
+        },
+      );
+      req.on("error", fail);
+      req.end(body);
+    });
+  }
+  const text = Buffer.from("a;b 3\n"),
+    octets = { "content-type": "application/octet-stream" };
+  const ingested = (): string[] => pushed.map((p) => Buffer.from(p.body).toString());
+
+  it.each<[string, (b: Buffer) => Uint8Array]>([
+    ["gzip", gzipSync],
+    ["GZIP", gzipSync],
+    ["x-gzip", gzipSync],
+    ["deflate", deflateSync],
+    ["deflate", deflateRawSync],
+    ["br", brotliCompressSync],
+    ["zstd", zstdCompressSync],
+    ["identity", (b) => b],
+    ["identity, gzip", gzipSync],
+    ["gzip", (b) => b],
+  ])("of the content coding %s are decoded", async (coding, encode) => {
+    for (const format of ["", "&format=lines", "&format=trie", "&format=speedscope", "&format=pprof"])
+      expect(
+        await post(`/ingest?name=x${format}`, encode(text), { ...octets, "content-encoding": coding }),
+      ).toEqual([200, ""]);
+    expect(ingested()).toEqual(new Array(5).fill("a;b 3\n"));
+    expect(bodies.heldBytes).toBe(0);
+  });
+
+  it.each(["compress", "gzip, br", "constructor"])("of the content coding %s are refused", async (coding) => {
+    for (const path of ["/ingest?name=x", "/v1development/profiles"]) {
+      const [status, answer] = await post(path, text, {
+        "content-type": "application/json",
+        "content-encoding": coding,
+      });
+      expect([status, answer]).toEqual([415, expect.stringContaining("send one of gzip, deflate, br, zstd")]);
+    }
+    expect(
+      (
+        await post("/push.v1.PusherService/Push", text, {
+          "content-type": "application/json",
+          "content-encoding": coding,
+        })
+      )[0],
+    ).toBe(501);
+    expect(pushed).toEqual([]);
+  });
+
+  it("are refused that are not of their coding, or too large without it", async () => {
+    const headers = { ...octets, "content-encoding": "gzip" };
+    const [status, answer] = await post("/ingest?name=x", gzipSync(text).subarray(0, 15), headers);
+    expect([status, answer]).toEqual([400, expect.stringContaining("not of its content coding gzip")]);
+    expect(await post("/ingest?name=x", gzipSync(Buffer.alloc(LIMIT + 1)), headers)).toEqual([
+      413,
+      expect.stringContaining(`more than ${LIMIT} bytes`),
+    ]);
+    expect(bodies.heldBytes).toBe(0);
+  });
+
+  it.each([
+    ["application/json; charset=utf-8", "json"],
+    ["Application/JSON", "json"],
+    ["application/x-protobuf;v=1", "proto"],
+    ['application/X-Protobuf; messageType="x"', "proto"],
+    ["application/protobuf", "proto"],
+  ])("of the media type %s are OTLP in %s", async (type, codec) => {
+    for (const coding of ["identity", "Gzip"])
+      expect(
+        (
+          await post("/v1development/profiles", text, { "content-type": type, "content-encoding": coding })
+        )[0],
+      ).toBe(200);
+    expect(pushed).toEqual([
+      { kind: "otlp", codec, gzip: false, body: text },
+      { kind: "otlp", codec, gzip: true, body: text },
+    ]);
+  });
+
+  it.each(["", "foo", "text/", "a/b/c", "application/json, text/plain"])(
+    "of the malformed media type %j are read by /ingest and refused by the others",
+    async (type) => {
+      expect(await post("/ingest?name=x", text, { "content-type": type })).toEqual([200, ""]);
+      expect(ingested()).toEqual(["a;b 3\n"]);
+      for (const path of ["/push.v1.PusherService/Push", "/v1development/profiles"])
+        expect((await post(path, text, { "content-type": type }))[0]).toBe(415);
+      expect(pushed).toHaveLength(1);
+    },
+  );
+
+  it("of a form keep the boundary's case, whatever the media type's", async () => {
+    await post("/ingest?name=x", text, { "content-type": 'Multipart/Form-Data; boundary="aBc"' });
+    expect(pushed).toMatchObject([{ request: { format: "multipart", boundary: "aBc" } }]);
+  });
+
+  it("go below a prefix as reads do, with long headers and names of JavaScript's own", async () => {
+    const json = { "content-type": "application/json; charset=utf-8", cookie: `a=${"c".repeat(900_000)}` };
+    for (const path of [
+      "/push.v1.PusherService/Push",
+      "/v1development/profiles",
+      "/ingest?name=x",
+      "/pyroscope/ingest?name=x",
+    ])
+      expect([path, (await post(`/profiles${path}`, text, json))[0]]).toEqual([path, 200]);
+    expect(pushed).toHaveLength(4);
+    for (const time of ["now-1constructor", "now-1__proto__h"])
+      expect((await post(`/ingest?name=x&from=${time}`, text, octets))[0]).toBe(200);
+  });
+
+  it("name a time that no profile can have", async () => {
+    for (const name of ["from", "until"]) {
+      const [status, answer] = await post(`/ingest?name=x&${name}=99999999999999`, text, octets);
+      expect([status, answer]).toEqual([400, expect.stringContaining("is too far from 1970")]);
+    }
+    expect(pushed).toEqual([]);
+  });
+});
