@@ -7,11 +7,11 @@ import { adHocRpc } from "./rpc.ts";
 export const adHocProfiles: Component<typeof commonSchema> = {
   name: "ad-hoc-profiles",
   schema: commonSchema,
-  async wire(config, process) {
-    const { resources, base } = process,
+  async wire(config, host) {
+    const { resources, base } = host,
       bucket = await resources.bucket();
-    process.serve(
-      adHocRpc(new AdHocFiles(bucket, process.addPool(), resources.limits, base.now), config.multitenancy),
+    host.serve(
+      adHocRpc(new AdHocFiles(bucket, host.addPool(), resources.limits, base.now), config.multitenancy),
       debugFilesApi(resources.symbols, bucket, config.multitenancy, base),
     );
   },

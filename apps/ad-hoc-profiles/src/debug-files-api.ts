@@ -1,7 +1,7 @@
 import { Semaphore } from "@cinderblock/async";
 import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
 import { acceptRawBodies, BodyBudget, httpError, type Routes } from "@cinderblock/rpc";
-import { DebugFiles, inThread, type SymbolizerData } from "@cinderblock/symbolizer";
+import { DebugFiles, threadConverter, type SymbolizerData } from "@cinderblock/symbolizer";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Base } from "@cinderblock/telemetry";
 import { tenantForWrite } from "@cinderblock/tenant";
@@ -15,7 +15,7 @@ export function debugFilesApi(
   multitenancy: boolean,
   base: Base,
 ): Routes {
-  const files = symbols && new DebugFiles(bucket, inThread(symbols.config.script)),
+  const files = symbols && new DebugFiles(bucket, threadConverter(symbols.config.script)),
     limit = symbols?.config.maxFileBytes ?? 1 << 20;
   const configured = (): DebugFiles => {
     if (!files)

@@ -115,7 +115,7 @@ export class AdHocFiles {
   }
 
   private limitOf(tenant: string): number {
-    const n = this.limits.of(tenant).maxProfileSizeBytes;
+    const n = this.limits.forTenant(tenant).maxProfileSizeBytes;
     return n > 0 ? n : 1 << 30;
   }
 
@@ -125,7 +125,7 @@ export class AdHocFiles {
     type: string | undefined,
     asked: number,
   ): Promise<FilesAnswer> {
-    const l = this.limits.of(tenant),
+    const l = this.limits.forTenant(tenant),
       most = l.maxFlamegraphNodesMax;
     if (asked < 0 || (most > 0 && asked > most))
       throw invalid(`max flamegraph nodes limit ${asked} is greater than allowed ${most}`);

@@ -29,9 +29,9 @@ export const cinderblock: Program<typeof schema> = {
   async wire(config, resources, onFatal) {
     const targets = targetsOf(config);
     if (targets.includes("all")) return wireSingle(config, resources, onFatal);
-    const process = new ClusterProcess(config, resources, targets.join("+"), onFatal);
-    for (const c of components) if (targets.includes(c.name)) await c.wire(config, process);
-    return process.finish();
+    const host = new ClusterProcess(config, resources, targets.join("+"), onFatal);
+    for (const c of components) if (targets.includes(c.name)) await c.wire(config, host);
+    return host.finish();
   },
 };
 

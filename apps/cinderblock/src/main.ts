@@ -1,4 +1,4 @@
-import { buildInfo, run, scriptsBeside } from "@cinderblock/runtime";
+import { buildInfo, run, workerScripts } from "@cinderblock/runtime";
 import { cinderblock } from "./app.ts";
 
-process.exit(await run(cinderblock, process.argv.slice(2), scriptsBeside(import.meta.url), buildInfo()));
+process.exit(await run(cinderblock, process.argv.slice(2), workerScripts(import.meta.url), buildInfo()));

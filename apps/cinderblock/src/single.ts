@@ -19,7 +19,7 @@ import {
   webRoutes,
 } from "@cinderblock/query-frontend";
 import { QueryScheduler } from "@cinderblock/query-scheduler";
-import { type Resources, selfProfiling, waitingFor, type Wired } from "@cinderblock/runtime";
+import { type Resources, selfProfiling, describeWaiting, type WiredProgram } from "@cinderblock/runtime";
 import { ringOfOne, ringRoutes } from "@cinderblock/ring";
 import { type Service, ServiceGroup } from "@cinderblock/service";
 import { storeConfigOf, StoreGateway, storePages } from "@cinderblock/store-gateway";
@@ -43,7 +43,7 @@ export async function wireSingle(
   config: CinderblockConfig,
   resources: Resources,
   onFatal: (reason: string) => void,
-): Promise<Wired> {
+): Promise<WiredProgram> {
   const { base, limits, pool, scripts } = resources;
   const bucket = await resources.bucket();
   resources.claimDirectory(config.dataPath, "-pyroscopedb.data-path");
@@ -54,7 +54,7 @@ export async function wireSingle(
     job: () => true,
   });
   compactor.onCompacted = async (tenant, outputs) => {
-    for (const o of outputs) await store.learn(tenant, o.ulid);
+    for (const o of outputs) await store.registerBlock(tenant, o.ulid);
   };
   const indexing = new Set<Promise<unknown>>();
   const shipper = new Shipper(
@@ -63,7 +63,7 @@ export async function wireSingle(
     config.shipInterval,
     (tenant, meta) => {
       store
-        .learn(tenant, meta.ulid)
+        .registerBlock(tenant, meta.ulid)
         .catch((err: unknown) =>
           base.log.warn(
             { tenant, blockId: meta.ulid, err },
@@ -90,7 +90,7 @@ export async function wireSingle(
   ingester.onBlock = () => {
     void shipper.sync();
   };
-  ingester.answerable = (tenant, ulid) => store.answers(tenant, ulid);
+  ingester.answerable = (tenant, ulid) => store.canServe(tenant, ulid);
 
   exportLimits(resources.overrides, base);
   const distributor = new Distributor(ingester, limits, resources.bodies, base, config.maxUsageGroupNames);
@@ -132,7 +132,7 @@ export async function wireSingle(
     sources: sourcesOf(base.now),
   };
   const server = resources.server([
-    resources.admin(() => (ready.draining ? "stopping" : waitingFor(group, ingester.progress)), true),
+    resources.admin(() => (ready.draining ? "stopping" : describeWaiting(group, ingester.progress)), true),
     distributorRoutes(distributor, resources.bodies, config.multitenancy, base.now),
     ingesterRoutes(ingester, config.multitenancy, resources.authorizer),
     frontendRpc(frontend, readConfig),

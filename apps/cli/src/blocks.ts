@@ -8,33 +8,42 @@ import {
   BucketIndexUpdater,
   compactBlocks,
   markForDeletion,
-  odditiesOf,
+  findAnomalies,
   uploadBlock,
   verifyBlock,
 } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
 import { labelsText, labelValue } from "@cinderblock/model";
 import { FilesystemBucket } from "@cinderblock/objstore";
-import { bytes, chosen, type Context, openedBucket, print, progress, tenantsOf, time } from "./context.ts";
+import {
+  formatBytes,
+  selectedBlocks,
+  type Context,
+  openConfiguredBucket,
+  printRows,
+  progressBar,
+  tenantsOf,
+  formatTime,
+} from "./context.ts";
 
 const size = (m: BlockMeta): number => m.files.reduce((n, f) => n + f.sizeBytes, 0);
 
 /** Lists the blocks of a bucket. */
 export async function listBlocks(c: Context): Promise<number> {
-  const bucket = await openedBucket(c);
-  print(
+  const bucket = await openConfiguredBucket(c);
+  printRows(
     c,
-    (await chosen(c, bucket)).map(({ tenant, meta: m }) => ({
+    (await selectedBlocks(c, bucket)).map(({ tenant, meta: m }) => ({
       tenant,
       block: m.ulid,
       level: m.compaction.level,
       shard: m.labels[LABEL_SHARD] ?? "",
-      from: time(m.minTimeMs),
-      to: time(m.maxTimeMs),
+      from: formatTime(m.minTimeMs),
+      to: formatTime(m.maxTimeMs),
       series: m.stats.numSeries,
       profiles: m.stats.numProfiles,
       samples: m.stats.numSamples,
-      size: c.config.output === "json" ? size(m) : bytes(size(m)),
+      size: c.config.output === "json" ? size(m) : formatBytes(size(m)),
     })),
   );
   return 0;
@@ -43,10 +52,10 @@ export async function listBlocks(c: Context): Promise<number> {
 /** Prints the contents of blocks: files, profile types, services, symbol partitions. */
 export async function inspectBlocks(c: Context): Promise<number> {
   if (c.args.length === 0) throw new CinderblockError("invalid", "name the blocks: blocks inspect ULID…");
-  const bucket = await openedBucket(c),
+  const bucket = await openConfiguredBucket(c),
     hasher = await loadHasher(),
     found = [];
-  for (const { tenant, meta } of await chosen(c, bucket)) {
+  for (const { tenant, meta } of await selectedBlocks(c, bucket)) {
     const reader = new BlockReader(meta, blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`), hasher);
     await reader.open();
     const table = await reader.load(["totals"]);
@@ -61,8 +70,8 @@ export async function inspectBlocks(c: Context): Promise<number> {
     found.push({
       tenant,
       block: meta.ulid,
-      from: time(meta.minTimeMs),
-      to: time(meta.maxTimeMs),
+      from: formatTime(meta.minTimeMs),
+      to: formatTime(meta.maxTimeMs),
       level: meta.compaction.level,
       sources: meta.compaction.sources,
       labels: meta.labels,
@@ -86,7 +95,7 @@ export async function inspectBlocks(c: Context): Promise<number> {
       `${b.block} of ${b.tenant}, ${b.from} to ${b.to}, level ${b.level}\n  ${b.rows.toLocaleString("en")} rows, ${b.stats.numSamples.toLocaleString("en")} samples, ${b.stats.numSeries} series, ${b.symbolPartitions} symbol partitions\n`,
     );
     for (const [path, n] of Object.entries(b.files))
-      c.out.write(`  ${path.padEnd(34)} ${bytes(n).padStart(10)}\n`);
+      c.out.write(`  ${path.padEnd(34)} ${formatBytes(n).padStart(10)}\n`);
     for (const [what, n] of [
       ["profile types", b.profileTypes],
       ["services", b.services],
@@ -108,13 +117,13 @@ export async function inspectBlocks(c: Context): Promise<number> {
  * objects that are not blocks. Exit code 0: all are sound.
  */
 export async function verifyBlocks(c: Context): Promise<number> {
-  const bucket = await openedBucket(c),
-    all = await chosen(c, bucket),
-    bar = progress(c, "verified");
+  const bucket = await openConfiguredBucket(c),
+    all = await selectedBlocks(c, bucket),
+    bar = progressBar(c, "verified");
   const rows: Record<string, string>[] = [];
   if (c.args.length === 0)
     for (const tenant of await tenantsOf(c, bucket))
-      for (const o of await odditiesOf(bucket, tenant, Date.now()))
+      for (const o of await findAnomalies(bucket, tenant, Date.now()))
         rows.push({
           tenant,
           block: o.name.slice(`${tenant}/phlaredb/`.length),
@@ -135,16 +144,16 @@ export async function verifyBlocks(c: Context): Promise<number> {
     rows.push({ tenant, block: meta.ulid, found });
     bar(i + 1, all.length);
   }
-  print(c, rows);
+  printRows(c, rows);
   return rows.every((r) => r.found === "sound") ? 0 : 1;
 }
 
 /** Merges blocks of one tenant, verifies the result and uploads it. */
-export async function compactChosen(c: Context): Promise<number> {
+export async function compactSelected(c: Context): Promise<number> {
   if (c.args.length === 0)
     throw new CinderblockError("invalid", "name the blocks: blocks compact ULID ULID…");
-  const bucket = await openedBucket(c),
-    all = await chosen(c, bucket);
+  const bucket = await openConfiguredBucket(c),
+    all = await selectedBlocks(c, bucket);
   const tenants = new Set(all.map((b) => b.tenant));
   if (tenants.size !== 1)
     throw new CinderblockError(
@@ -162,7 +171,7 @@ export async function compactChosen(c: Context): Promise<number> {
         downsample: false,
         memoryBytes: 256 << 20,
         workDir,
-        onProgress: progress(c, "rows"),
+        onProgress: progressBar(c, "rows"),
       },
     );
     for (const o of outputs)
@@ -172,13 +181,13 @@ export async function compactChosen(c: Context): Promise<number> {
       for (const { meta } of all)
         await markForDeletion(bucket, tenant, meta.ulid, "source of compacted block", Date.now());
     await new BucketIndexUpdater(bucket, c.base).updateTenant(tenant);
-    print(
+    printRows(
       c,
       outputs.map((o) => ({
         tenant,
         block: o.meta.ulid,
         profiles: o.meta.stats.numProfiles,
-        size: c.config.output === "json" ? size(o.meta) : bytes(size(o.meta)),
+        size: c.config.output === "json" ? size(o.meta) : formatBytes(size(o.meta)),
       })),
     );
     c.err.write(
@@ -192,7 +201,7 @@ export async function compactChosen(c: Context): Promise<number> {
 
 /** Rebuilds the bucket index of tenants. */
 export async function rebuildIndex(c: Context): Promise<number> {
-  const bucket = await openedBucket(c),
+  const bucket = await openConfiguredBucket(c),
     updater = new BucketIndexUpdater(bucket, c.base),
     rows = [];
   for (const tenant of await tenantsOf(c, bucket)) {
@@ -201,6 +210,6 @@ export async function rebuildIndex(c: Context): Promise<number> {
     const index = await updater.updateTenant(tenant);
     rows.push({ tenant, blocks: index?.blocks.length ?? 0, marks: index?.marks.length ?? 0 });
   }
-  print(c, rows);
+  printRows(c, rows);
   return 0;
 }

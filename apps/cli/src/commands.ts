@@ -1,14 +1,14 @@
 import { helpText, loadConfig } from "@cinderblock/config";
-import { accepted, buildInfo, commonSchema } from "@cinderblock/runtime";
-import { compactChosen, inspectBlocks, listBlocks, rebuildIndex, verifyBlocks } from "./blocks.ts";
-import { baseFor, type CliConfig, type Context, type Output, schema } from "./context.ts";
+import { acceptedV1Keys, buildInfo, commonSchema } from "@cinderblock/runtime";
+import { compactSelected, inspectBlocks, listBlocks, rebuildIndex, verifyBlocks } from "./blocks.ts";
+import { createBase, type CliConfig, type Context, type Output, schema } from "./context.ts";
 import { cancelDeletion, deleteSeries, listDeletions } from "./deletions.ts";
 import { importProfiles } from "./import.ts";
 import { forgetIngester, listIngesters } from "./ingesters.ts";
 import { pushProfiles } from "./push.ts";
-import { labels, pprof, series, top } from "./query.ts";
-import { partitions, ring, serverTop } from "./server.ts";
-import { addSymbols, listSymbols, lookUp, removeSymbols } from "./symbols.ts";
+import { printLabels, writePprof, printSeries, printTop } from "./query.ts";
+import { printPartitions, printRing, printServerTop } from "./server.ts";
+import { addSymbols, listSymbols, lookUpAddress, removeSymbols } from "./symbols.ts";
 
 /** Every command: its words, its arguments, its purpose. */
 const COMMANDS: readonly {
@@ -27,7 +27,7 @@ const COMMANDS: readonly {
     words: "top",
     args: "",
     does: "functions by self value, from the server at -url: -profile-type -query -from -to -limit",
-    run: serverTop,
+    run: printServerTop,
   },
   { words: "blocks list", args: "", does: "the blocks of a bucket", run: listBlocks },
   {
@@ -46,7 +46,7 @@ const COMMANDS: readonly {
     words: "blocks compact",
     args: "ULID ULID…",
     does: "merge blocks into one, or -shards, and upload it",
-    run: compactChosen,
+    run: compactSelected,
   },
   { words: "index rebuild", args: "", does: "write the bucket index of tenants anew", run: rebuildIndex },
   {
@@ -66,16 +66,16 @@ const COMMANDS: readonly {
     words: "query top",
     args: "",
     does: "functions of a bucket by their own share, without a server",
-    run: top,
+    run: printTop,
   },
-  { words: "query series", args: "", does: "label sets", run: series },
-  { words: "query labels", args: "", does: "names of labels", run: labels },
-  { words: "query pprof", args: "", does: "a merged pprof into -out", run: pprof },
+  { words: "query series", args: "", does: "label sets", run: printSeries },
+  { words: "query labels", args: "", does: "names of labels", run: printLabels },
+  { words: "query pprof", args: "", does: "a merged pprof into -out", run: writePprof },
   {
     words: "query export",
     args: "",
     does: "profiles as -format into -out: a table of samples, a flame graph, another program's file",
-    run: async (c) => (await import("./export.ts")).exported(c),
+    run: async (c) => (await import("./export.ts")).exportProfiles(c),
   },
   {
     words: "import",
@@ -100,7 +100,7 @@ const COMMANDS: readonly {
     words: "symbols lookup",
     args: "FILE ADDRESS…",
     does: "the functions behind addresses of a debug file, inlined ones first",
-    run: lookUp,
+    run: lookUpAddress,
   },
   {
     words: "ingesters list",
@@ -118,13 +118,13 @@ const COMMANDS: readonly {
     words: "partitions",
     args: "",
     does: "partitions of Kafka's topic: owners, offsets, lag; asks -url",
-    run: partitions,
+    run: printPartitions,
   },
   {
     words: "ring",
     args: "[ingester|store-gateway|query-scheduler|compactor]",
     does: "members of a ring; asks -url",
-    run: ring,
+    run: printRing,
   },
 ];
 
@@ -172,7 +172,7 @@ export async function runCommand(argv: readonly string[], out: Output, err: Outp
     const args = words.slice(command.words.split(" ").length);
     const { config, help } = loadConfig({ ...commonSchema, ...schema }, flags, process.env, {
       flags: [],
-      yaml: accepted.yaml,
+      yaml: acceptedV1Keys.yaml,
     });
     if (help) {
       out.write(
@@ -180,7 +180,7 @@ export async function runCommand(argv: readonly string[], out: Output, err: Outp
       );
       return 0;
     }
-    return await command.run({ config: config as unknown as CliConfig, args, out, err, base: baseFor() });
+    return await command.run({ config: config as unknown as CliConfig, args, out, err, base: createBase() });
   } catch (e) {
     err.write(`cinderblock-cli ${command.words}: ${(e as Error).message}\n`);
     return 1;

@@ -85,7 +85,7 @@ export interface Context {
   base: Base;
 }
 
-export function baseFor(): Base {
+export function createBase(): Base {
   return {
     log: createLogger({ level: "error", format: "logfmt" }),
     metrics: new Metrics(),
@@ -93,7 +93,7 @@ export function baseFor(): Base {
     now: () => Date.now(),
   };
 }
-export function openedBucket(c: Context): Promise<Bucket> {
+export function openConfiguredBucket(c: Context): Promise<Bucket> {
   return openBucket(bucketOf(c.config));
 }
 
@@ -125,7 +125,10 @@ async function metasOf(bucket: Bucket, tenant: string): Promise<BlockMeta[]> {
 }
 
 /** The blocks that the arguments name, or all blocks of the tenants. */
-export async function chosen(c: Context, bucket: Bucket): Promise<{ tenant: string; meta: BlockMeta }[]> {
+export async function selectedBlocks(
+  c: Context,
+  bucket: Bucket,
+): Promise<{ tenant: string; meta: BlockMeta }[]> {
   const all = (
     await Promise.all(
       (
@@ -146,7 +149,7 @@ export async function chosen(c: Context, bucket: Bucket): Promise<{ tenant: stri
 }
 
 /** Prints rows as a table or as JSON. */
-export function print(c: Context, rows: readonly Record<string, string | number>[]): void {
+export function printRows(c: Context, rows: readonly Record<string, string | number>[]): void {
   if (c.config.output === "json") {
     c.out.write(`${JSON.stringify(rows, undefined, 1)}\n`);
     return;
@@ -179,7 +182,7 @@ export function print(c: Context, rows: readonly Record<string, string | number>
 }
 
 /** A progress bar on a terminal; no output elsewhere. */
-export function progress(c: Context, what: string): (done: number, total: number) => void {
+export function progressBar(c: Context, what: string): (done: number, total: number) => void {
   let last = 0;
   return (done, total) => {
     if (c.err.isTTY !== true || (Date.now() - last < 100 && done < total)) return;
@@ -196,7 +199,7 @@ export function progress(c: Context, what: string): (done: number, total: number
  * @returns milliseconds since the epoch
  * @throws `invalid` for other text
  */
-export function momentOf(flag: string, text: string, nowMs: number): number {
+export function parseTimeFlag(flag: string, text: string, nowMs: number): number {
   if (/^(now([+-]\d+(s|m|min|h|d|w|M|mon|y))?|\d{8}|\d{9,10}|\d{13}|\d{16}|\d{19})$/.test(text))
     return parseTime(text, nowMs);
   if (
@@ -209,10 +212,10 @@ export function momentOf(flag: string, text: string, nowMs: number): number {
   );
 }
 
-export const bytes = (n: number): string =>
+export const formatBytes = (n: number): string =>
   n >= 1e9
     ? `${(n / 1e9).toFixed(2)} GB`
     : n >= 1e6
       ? `${(n / 1e6).toFixed(1)} MB`
       : `${(n / 1e3).toFixed(1)} kB`;
-export const time = (ms: number): string => new Date(ms).toISOString().replace(".000Z", "Z");
+export const formatTime = (ms: number): string => new Date(ms).toISOString().replace(".000Z", "Z");

@@ -3,7 +3,7 @@ import { blockFilesIn } from "@cinderblock/block";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { loadHasher } from "@cinderblock/bytes";
 import {
-  countDrops,
+  countDroppedRows,
   deletionRequests,
   outdatedBlocks,
   requestDeletion,
@@ -11,22 +11,31 @@ import {
   tenantsWithDeletions,
 } from "@cinderblock/compact";
 import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
-import { chosen, type Context, momentOf, openedBucket, print, progress, tenantsOf, time } from "./context.ts";
+import {
+  selectedBlocks,
+  type Context,
+  parseTimeFlag,
+  openConfiguredBucket,
+  printRows,
+  progressBar,
+  tenantsOf,
+  formatTime,
+} from "./context.ts";
 
 /** Profiles that a request would delete now, by block. Starts over when a compactor removes a block. */
 async function preview(
   c: Context,
   drop: { selector: string; startMs: number; endMs: number },
 ): Promise<{ tenant: string; block: string; series: number; profiles: number }[]> {
-  const bucket = await openedBucket(c),
+  const bucket = await openConfiguredBucket(c),
     hasher = await loadHasher();
   for (let tries = 1; ; tries++) {
-    const blocks = planned(await chosen({ ...c, args: [] }, bucket)),
-      bar = progress(c, "blocks looked at"),
+    const blocks = planned(await selectedBlocks({ ...c, args: [] }, bucket)),
+      bar = progressBar(c, "blocks looked at"),
       rows = [];
     try {
       for (const [i, { tenant, meta }] of blocks.entries()) {
-        const [count] = await countDrops(
+        const [count] = await countDroppedRows(
           meta,
           blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`),
           [drop],
@@ -62,18 +71,18 @@ export async function deleteSeries(c: Context): Promise<number> {
   if (config.query === "{}") throw invalid("a deletion needs -query with at least one matcher");
   const drop = {
     selector: config.query,
-    startMs: momentOf("from", config.from, now),
-    endMs: momentOf("to", config.to, now),
+    startMs: parseTimeFlag("from", config.from, now),
+    endMs: parseTimeFlag("to", config.to, now),
   };
   const rows = await preview({ ...c, config: { ...config, tenant } }, drop);
-  print(c, rows);
+  printRows(c, rows);
   const profiles = rows.reduce((n, r) => n + r.profiles, 0);
   if (config.dryRun) {
     c.err.write(`${profiles.toLocaleString("en")} profiles of ${rows.length} blocks would go (dry run)\n`);
     return 0;
   }
   const by = config.by === "" ? userInfo().username : config.by;
-  const request = await requestDeletion(await openedBucket(c), {
+  const request = await requestDeletion(await openConfiguredBucket(c), {
     tenant,
     ...drop,
     by,
@@ -82,30 +91,30 @@ export async function deleteSeries(c: Context): Promise<number> {
     periodMs: 86_400_000,
   });
   c.err.write(
-    `request ${request.id}: ${profiles.toLocaleString("en")} profiles of ${rows.length} blocks go with the compactor's next runs; blocks that come until ${time(request.untilMs)} are looked at, too\n`,
+    `request ${request.id}: ${profiles.toLocaleString("en")} profiles of ${rows.length} blocks go with the compactor's next runs; blocks that come until ${formatTime(request.untilMs)} are looked at, too\n`,
   );
   return 0;
 }
 
 /** Prints the audit trail: each deletion request, its author, and its effects. */
 export async function listDeletions(c: Context): Promise<number> {
-  const bucket = await openedBucket(c),
+  const bucket = await openConfiguredBucket(c),
     tenants = c.config.tenant === "" ? await tenantsWithDeletions(bucket) : await tenantsOf(c, bucket);
   const all = (await Promise.all(tenants.map((t) => deletionRequests(bucket, t)))).flat();
   if (c.config.output === "json") {
     c.out.write(`${JSON.stringify(all, undefined, 1)}\n`);
     return 0;
   }
-  print(
+  printRows(
     c,
     all.map((r) => ({
       request: r.id,
       tenant: r.tenant,
       state: r.state,
       series: r.selector,
-      from: time(r.startMs),
-      to: time(r.endMs),
-      asked: time(r.createdMs),
+      from: formatTime(r.startMs),
+      to: formatTime(r.endMs),
+      asked: formatTime(r.createdMs),
       by: r.by,
       blocks: r.steps.length,
       profiles: r.steps.reduce((n, s) => n + s.profiles, 0),
@@ -119,7 +128,7 @@ export async function listDeletions(c: Context): Promise<number> {
 export async function cancelDeletion(c: Context): Promise<number> {
   const [id] = c.args;
   if (id === undefined) throw invalid("name the request: deletions cancel ID");
-  const bucket = await openedBucket(c);
+  const bucket = await openConfiguredBucket(c);
   for (const tenant of await tenantsWithDeletions(bucket)) {
     const r = (await deletionRequests(bucket, tenant)).find((x) => x.id === id);
     if (!r) continue;

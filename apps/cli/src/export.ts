@@ -7,14 +7,14 @@ import {
   type ExportFormat,
   type SampleRows,
   type SampleTable,
-  serviceNamed,
+  serviceOfSelector,
   type TreeFormat,
 } from "@cinderblock/exports/formats";
 import { unitOf } from "@cinderblock/flame";
 import { parseProfileType } from "@cinderblock/model";
 import { executeOn, seriesLabels, type SelectRequest, mergeComparison } from "@cinderblock/query";
-import { type Context, progress } from "./context.ts";
-import { exclusions, mergedPprof, sources } from "./query.ts";
+import { type Context, progressBar } from "./context.ts";
+import { findExclusions, mergePprof, openSources } from "./query.ts";
 
 /** Time range of a table that is in memory at once. */
 const STEP_MS = 600_000;
@@ -23,24 +23,24 @@ const MAX_PARQUET_BYTES = 1 << 30;
 const ALL = { callSite: [], only: [], without: [], hide: [] };
 
 /** Exports profiles of a bucket in another program's file format. */
-export async function exported(c: Context): Promise<number> {
+export async function exportProfiles(c: Context): Promise<number> {
   const format = c.config.format as ExportFormat;
   if (c.config.out === "")
     throw new CinderblockError(
       "invalid",
       `name the file: query export -format=${format} -out=profiles.${EXPORTS[format].extension}`,
     );
-  const { sources: list, select } = await sources(c),
+  const { sources: list, select } = await openSources(c),
     type = parseProfileType(c.config.profileType);
   if (format === "arrow" || format === "parquet") {
     await table(c, list, select, format);
     return 0;
   }
-  if (format === "pprof") writeFileSync(c.config.out, await mergedPprof(c, list, select, type));
+  if (format === "pprof") writeFileSync(c.config.out, await mergePprof(c, list, select, type));
   else if (format === "otlp")
     writeFileSync(
       c.config.out,
-      exportOtlp(await mergedPprof(c, list, select, type), serviceNamed(c.config.query)),
+      exportOtlp(await mergePprof(c, list, select, type), serviceOfSelector(c.config.query)),
     );
   else writeFileSync(c.config.out, await tree(list, select));
   c.err.write(`written to ${c.config.out}\n`);
@@ -50,7 +50,7 @@ export async function exported(c: Context): Promise<number> {
     const r = await executeOn(
       from,
       { kind: "tree", select: what, spans: [], maxNodes: 0 },
-      await exclusions(from, what),
+      await findExclusions(from, what),
     );
     if (r.kind !== "tree") throw new CinderblockError("internal", "expected a tree");
     return exportTree(
@@ -88,7 +88,7 @@ async function table(
       profileType: type.id,
       unit: type.sampleUnit,
     };
-  const bar = progress(c, "of the time written"),
+  const bar = progressBar(c, "of the time written"),
     out = format === "arrow" ? openSync(c.config.out, "w") : undefined,
     pieces: Uint8Array[] = [];
   let bytes = 0,
@@ -99,7 +99,7 @@ async function table(
     const r = await executeOn(
       list,
       { kind: "samples", select: step, spans: [] },
-      await exclusions(list, step),
+      await findExclusions(list, step),
     );
     if (r.kind !== "samples") throw new CinderblockError("internal", "expected samples");
     rows += head.rows === "samples" ? r.samples.row.length : r.samples.rowSeries.length;

@@ -9,7 +9,14 @@ import { HeadShard } from "@cinderblock/head";
 import { parseAppName, type PushOutcome, PushProcessor, RateGate } from "@cinderblock/ingest";
 import { limitsOf } from "@cinderblock/runtime";
 import { checkTenantId, DEFAULT_TENANT, pathBelow, tenantFolder } from "@cinderblock/tenant";
-import { bytes, type Context, openedBucket, print, progress, time } from "./context.ts";
+import {
+  formatBytes,
+  type Context,
+  openConfiguredBucket,
+  printRows,
+  progressBar,
+  formatTime,
+} from "./context.ts";
 
 const HOUR = 3_600_000_000_000n;
 
@@ -36,7 +43,7 @@ export async function importProfiles(c: Context): Promise<number> {
   if (config.name === "")
     throw new CinderblockError("invalid", "name the series: -name='shop.cpu{env=prod}'");
   const tenant = config.tenant === "" ? DEFAULT_TENANT : checkTenantId(config.tenant),
-    bucket = await openedBucket(c),
+    bucket = await openConfiguredBucket(c),
     hasher = await loadHasher();
   const work = mkdtempSync(join(tmpdir(), "cinderblock-import-")),
     metas: BlockMeta[] = [];
@@ -70,7 +77,7 @@ export async function importProfiles(c: Context): Promise<number> {
       maxProfileStacktraceSamples: 0,
     };
     const list = c.args.flatMap(files),
-      bar = progress(c, "files"),
+      bar = progressBar(c, "files"),
       refused: { file: string; why: string }[] = [];
     let profiles = 0;
     for (const [i, file] of list.entries()) {
@@ -118,15 +125,15 @@ export async function importProfiles(c: Context): Promise<number> {
       });
     if (metas.length > 0) await new BucketIndexUpdater(bucket, c.base).updateTenant(tenant);
     await shard.close();
-    print(
+    printRows(
       c,
       metas.map((m) => ({
         tenant,
         block: m.ulid,
-        from: time(m.minTimeMs),
-        to: time(m.maxTimeMs),
+        from: formatTime(m.minTimeMs),
+        to: formatTime(m.maxTimeMs),
         profiles: m.stats.numProfiles,
-        size: bytes(m.files.reduce((n, f) => n + f.sizeBytes, 0)),
+        size: formatBytes(m.files.reduce((n, f) => n + f.sizeBytes, 0)),
       })),
     );
     c.err.write(

@@ -1,9 +1,9 @@
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import { Roster } from "@cinderblock/ring";
-import { type Context, openedBucket, print, time } from "./context.ts";
+import { type Context, openConfiguredBucket, printRows, formatTime } from "./context.ts";
 
 async function roster(c: Context): Promise<Roster> {
-  const roster = new Roster(await openedBucket(c), c.base, { timeoutMs: 60_000 });
+  const roster = new Roster(await openConfiguredBucket(c), c.base, { timeoutMs: 60_000 });
   await roster.refresh();
   if (roster.lastReadMs === -Infinity) throw new CinderblockError("unavailable", roster.unknown);
   return roster;
@@ -12,11 +12,11 @@ async function roster(c: Context): Promise<Roster> {
 /** Lists the ingesters that may hold profiles outside the bucket. */
 export async function listIngesters(c: Context): Promise<number> {
   const found = await roster(c);
-  print(
+  printRows(
     c,
     [...found.entries.values()]
       .sort((a, b) => (a.id < b.id ? -1 : 1))
-      .map((e) => ({ ingester: e.id, address: e.address, zone: e.zone, started: time(e.startedMs) })),
+      .map((e) => ({ ingester: e.id, address: e.address, zone: e.zone, started: formatTime(e.startedMs) })),
   );
   return 0;
 }

@@ -5,8 +5,8 @@ import { gunzipSync } from "node:zlib";
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import { cpuToPprof } from "@cinderblock/self-profiling";
 import type { ThreadProfile } from "@cinderblock/threads";
-import { bytes, type Context, progress } from "./context.ts";
-import { request } from "./server.ts";
+import { formatBytes, type Context, progressBar } from "./context.ts";
+import { requestServer } from "./server.ts";
 
 /** Time range of text without timestamps: the ten seconds before now, an agent's usual interval. */
 const TEXT_MS = 10_000;
@@ -99,7 +99,7 @@ export async function pushProfiles(c: Context): Promise<number> {
   const { config } = c;
   if (c.args.length === 0)
     throw invalid("name profile files: push -name='shop{env=prod}' cpu.pb.gz (also .cpuprofile, JFR, text)");
-  const bar = progress(c, "files");
+  const bar = progressBar(c, "files");
   for (const [i, file] of c.args.entries()) {
     const sent = bodyOf(file, c.base.now()),
       name = config.name === "" ? nameOf(file) : config.name;
@@ -109,7 +109,7 @@ export async function pushProfiles(c: Context): Promise<number> {
       until: String(Math.floor(sent.untilMs)),
     });
     if (sent.format !== "") query.set("format", sent.format);
-    const response = await request(c, `/ingest?${query}`, {
+    const response = await requestServer(c, `/ingest?${query}`, {
       method: "POST",
       headers: { "content-type": "application/octet-stream" },
       body: new Uint8Array(sent.body),
@@ -120,7 +120,7 @@ export async function pushProfiles(c: Context): Promise<number> {
       );
     bar(i + 1, c.args.length);
     const service = name.split("{")[0]!;
-    c.out.write(`pushed ${file} (${sent.kind}, ${bytes(sent.body.length)}) as ${name}\n`);
+    c.out.write(`pushed ${file} (${sent.kind}, ${formatBytes(sent.body.length)}) as ${name}\n`);
     if (i === c.args.length - 1)
       c.out.write(
         `see the flame graph: ${config.url.replace(/\/$/, "")}/explore?${new URLSearchParams({ s: `{service_name="${service}"}` }).toString()}\n`,

@@ -15,13 +15,20 @@ import {
   seriesLabels,
   type SelectRequest,
 } from "@cinderblock/query";
-import { chosen, type Context, momentOf, openedBucket, print, progress } from "./context.ts";
+import {
+  selectedBlocks,
+  type Context,
+  parseTimeFlag,
+  openConfiguredBucket,
+  printRows,
+  progressBar,
+} from "./context.ts";
 
 /** Blocks of the bucket that answer a query: compacted blocks instead of their sources. */
-export async function sources(c: Context): Promise<{ sources: ProfileSource[]; select: SelectRequest }> {
-  const bucket = await openedBucket(c),
+export async function openSources(c: Context): Promise<{ sources: ProfileSource[]; select: SelectRequest }> {
+  const bucket = await openConfiguredBucket(c),
     hasher = await loadHasher();
-  const all = await chosen({ ...c, args: [] }, bucket);
+  const all = await selectedBlocks({ ...c, args: [] }, bucket);
   const tenants = new Set(all.map((b) => b.tenant));
   if (tenants.size > 1)
     throw new CinderblockError(
@@ -33,9 +40,9 @@ export async function sources(c: Context): Promise<{ sources: ProfileSource[]; s
   const startMs =
       c.config.from === ""
         ? Math.min(...metas.map((m) => m.minTimeMs))
-        : momentOf("from", c.config.from, now),
+        : parseTimeFlag("from", c.config.from, now),
     endMs =
-      c.config.to === "" ? Math.max(...metas.map((m) => m.maxTimeMs)) : momentOf("to", c.config.to, now);
+      c.config.to === "" ? Math.max(...metas.map((m) => m.maxTimeMs)) : parseTimeFlag("to", c.config.to, now);
   const used = all.filter(
     ({ meta: m }) =>
       m.downsampleResolution === 0 &&
@@ -43,7 +50,7 @@ export async function sources(c: Context): Promise<{ sources: ProfileSource[]; s
       m.maxTimeMs >= startMs &&
       replacementOf(m.ulid, metas).length === 0,
   );
-  const bar = progress(c, "blocks opened"),
+  const bar = progressBar(c, "blocks opened"),
     out: ProfileSource[] = [];
   for (const [i, { tenant, meta }] of used.entries()) {
     const r = new BlockReader(meta, blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`), hasher);
@@ -57,17 +64,20 @@ export async function sources(c: Context): Promise<{ sources: ProfileSource[]; s
   };
 }
 
-export async function exclusions(list: readonly ProfileSource[], select: SelectRequest): Promise<Exclusions> {
+export async function findExclusions(
+  list: readonly ProfileSource[],
+  select: SelectRequest,
+): Promise<Exclusions> {
   return list.length < 2 ? {} : findDuplicates(await Promise.all(list.map((s) => rowKeys(s, select))));
 }
 
 /** Prints functions by self value. */
-export async function top(c: Context): Promise<number> {
-  const { sources: list, select } = await sources(c);
+export async function printTop(c: Context): Promise<number> {
+  const { sources: list, select } = await openSources(c);
   const r = await executeOn(
     list,
     { kind: "tree", select, spans: [], maxNodes: 0 },
-    await exclusions(list, select),
+    await findExclusions(list, select),
   );
   if (r.kind !== "tree") throw new CinderblockError("internal", "expected a tree");
   const t = finalTree(r.tree, 0),
@@ -106,18 +116,18 @@ export async function top(c: Context): Promise<number> {
       "total %": percent(total.get(f) ?? 0n),
       function: f,
     }));
-  print(c, rows);
+  printRows(c, rows);
   return 0;
 }
 
 /** Merges the profiles of sources into one pprof. */
-export async function mergedPprof(
+export async function mergePprof(
   c: Context,
   list: readonly ProfileSource[],
   select: SelectRequest,
   type: ProfileType,
 ): Promise<Uint8Array> {
-  const r = await executeOn(list, { kind: "profile", select, spans: [] }, await exclusions(list, select));
+  const r = await executeOn(list, { kind: "profile", select, spans: [] }, await findExclusions(list, select));
   if (r.kind !== "profile") throw new CinderblockError("internal", "expected a profile");
   return renderPprof(
     r.profile,
@@ -134,20 +144,20 @@ export async function mergedPprof(
 }
 
 /** Writes a merged pprof to a file. */
-export async function pprof(c: Context): Promise<number> {
+export async function writePprof(c: Context): Promise<number> {
   if (c.config.out === "") throw new CinderblockError("invalid", "name the file: query pprof -out=merged.pb");
-  const { sources: list, select } = await sources(c),
+  const { sources: list, select } = await openSources(c),
     type = parseProfileType(c.config.profileType);
-  writeFileSync(c.config.out, await mergedPprof(c, list, select, type));
+  writeFileSync(c.config.out, await mergePprof(c, list, select, type));
   c.err.write(`written to ${c.config.out}: go tool pprof -http=: ${c.config.out}\n`);
   return 0;
 }
 
 /** Prints the label sets of series. */
-export async function series(c: Context): Promise<number> {
-  const { sources: list, select } = await sources(c);
+export async function printSeries(c: Context): Promise<number> {
+  const { sources: list, select } = await openSources(c);
   const query = { matchers: [c.config.query], startMs: select.startMs, endMs: select.endMs };
-  print(
+  printRows(
     c,
     (await seriesLabels(list, [], query))
       .map((l) => ({ series: labelsText(l) }))
@@ -157,9 +167,9 @@ export async function series(c: Context): Promise<number> {
 }
 
 /** Prints label names. */
-export async function labels(c: Context): Promise<number> {
-  const { sources: list, select } = await sources(c);
-  print(
+export async function printLabels(c: Context): Promise<number> {
+  const { sources: list, select } = await openSources(c);
+  printRows(
     c,
     (await labelNames(list, { matchers: [c.config.query], startMs: select.startMs, endMs: select.endMs }))
       .sort()

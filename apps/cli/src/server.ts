@@ -1,5 +1,5 @@
 import { CinderblockError } from "@cinderblock/errors";
-import { type Context, momentOf, print } from "./context.ts";
+import { type Context, parseTimeFlag, printRows } from "./context.ts";
 
 /** Deadline of a request to a server. */
 const TIMEOUT_MS = 30_000;
@@ -8,7 +8,7 @@ const TIMEOUT_MS = 30_000;
  * Sends one request to the server at `-url`, with the caller's token and tenant.
  * @throws `unavailable`, with the next step for the user, when the server does not respond
  */
-export async function request(c: Context, path: string, init: RequestInit): Promise<Response> {
+export async function requestServer(c: Context, path: string, init: RequestInit): Promise<Response> {
   const { config } = c,
     headers = new Headers(init.headers);
   if (config.token !== "") headers.set("authorization", `Bearer ${config.token}`);
@@ -30,7 +30,7 @@ export async function request(c: Context, path: string, init: RequestInit): Prom
 }
 
 async function ask<T>(c: Context, path: string, body?: object): Promise<T> {
-  const r = await request(
+  const r = await requestServer(
     c,
     path,
     body === undefined
@@ -48,11 +48,11 @@ async function ask<T>(c: Context, path: string, body?: object): Promise<T> {
 }
 
 /** Prints functions by self value, from the server at `-url`. Without -from and -to: the last hour. */
-export async function serverTop(c: Context): Promise<number> {
+export async function printServerTop(c: Context): Promise<number> {
   const now = c.base.now(),
     { config } = c;
-  const start = momentOf("from", config.from === "" ? "now-1h" : config.from, now),
-    end = momentOf("to", config.to === "" ? "now" : config.to, now);
+  const start = parseTimeFlag("from", config.from === "" ? "now-1h" : config.from, now),
+    end = parseTimeFlag("to", config.to === "" ? "now" : config.to, now);
   const { functions = [], total = "0" } = await ask<{
     functions?: { name: string; self?: string; total?: string }[];
     total?: string;
@@ -67,7 +67,7 @@ export async function serverTop(c: Context): Promise<number> {
   });
   const all = Number(total),
     share = (v: number): string => (all === 0 ? "0" : `${((100 * v) / all).toFixed(2)} %`);
-  print(
+  printRows(
     c,
     functions.map((f) => ({
       self: Number(f.self ?? 0),
@@ -81,7 +81,7 @@ export async function serverTop(c: Context): Promise<number> {
 }
 
 /** Prints the partitions of the log: owners, offsets, lag. */
-export async function partitions(c: Context): Promise<number> {
+export async function printPartitions(c: Context): Promise<number> {
   const { partitions: all } = await ask<{
     partitions: {
       partition: number;
@@ -93,7 +93,7 @@ export async function partitions(c: Context): Promise<number> {
       unuploadedAgeMs: number;
     }[];
   }>(c, "/partitions");
-  print(
+  printRows(
     c,
     all.map((p) => ({
       partition: p.partition,
@@ -110,13 +110,13 @@ export async function partitions(c: Context): Promise<number> {
 }
 
 /** Prints the members of a ring. */
-export async function ring(c: Context): Promise<number> {
+export async function printRing(c: Context): Promise<number> {
   const [name = "ingester"] = c.args,
     path = name === "ingester" ? "/ring" : `/${name}/ring`;
   const { shards } = await ask<{
     shards: { id: string; state: string; read_only: boolean; zone: string; address: string; share: number }[];
   }>(c, path);
-  print(
+  printRows(
     c,
     shards.map((m) => ({
       member: m.id,

@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import { invalid } from "@cinderblock/errors";
 import { readDebugFile } from "@cinderblock/native-symbols";
-import { convert, DebugFiles } from "@cinderblock/symbolizer";
+import { convertDebugFile, DebugFiles } from "@cinderblock/symbolizer";
 import { DEFAULT_TENANT } from "@cinderblock/tenant";
-import { type Context, openedBucket, print, progress, tenantsOf } from "./context.ts";
+import { type Context, openConfiguredBucket, printRows, progressBar, tenantsOf } from "./context.ts";
 
 async function filesOf(c: Context): Promise<DebugFiles> {
-  return new DebugFiles(await openedBucket(c), (call) => Promise.resolve(convert(call)));
+  return new DebugFiles(await openConfiguredBucket(c), (call) => Promise.resolve(convertDebugFile(call)));
 }
 const tenantOf = (c: Context): string => (c.config.tenant === "" ? DEFAULT_TENANT : c.config.tenant);
 
@@ -15,7 +15,7 @@ export async function addSymbols(c: Context): Promise<number> {
   if (c.args.length === 0)
     throw invalid("name at least one debug file: a program or library that was not stripped");
   const files = await filesOf(c),
-    bar = progress(c, "files read"),
+    bar = progressBar(c, "files read"),
     rows: Record<string, string | number>[] = [];
   let bad = 0;
   for (const [i, path] of c.args.entries()) {
@@ -28,15 +28,15 @@ export async function addSymbols(c: Context): Promise<number> {
     }
     bar(i + 1, c.args.length);
   }
-  print(c, rows);
+  printRows(c, rows);
   return bad > 0 ? 1 : 0;
 }
 
 /** Prints the build IDs of the debug files in the bucket. */
 export async function listSymbols(c: Context): Promise<number> {
-  const bucket = await openedBucket(c),
+  const bucket = await openConfiguredBucket(c),
     files = await filesOf(c);
-  print(
+  printRows(
     c,
     (
       await Promise.all(
@@ -57,14 +57,14 @@ export async function removeSymbols(c: Context): Promise<number> {
 }
 
 /** Prints the functions that a debug file names for given addresses. */
-export function lookUp(c: Context): Promise<number> {
+export function lookUpAddress(c: Context): Promise<number> {
   const [path, ...addresses] = c.args;
   if (path === undefined || addresses.length === 0)
     throw invalid("name a debug file and at least one address, as 0x401010");
   const { table } = readDebugFile(readFileSync(path)),
     text = (i: number): string =>
       Buffer.from(table.stringBytes.subarray(table.stringOffset[i], table.stringOffset[i + 1])).toString();
-  print(
+  printRows(
     c,
     addresses.flatMap((a) => {
       if (!/^(0x[0-9a-fA-F]{1,16}|\d{1,20})$/.test(a))

@@ -10,14 +10,14 @@ export const compactor: Component<typeof compactorSchema> = {
   check: (config) => {
     blockRangesOf(config);
   },
-  async wire(config, process) {
-    const ring = process.view(COMPACTORS);
-    process.view(STORES);
-    const me = process.member(COMPACTORS, 512);
+  async wire(config, host) {
+    const ring = host.view(COMPACTORS);
+    host.view(STORES);
+    const me = host.member(COMPACTORS, 512);
     // Compactors of a tenant's shuffle shard: one of them owns the tenant, and one owns each job.
     const owns = (tenant: string, what: string): boolean => {
-      const part = ring.snapshot.shard(tenant, process.resources.limits.of(tenant).compactorShardSize);
-      return part.active.length > 0 && part.write(fnv1a(Buffer.from(what)), 1).members[0]?.id === process.id;
+      const part = ring.snapshot.shard(tenant, host.resources.limits.forTenant(tenant).compactorShardSize);
+      return part.active.length > 0 && part.write(fnv1a(Buffer.from(what)), 1).members[0]?.id === host.id;
     };
     const ownership = {
       tenant: (tenant: string) => owns(tenant, tenant),
@@ -25,14 +25,14 @@ export const compactor: Component<typeof compactorSchema> = {
     };
     const { cleaner, compactor } = compaction(
       config,
-      process.resources,
-      await process.resources.bucket(),
+      host.resources,
+      await host.resources.bucket(),
       ownership,
     );
     compactor.onCompacted = async (tenant, outputs) => {
-      for (const o of outputs) await process.tellStores(tenant, o.ulid);
+      for (const o of outputs) await host.announceBlock(tenant, o.ulid);
     };
-    process.add(
+    host.add(
       me,
       { name: `${me.name}: ACTIVE`, start: () => me.set("ACTIVE"), stop: () => Promise.resolve() },
       cleaner,

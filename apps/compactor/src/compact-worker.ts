@@ -3,15 +3,15 @@ import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { loadHasher } from "@cinderblock/bytes";
 import { type BlockFiles, blockFilesIn } from "@cinderblock/block";
-import { compactBlocks, countDrops, rewriteBlock, verifyBlock } from "@cinderblock/compact";
+import { compactBlocks, countDroppedRows, rewriteBlock, verifyBlock } from "@cinderblock/compact";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { type Bucket, FilesystemBucket, openBucket } from "@cinderblock/objstore";
 import { pathBelow } from "@cinderblock/tenant";
-import { ownData, serveWorker } from "@cinderblock/threads";
+import { startData, serveWorker } from "@cinderblock/threads";
 import type { CompactAnswer, CompactWorkerData, CompactWorkerMethods } from "./protocol.ts";
 
 /** A thread for one compaction: reads sources from the bucket, writes verified outputs to the work folder. */
-const data = ownData<CompactWorkerData>();
+const data = startData<CompactWorkerData>();
 const opened = openBucket(data.bucket);
 
 const PIECE_BYTES = 8 << 20;
@@ -69,7 +69,12 @@ const methods: CompactWorkerMethods = {
     for (const [i, meta] of blocks.entries()) {
       counts.push(
         (
-          await countDrops(meta, blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`), drops[i]!, hasher)
+          await countDroppedRows(
+            meta,
+            blockFilesIn(bucket, `${tenant}/phlaredb/${meta.ulid}`),
+            drops[i]!,
+            hasher,
+          )
         ).map((c) => c.profiles),
       );
     }

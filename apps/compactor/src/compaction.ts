@@ -24,12 +24,12 @@ export function compaction(
       .map((t) => t.trim())
       .filter((t) => t !== "");
   const blockLimits: CompactorLimits = {
-    retentionMs: (t) => limits.of(t).blocksRetentionMs,
-    splitShards: (t) => limits.of(t).splitShards,
-    splitGroups: (t) => limits.of(t).splitGroups,
-    partialBlockDeletionDelayMs: (t) => limits.of(t).partialBlockDeletionDelayMs,
-    downsample: (t) => limits.of(t).downsamplerEnabled,
-    retentionRules: (t) => limits.of(t).retentionRules,
+    retentionMs: (t) => limits.forTenant(t).blocksRetentionMs,
+    splitShards: (t) => limits.forTenant(t).splitShards,
+    splitGroups: (t) => limits.forTenant(t).splitGroups,
+    partialBlockDeletionDelayMs: (t) => limits.forTenant(t).partialBlockDeletionDelayMs,
+    downsample: (t) => limits.forTenant(t).downsamplerEnabled,
+    retentionRules: (t) => limits.forTenant(t).retentionRules,
   };
   const index = new BucketIndexUpdater(bucket, base);
   const cleaner = new BlocksCleaner(

@@ -13,7 +13,7 @@ import {
   blocksPrefix,
   type BucketIndexUpdater,
   type CompactionJob,
-  type Drop,
+  type RowSelection,
   markForDeletion,
   markNoCompact,
   outdatedBlocks,
@@ -30,7 +30,7 @@ import { WorkerClient } from "@cinderblock/threads";
 import type { CompactorLimits } from "./limits.ts";
 import type { CompactAnswer, CompactWorkerData } from "./protocol.ts";
 import { Rewriter } from "./rewriter.ts";
-import { requireWorkRoom } from "./work-room.ts";
+import { requireWorkRoom } from "./disk-space.ts";
 
 /** The tenants and jobs of this process: each compactor of a ring owns some, and each has one owner. */
 export interface Ownership {
@@ -174,7 +174,7 @@ export class Compactor implements Service {
   }
 
   start(): Promise<void> {
-    this.clearAway();
+    this.removeWorkFiles();
     this.loop.start();
     return Promise.resolve();
   }
@@ -192,7 +192,7 @@ export class Compactor implements Service {
   }
 
   /** Removes work folders of ended processes: no output in them was uploaded completely. */
-  private clearAway(): void {
+  private removeWorkFiles(): void {
     const root = dirname(this.workRoot);
     if (!existsSync(root)) return;
     for (const pid of readdirSync(root))
@@ -239,7 +239,7 @@ export class Compactor implements Service {
     const until = this.base.now() + this.config.maxTenantMs;
     const failures = new Map<string, number>();
     for (;;) {
-      const mine = await this.mine(tenant);
+      const mine = await this.ownedJobs(tenant);
       const job = (await this.jobs(tenant)).find(
         (j) => mine(j.key) && (failures.get(j.key) ?? 0) < this.config.retries,
       );
@@ -267,7 +267,7 @@ export class Compactor implements Service {
    * Decides which jobs of a tenant this process runs. While series are deleted from the tenant's blocks, the
    * tenant's owner runs all jobs: a merge by another process would bring the series back.
    */
-  private async mine(tenant: string): Promise<(key: string) => boolean> {
+  private async ownedJobs(tenant: string): Promise<(key: string) => boolean> {
     const { tenant: owns, job } = this.config.ownership;
     return (await this.rewriter.isBusy(tenant)) ? () => owns(tenant) : (key) => job(tenant, key);
   }
@@ -281,7 +281,7 @@ export class Compactor implements Service {
       const present = new Set(
         (await this.bucket.list(prefix)).map((n) => n.slice(prefix.length).replace(/\/$/, "")).filter(isUlid),
       );
-      await this.rewriter.tenant(tenant, [...(await this.sync(tenant)).values()], present);
+      await this.rewriter.rewriteTenant(tenant, [...(await this.sync(tenant)).values()], present);
       return true;
     } catch (err) {
       if (this.stopping) return true;
@@ -293,7 +293,7 @@ export class Compactor implements Service {
   private async rewriteBlock(
     tenant: string,
     block: BlockMeta,
-    drops: readonly Drop[],
+    drops: readonly RowSelection[],
     reason: string,
     commit: (replacement: string) => Promise<void>,
   ): Promise<void> {

@@ -1,5 +1,5 @@
 import type { BlockMeta } from "@cinderblock/block-meta";
-import type { Drop } from "@cinderblock/compact";
+import type { RowSelection } from "@cinderblock/compact";
 import type { BucketSpec } from "@cinderblock/objstore";
 
 /** The bucket of a compaction thread. */
@@ -26,7 +26,7 @@ export interface CompactAnswer {
 interface RewriteCall {
   tenant: string;
   block: BlockMeta;
-  drops: readonly Drop[];
+  drops: readonly RowSelection[];
   memoryBytes: number;
   workDir: string;
 }
@@ -34,7 +34,7 @@ interface RewriteCall {
 interface CountCall {
   tenant: string;
   blocks: readonly BlockMeta[];
-  drops: readonly (readonly Drop[])[];
+  drops: readonly (readonly RowSelection[])[];
 }
 export interface CompactWorkerMethods {
   count(call: CountCall): Promise<{ counts: number[][] }>;

@@ -1,5 +1,5 @@
 import { type BlockMeta, newUlid } from "@cinderblock/block-meta";
-import { deletionRequests, type Drop, requestDeletion, saveDeletion } from "@cinderblock/compact";
+import { deletionRequests, type RowSelection, requestDeletion, saveDeletion } from "@cinderblock/compact";
 import { FilesystemBucket } from "@cinderblock/objstore";
 import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import { temporaryFolder } from "@cinderblock/testkit";
@@ -14,7 +14,7 @@ describe("a deletion request that is done", () => {
   async function setUp() {
     const bucket = new FilesystemBucket(temporaryFolder()),
       clock = { now: T0 },
-      counted: { block: string; drop: Drop }[] = [],
+      counted: { block: string; drop: RowSelection }[] = [],
       rewritten: string[] = [];
     const rewriter = new Rewriter(
       bucket,
@@ -64,7 +64,7 @@ describe("a deletion request that is done", () => {
     return { meta, uploadedMs };
   };
   const pass = (rewriter: Rewriter, blocks: KnownBlock[]): Promise<void> =>
-    rewriter.tenant("t", blocks, new Set(blocks.map((b) => b.meta.ulid)));
+    rewriter.rewriteTenant("t", blocks, new Set(blocks.map((b) => b.meta.ulid)));
 
   it("applies to a block with older data that arrives after its end, and stays done", async () => {
     const { bucket, counted, rewritten, rewriter } = await setUp();

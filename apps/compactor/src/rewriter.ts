@@ -1,5 +1,10 @@
 import { type BlockMeta } from "@cinderblock/block-meta";
-import { type DeletionRequest, deletionRequests, type Drop, saveDeletion } from "@cinderblock/compact";
+import {
+  type DeletionRequest,
+  deletionRequests,
+  type RowSelection,
+  saveDeletion,
+} from "@cinderblock/compact";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Base } from "@cinderblock/telemetry";
 import type { CompactorLimits } from "./limits.ts";
@@ -16,13 +21,13 @@ export interface RewriteWork {
   count(
     tenant: string,
     blocks: readonly BlockMeta[],
-    drops: readonly (readonly Drop[])[],
+    drops: readonly (readonly RowSelection[])[],
   ): Promise<number[][]>;
   /** rewrites and uploads the block, announces the result, calls `commit` with its ULID, marks the block */
   rewrite(
     tenant: string,
     block: BlockMeta,
-    drops: readonly Drop[],
+    drops: readonly RowSelection[],
     reason: string,
     commit: (replacement: string) => Promise<void>,
   ): Promise<void>;
@@ -31,7 +36,7 @@ export interface RewriteWork {
 /** A reason to drop rows: a deletion request, or a retention rule of the tenant. */
 interface Cause {
   key: string;
-  drop: Drop;
+  drop: RowSelection;
   request: DeletionRequest | undefined;
 }
 
@@ -96,7 +101,11 @@ export class Rewriter {
    * back to them.
    * @param present all ULIDs in the tenant's folder, including marked ones
    */
-  async tenant(tenant: string, blocks: readonly KnownBlock[], present: ReadonlySet<string>): Promise<void> {
+  async rewriteTenant(
+    tenant: string,
+    blocks: readonly KnownBlock[],
+    present: ReadonlySet<string>,
+  ): Promise<void> {
     const now = this.base.now();
     const requests = (await deletionRequests(this.bucket, tenant)).filter((r) => r.state !== "cancelled");
     const rules = this.limits.retentionRules(tenant);

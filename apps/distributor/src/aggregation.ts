@@ -1,6 +1,6 @@
 import {
   aggregateOf,
-  answerOfParts,
+  sumPushAnswers,
   type PushAnswer,
   pushesBySeries,
   type SentPush,
@@ -105,15 +105,19 @@ export class Aggregation {
       smallerLimit(this.config.maxBytes, limits.ingestionBodyLimitBytes),
     );
     if (!parts) return this.path.push(tenant, service, push, limits);
-    if (parts.length === 1) return this.one(tenant, parts[0]!, limits);
+    if (parts.length === 1) return this.forwardSeries(tenant, parts[0]!, limits);
     // A series that fails does not stop the others; the sender gets its error.
-    const settled = await Promise.allSettled(parts.map((p) => this.one(tenant, p, limits)));
+    const settled = await Promise.allSettled(parts.map((p) => this.forwardSeries(tenant, p, limits)));
     const failed = settled.find((s) => s.status === "rejected");
     if (failed) throw failed.reason as Error;
-    return answerOfParts(settled.flatMap((s) => (s.status === "fulfilled" ? [s.value] : [])));
+    return sumPushAnswers(settled.flatMap((s) => (s.status === "fulfilled" ? [s.value] : [])));
   }
 
-  private one(tenant: string, { key, service, push }: SeriesPush, limits: Limits): Promise<PushAnswer> {
+  private forwardSeries(
+    tenant: string,
+    { key, service, push }: SeriesPush,
+    limits: Limits,
+  ): Promise<PushAnswer> {
     const { aggregationPeriodMs: periodMs } = limits,
       now = performance.now(),
       id = `${tenant}\u0000${key}`;

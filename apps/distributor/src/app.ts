@@ -18,25 +18,25 @@ export const distributor: Component<typeof distributorSchema> = {
   check: (config) => {
     if (config.writeBuffer === "kafka") kafkaOf(config);
   },
-  wire(config, process) {
+  wire(config, host) {
     const {
       base,
       client,
       resources: { limits, budgets, scripts, bodies },
-    } = process;
-    const ring = process.view(INGESTERS),
-      distributors = process.view(DISTRIBUTORS);
+    } = host;
+    const ring = host.view(INGESTERS),
+      distributors = host.view(DISTRIBUTORS);
     // The ring of distributors only counts them: each allows its share of a tenant's rate.
-    const me = process.member(DISTRIBUTORS, 1);
-    process.add(me);
-    process.becomeActive(me);
+    const me = host.member(DISTRIBUTORS, 1);
+    host.add(me);
+    host.becomeActive(me);
     const count = (): number => distributors.snapshot.active.length;
     const validator = new Validator(scripts.validate, budgets.workers, base),
       decisions = (seriesOf: (tenant: string) => ReadonlySet<bigint> | undefined): Decisions =>
         new Decisions({
           validator,
           seriesOf,
-          maxSeries: (tenant) => limits.of(tenant).maxGlobalSeriesPerTenant,
+          maxSeries: (tenant) => limits.forTenant(tenant).maxGlobalSeriesPerTenant,
           distributors: count,
           now: base.now,
         });
@@ -54,7 +54,7 @@ export const distributor: Component<typeof distributorSchema> = {
       setFlagsFromString("--heap-growing-percent=300");
       const { log, service } = partitionedLog(config, base);
       const watch = new PartitionWatch(log, ring, client, base);
-      process.add(service, validator, watch);
+      host.add(service, validator, watch);
       const path = new KafkaWritePath(
         { timeoutMs: config.pushTimeout, maxRecordBytes: config.kafkaMaxRecord },
         log,
@@ -71,33 +71,33 @@ export const distributor: Component<typeof distributorSchema> = {
         config.maxUsageGroupNames,
         config.kafkaMaxRecord / 2,
       );
-      process.beforeStop(() => taking.drain());
-      process.serve(
+      host.beforeStop(() => taking.drain());
+      host.serve(
         distributorRoutes(taking, bodies, config.multitenancy, base.now),
         partitionRoutes(() => watch.states()),
       );
-      process.readyWhen(() =>
+      host.readyWhen(() =>
         watch.partitions === 0 ? "no ingester has reported its partitions yet" : log.problem,
       );
       return;
     }
     const series = new SeriesWatch(ring, client, base);
-    process.add(validator, series);
+    host.add(validator, series);
     const path = new RingWritePath(
       {
         replicationFactor: config.replicationFactor,
         zoneAware: config.zoneAware,
         timeoutMs: config.pushTimeout,
-        shardSize: (tenant) => limits.of(tenant).ingestionShardSize,
+        shardSize: (tenant) => limits.forTenant(tenant).ingestionShardSize,
       },
       () => ring.snapshot,
       (address) => new RemotePush(client, address),
-      decisions((tenant) => series.series.of(tenant)),
+      decisions((tenant) => series.series.get(tenant)),
       base,
     );
     const taking = new Distributor(path, limits, bodies, base, config.maxUsageGroupNames);
-    process.beforeStop(() => taking.drain());
-    process.serve(distributorRoutes(taking, bodies, config.multitenancy, base.now));
-    process.readyWhen(() => (ring.snapshot.active.length === 0 ? "no ingester is ACTIVE in the ring" : ""));
+    host.beforeStop(() => taking.drain());
+    host.serve(distributorRoutes(taking, bodies, config.multitenancy, base.now));
+    host.readyWhen(() => (ring.snapshot.active.length === 0 ? "no ingester is ACTIVE in the ring" : ""));
   },
 };

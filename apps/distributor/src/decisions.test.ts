@@ -3,8 +3,8 @@ import { loadHasher } from "@cinderblock/bytes";
 import { CinderblockError, noRoom } from "@cinderblock/errors";
 import {
   aggregateOf,
-  answerOf,
-  answerOfParts,
+  toPushAnswer,
+  sumPushAnswers,
   encodePush,
   type ProcessedProfile,
   type PushAnswer,
@@ -71,9 +71,9 @@ class Replica {
     if (fate === "is silent") return new Promise(() => undefined);
     const { tenant, push, limits, atMs } = this.decoder.decode(bytes);
     const take = (one: SentPush): PushAnswer =>
-      answerOf(this.processor.process(tenant, one, limits, this.gate, atMs));
+      toPushAnswer(this.processor.process(tenant, one, limits, this.gate, atMs));
     this.rows = [];
-    const answer = push.kind === "aggregate" ? answerOfParts(pushesOf(push).map(take)) : take(push);
+    const answer = push.kind === "aggregate" ? sumPushAnswers(pushesOf(push).map(take)) : take(push);
     this.stored.set(this.push, this.rows.sort().join("\n"));
     for (const e of answer.parts ?? [answer])
       if (e.error?.kind === "limit") this.refusals.push(e.error.message);

@@ -3,14 +3,14 @@ import {
   ActiveSeries,
   type Aggregate,
   aggregateOf,
-  answerOfParts,
+  sumPushAnswers,
   type PushAnswer,
   pushesOf,
   type RawPush,
   refusedProfiles,
   type SentPush,
   serviceOf,
-  tooManySeries,
+  seriesLimitError,
 } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
 import type { PushRecord } from "@cinderblock/transport";
@@ -89,10 +89,10 @@ export class Decisions implements Decider {
       ),
     );
     const kept = pushes.filter((_, i) => checked[i]!.accepted),
-      answer = answerOfParts(checked.map((c) => c.answer)),
+      answer = sumPushAnswers(checked.map((c) => c.answer)),
       contradicted = (reply: PushAnswer): PushAnswer => {
         const replies = [...(reply.parts ?? [reply])];
-        return answerOfParts(checked.map((c) => (c.accepted ? (replies.shift() ?? reply) : c.answer)));
+        return sumPushAnswers(checked.map((c) => (c.accepted ? (replies.shift() ?? reply) : c.answer)));
       };
     if (kept.length === 0) return { answer, record: undefined, contradicted };
     const told = checked.filter((c) => c.accepted).reduce((n, c) => n + refusedProfiles(c.answer), 0);
@@ -153,7 +153,7 @@ export class Decisions implements Decider {
       const known = owners?.has(s) ?? false;
       const refused = full && !known && !this.active.has(tenant, s);
       if (refused || !this.active.admit(tenant, s, types[i]!, max, nowMs, () => known))
-        throw tooManySeries(Math.max(this.active.count(tenant), owners?.size ?? 0), max);
+        throw seriesLimitError(Math.max(this.active.count(tenant), owners?.size ?? 0), max);
     });
   }
 

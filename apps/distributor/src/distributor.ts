@@ -75,7 +75,7 @@ export class Distributor {
   }
 
   bodyLimit(tenant: string): number {
-    return this.limits.of(tenant).ingestionBodyLimitBytes;
+    return this.limits.forTenant(tenant).ingestionBodyLimitBytes;
   }
 
   /** Throws when the write path accepts no push now. */
@@ -92,7 +92,7 @@ export class Distributor {
     ticket?: BodyTicket,
   ): Promise<void> {
     const bytes = push.body.length,
-      limits = this.limits.of(tenant);
+      limits = this.limits.forTenant(tenant);
     let trickle = false;
     try {
       trickle = this.gate.check(tenant, limits.ingestionLimit, this.base.now());
@@ -188,7 +188,7 @@ export class Distributor {
   private groupName(tenant: string, group: string): string {
     return group === OTHER_GROUP
       ? group
-      : this.groupNames.nameOf(tenant, group, this.limits.of(tenant).usageGroups);
+      : this.groupNames.nameOf(tenant, group, this.limits.forTenant(tenant).usageGroups);
   }
 
   private discard(list: PushAnswer["discarded"], tenant: string): void {

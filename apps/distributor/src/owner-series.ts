@@ -20,7 +20,7 @@ export class OwnerSeries {
   private readonly unions = new Map<string, Set<bigint>>();
 
   /** Stores the report of one ingester, which has an entry for each of its threads. */
-  note(ingester: string, told: readonly TenantSeries[], nowMs: number): void {
+  update(ingester: string, told: readonly TenantSeries[], nowMs: number): void {
     const tenants = new Map<string, BigUint64Array>();
     for (const { tenant, series } of told) {
       const more = tenants.get(tenant);
@@ -37,7 +37,7 @@ export class OwnerSeries {
   }
 
   /** A tenant's active series; undefined before the first report. */
-  of(tenant: string): ReadonlySet<bigint> | undefined {
+  get(tenant: string): ReadonlySet<bigint> | undefined {
     if (this.active.size === 0) return undefined;
     let union = this.unions.get(tenant);
     if (!union) {
@@ -81,7 +81,7 @@ export class SeriesWatch implements Service {
       this.ring.snapshot.readable.map(async ({ id, address }) => {
         try {
           const told = await seriesOf(this.client, address);
-          this.series.note(id, told, this.base.now());
+          this.series.update(id, told, this.base.now());
         } catch (err) {
           this.base.log.debug({ ingester: id, err }, "fetching active series from an ingester failed");
         }

@@ -82,7 +82,7 @@ export class PartitionWatch implements Service {
             if (!owners) this.known.set(s.partition, (owners = new Map()));
             owners.set(s.owner, { ...s, atMs: this.base.now() });
           }
-          this.series.note(m.id, await seriesOf(this.client, m.address), this.base.now());
+          this.series.update(m.id, await seriesOf(this.client, m.address), this.base.now());
         } catch (err) {
           this.base.log.debug({ ingester: m.id, err }, "fetching partition states from an ingester failed");
         }
@@ -98,7 +98,7 @@ export class PartitionWatch implements Service {
 
   /** A tenant's active series, from the last reports of the owners; undefined before the first report. */
   seriesOf(tenant: string): ReadonlySet<bigint> | undefined {
-    return this.series.of(tenant);
+    return this.series.get(tenant);
   }
 
   /** Number of partitions that receive writes, from partition 0. All distributors agree within seconds. */
@@ -175,7 +175,7 @@ export class PartitionWatch implements Service {
     if (!this.looked || Math.abs(now - this.looked.atMs) >= LOOK_MS) {
       const refused = new Map<number, CinderblockError>();
       for (let p = 0; p < this.partitions; p++) {
-        const why = this.whyNot(p, now);
+        const why = this.refusalReason(p, now);
         if (why) refused.set(p, why);
       }
       this.looked = { atMs: now, refused };
@@ -183,7 +183,7 @@ export class PartitionWatch implements Service {
     return this.looked.refused;
   }
 
-  private whyNot(partition: number, now: number): CinderblockError | undefined {
+  private refusalReason(partition: number, now: number): CinderblockError | undefined {
     const told = [...(this.known.get(partition)?.values() ?? [])];
     const silentMs = Math.min(...told.map((s) => now - s.atMs));
     // This partition has no owner if other owners report, or if the ring has no ingester. If no owner

@@ -1,5 +1,5 @@
 import type { Hasher } from "@cinderblock/bytes";
-import { answerOf, labelHashes, PushProcessor, type RateGate, type SentPush } from "@cinderblock/ingest";
+import { toPushAnswer, labelHashes, PushProcessor, type RateGate, type SentPush } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
 import type { Validation } from "./validator.ts";
 
@@ -35,7 +35,7 @@ export class PushChecker {
       accepted: this.accepted,
       series: BigUint64Array.from(this.series),
       types: Uint8Array.from(this.types),
-      answer: answerOf(out),
+      answer: toPushAnswer(out),
     };
   }
 }

@@ -8,7 +8,7 @@ import {
 } from "@cinderblock/errors";
 import {
   aggregateOf,
-  answerOfParts,
+  sumPushAnswers,
   type PushAnswer,
   pushesOf,
   type RawPush,
@@ -251,7 +251,7 @@ describe("a push to the replicas of a ring", () => {
             });
             // An error, or a missing reply, applies to all parts.
             const failed = parts.find((p) => p.says instanceof CinderblockError || p.says === undefined);
-            if (!failed) r.reply(address, answerOfParts(parts.map((p) => p.says as PushAnswer)));
+            if (!failed) r.reply(address, sumPushAnswers(parts.map((p) => p.says as PushAnswer)));
             else if (failed.says) r.reply(address, failed.says as CinderblockError);
           });
           await settled();

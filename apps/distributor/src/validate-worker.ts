@@ -1,13 +1,13 @@
 import { loadHasher } from "@cinderblock/bytes";
 import { RateGate } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
-import { ownData, serveWorker, SharedPagesReader } from "@cinderblock/threads";
+import { startData, serveWorker, SharedPagesReader } from "@cinderblock/threads";
 import { PushChecker } from "./push-checker.ts";
 import type { Validation, ValidateCall, ValidateWorkerData } from "./validator.ts";
 
 /** A worker thread that checks pushes. */
 const settingsOf = new Map<string, { limits: IngestLimits; gate: RateGate }>();
-const bodies = new SharedPagesReader(ownData<ValidateWorkerData>().bodies);
+const bodies = new SharedPagesReader(startData<ValidateWorkerData>().bodies);
 const checker = new PushChecker(await loadHasher());
 
 serveWorker({

@@ -98,7 +98,7 @@ export class Validator implements Service {
           ...settings,
         } satisfies ValidateCall);
       } finally {
-        this.bodies.give(at);
+        this.bodies.release(at);
       }
     }
     // Transfer a copy: structured clone would copy the whole buffer behind a view.

@@ -22,7 +22,7 @@ import { type IngesterComponentConfig, ingesterConfigOf, ingesterSchema } from "
 import { handOver, type HandOverParts, type HeldBlock } from "./hand-over.ts";
 import { Ingester } from "./ingester.ts";
 import { Ownership } from "./ownership.ts";
-import { type Owners, Partitions } from "./partitions.ts";
+import { type PartitionOwners, Partitions } from "./partitions.ts";
 import { ingesterRoutes } from "./rpc.ts";
 import { DeletedTenants } from "./deleted-tenants.ts";
 import { Shipper } from "./shipper.ts";
@@ -37,18 +37,18 @@ export const ingester: Component<typeof ingesterSchema> = {
   check: (config) => {
     if (config.writeBuffer === "kafka") kafkaOf(config);
   },
-  async wire(config, process) {
-    const { base, id, resources } = process;
+  async wire(config, host) {
+    const { base, id, resources } = host;
     const bucket = await resources.bucket();
     resources.claimDirectory(config.dataPath, "-pyroscopedb.data-path");
     const ingester = new Ingester(
       resources.scripts.ingest,
       ingesterConfigOf(config, resources),
-      process.addPool(),
+      host.addPool(),
       base,
-      process.onFatal,
+      host.onFatal,
     );
-    const me = process.member(
+    const me = host.member(
       INGESTERS,
       config.numTokens,
       config.tokensFile !== "" ? config.tokensFile : join(config.dataPath, "ring-tokens.json"),
@@ -58,7 +58,7 @@ export const ingester: Component<typeof ingesterSchema> = {
       bucket,
       config.shipInterval,
       (tenant, meta) => {
-        void process.tellStores(tenant, meta.ulid);
+        void host.announceBlock(tenant, meta.ulid);
       },
       base,
       config.shutdownTimeout,
@@ -74,14 +74,14 @@ export const ingester: Component<typeof ingesterSchema> = {
     ingester.onBlock = () => {
       void shipper.sync();
     };
-    ingester.answerable = (tenant, ulid) => process.storesAnswer(tenant, ulid);
-    const ring = process.view(INGESTERS);
-    process.view(STORES);
+    ingester.answerable = (tenant, ulid) => host.storesCanServe(tenant, ulid);
+    const ring = host.view(INGESTERS);
+    host.view(STORES);
     const share = sharedLimits(
-      (tenant) => resources.limits.of(tenant),
+      (tenant) => resources.limits.forTenant(tenant),
       (tenant) => {
         const { active } = ring.snapshot,
-          size = resources.limits.of(tenant).ingestionShardSize;
+          size = resources.limits.forTenant(tenant).ingestionShardSize;
         return Math.min(
           1,
           config.replicationFactor /
@@ -95,17 +95,16 @@ export const ingester: Component<typeof ingesterSchema> = {
     const leaving = { now: false };
     // Read this time before replay writes to the log.
     const lastLogged = lastLoggedMs(config.dataPath);
-    process.add(me, shipper, ingester, deleted);
-    const partitions =
-      config.writeBuffer === "kafka" ? readsPartitions(config, process, ingester) : undefined;
+    host.add(me, shipper, ingester, deleted);
+    const partitions = config.writeBuffer === "kafka" ? readsPartitions(config, host, ingester) : undefined;
     if (partitions) ingester.onThreadDeath = () => partitions.noteDeath();
     else {
       const placed = {
         replicationFactor: config.replicationFactor,
         zoneAware: config.zoneAware,
-        shardSize: (tenant: string) => resources.limits.of(tenant).ingestionShardSize,
+        shardSize: (tenant: string) => resources.limits.forTenant(tenant).ingestionShardSize,
       };
-      process.add(
+      host.add(
         new Ownership(
           { ...placed, id, timeoutMs: config.heartbeatTimeout, lastLoggedMs: lastLogged },
           ingester,
@@ -115,14 +114,14 @@ export const ingester: Component<typeof ingesterSchema> = {
         ),
       );
     }
-    const roster = await process.rosterMember(join(config.dataPath, "roster.json"));
-    process.add(roster);
-    process.becomeActive(me, roster.ready);
-    process.progress = () => ingester.progress;
-    process.readyWhen(() => roster.obstacle);
+    const roster = await host.rosterMember(join(config.dataPath, "roster.json"));
+    host.add(roster);
+    host.becomeActive(me, roster.ready);
+    host.progress = () => ingester.progress;
+    host.readyWhen(() => roster.obstacle);
     const unlessLeaving = <T>(take: () => Promise<T>): Promise<T> =>
       leaving.now ? Promise.reject(new CinderblockError("unavailable", `ingester ${id} is leaving`)) : take();
-    process.serveInternal("Ingester", {
+    host.serveInternal("Ingester", {
       ...sourceMethods(ingester),
       ...pushMethods(
         ({ tenant, service, push, limits, atMs }) =>
@@ -131,9 +130,9 @@ export const ingester: Component<typeof ingesterSchema> = {
       ),
       activeSeries: internalMethod([], () => ingester.activeSeries()),
     });
-    process.serve(ingesterRoutes(ingester, config.multitenancy, resources.authorizer));
-    process.serve(readOnlyRoutes(me));
-    process.beforeStop(async () => {
+    host.serve(ingesterRoutes(ingester, config.multitenancy, resources.authorizer));
+    host.serve(readOnlyRoutes(me));
+    host.beforeStop(async () => {
       await me.set("LEAVING");
       // By then every distributor has read the LEAVING state, so the member's absence raises no alarm.
       await sleep(2 * RING_REFRESH_MS);
@@ -150,7 +149,7 @@ export const ingester: Component<typeof ingesterSchema> = {
         return;
       }
       // Answers stay partial until this ingester starts again or an operator forgets its roster entry.
-      me.stay();
+      me.stayInRing();
       base.log.error(
         left,
         "ingester still holds data that is not in the bucket, it stays in ring and roster; restart it before its disk is removed",
@@ -184,23 +183,23 @@ function readOnlyRoutes(me: RingMember): Routes {
 /** Reads this ingester's Kafka partitions into its heads, reports their state, and serves strong reads. */
 function readsPartitions(
   config: IngesterComponentConfig,
-  process: ClusterProcess,
+  host: ClusterProcess,
   ingester: Ingester,
 ): Partitions {
-  const { base } = process;
+  const { base } = host;
   // Fetched records live for milliseconds outside the small heap, as in a distributor
   // (docs/adr/0009-kafka-between-distributor-and-ingesters.md).
   setFlagsFromString("--heap-growing-percent=300");
   const { log, service } = partitionedLog(config, base);
-  const ring = process.view(INGESTERS);
-  const owners = (): Owners => {
+  const ring = host.view(INGESTERS);
+  const owners = (): PartitionOwners => {
     const zone = ring.snapshot.active.filter((m) => m.zone === config.zone);
     // A zone uses one rule: the previous release's while one of its members still runs that release.
     return { ids: zone.map((m) => m.id).sort(), rule: zone.every((m) => m.partitionRule === 2) ? 2 : 1 };
   };
   const partitions = new Partitions(
     {
-      id: process.id,
+      id: host.id,
       zone: config.zone,
       topic: config.kafkaTopic,
       file: join(config.dataPath, "partitions.json"),
@@ -211,15 +210,15 @@ function readsPartitions(
     owners,
     base,
   );
-  process.add(service, partitions);
-  process.serveInternal("Ingester", {
+  host.add(service, partitions);
+  host.serveInternal("Ingester", {
     partitions: internalMethod([], () => Promise.resolve(partitions.states())),
     caughtUp: internalMethod([], () => Promise.resolve(partitions.caughtUp())),
     reach: internalMethod([listOf(number), number, optional(text)], ([ends, deadlineMs, topicId]) =>
       partitions.reach(ends, deadlineMs, topicId),
     ),
   });
-  process.serve(partitionRoutes(() => partitions.states()));
+  host.serve(partitionRoutes(() => partitions.states()));
   return partitions;
 }
 

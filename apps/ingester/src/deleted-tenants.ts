@@ -93,7 +93,7 @@ export class DeletedTenants implements Service {
     this.lookedMs = atMs;
     for (const [tenant, deletedMs] of deletions) {
       if (marked.has(tenant)) continue;
-      const n = await this.ingester.dropBefore(tenant, deletedMs);
+      const n = await this.ingester.dropTenantBefore(tenant, deletedMs);
       if (n === 0) continue;
       this.dropped.inc(n);
       this.base.log.info(
@@ -102,7 +102,7 @@ export class DeletedTenants implements Service {
       );
     }
     for (const tenant of marked) {
-      const n = await this.ingester.drop(tenant);
+      const n = await this.ingester.dropTenant(tenant);
       if (n > 0) {
         this.dropped.inc(n);
         this.base.log.info(

@@ -5,7 +5,7 @@ import { Ballast } from "@cinderblock/files";
 import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import { Random, temporaryFolder } from "@cinderblock/testkit";
 import { ballastPath, DiskGuard } from "./disk-guard.ts";
-import { DiskUsage, RoomMaker } from "./disk-usage.ts";
+import { DiskUsage, BallastReleaser } from "./disk-usage.ts";
 import { LocalBlocks } from "./local-blocks.ts";
 
 const MIB = 1 << 20,
@@ -231,9 +231,9 @@ describe("a disk that runs short", () => {
     const s = new Subject();
     await s.guard.pass();
     expect(statSync(ballastPath(s.dir)).size).toBe(10 * MIB);
-    const threads = [1, 2].map(() => new RoomMaker(new Ballast(ballastPath(s.dir)), s.usage));
-    expect(threads.map((t) => t.make())).toEqual([true, true]);
-    expect(threads.map((t) => t.make())).toEqual([false, false]);
+    const threads = [1, 2].map(() => new BallastReleaser(new Ballast(ballastPath(s.dir)), s.usage));
+    expect(threads.map((t) => t.release())).toEqual([true, true]);
+    expect(threads.map((t) => t.release())).toEqual([false, false]);
     expect(await s.figure("ballast_bytes")).toBe(0);
     s.free = RESERVE + MIB;
     await s.guard.pass();

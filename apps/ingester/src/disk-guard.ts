@@ -155,7 +155,7 @@ export class DiskGuard {
     if (this.freeInodes < RESERVE_INODES)
       return `the disk of ${dataPath} has ${this.freeInodes} free inodes; the limit is ${RESERVE_INODES}`;
     if (this.leftBytes >= LOG_FACTOR * bytes) return undefined;
-    return `the disk of ${dataPath} has ${Math.floor(this.freeBytes - this.unseenBytes)} free bytes, of which in-flight pushes and open heads reserve ${Math.floor(this.reservedBytes)}; the limit is ${Math.floor(this.reserveBytes)} (at most -pyroscopedb.retention-policy-min-free-disk-gb)`;
+    return `the disk of ${dataPath} has ${Math.floor(this.freeBytes - this.unseenBytes)} free bytes, and in-flight pushes and open heads reserve ${Math.floor(this.reservedBytes)} of them; the limit is ${Math.floor(this.reserveBytes)} (at most -pyroscopedb.retention-policy-min-free-disk-gb)`;
   }
 
   /**

@@ -37,7 +37,7 @@ export class DiskUsage {
 }
 
 /** Makes room for one thread's write. Each release of the ballast gives every thread one more try. */
-export class RoomMaker {
+export class BallastReleaser {
   private seen: number;
   private readonly ballast: Ballast;
   private readonly usage: DiskUsage;
@@ -49,7 +49,7 @@ export class RoomMaker {
   }
 
   /** @returns whether any thread has made room since this thread's last call */
-  make(): boolean {
+  release(): boolean {
     if (this.ballast.release()) this.usage.noteRelease();
     const now = this.usage.releases,
       again = now !== this.seen;

@@ -23,7 +23,7 @@ export interface HandOverParts {
 }
 
 /** Number of blocks that no other component answers for. */
-export interface Left {
+export interface HandOverRemainder {
   unshipped: number;
   unanswered: number;
 }
@@ -38,7 +38,11 @@ const AT_ONCE = 8;
  * "Local copies go when answerable").
  * @returns the blocks that are left; unless both counts are 0, the caller stays in the ring and in the roster
  */
-export async function handOver(parts: HandOverParts, deadlineMs: number, base: Base): Promise<Left> {
+export async function handOver(
+  parts: HandOverParts,
+  deadlineMs: number,
+  base: Base,
+): Promise<HandOverRemainder> {
   const late = (): Error => new CinderblockError("deadline", "hand-over deadline exceeded"),
     bounded = <T>(work: Promise<T>): Promise<T> => within(Math.max(1, deadlineMs - base.now()), work, late);
   const answered = new Set<string>(),
@@ -70,7 +74,7 @@ export async function handOver(parts: HandOverParts, deadlineMs: number, base: B
   }
 }
 
-function count(parts: HandOverParts, answered: ReadonlySet<string>): Left {
+function count(parts: HandOverParts, answered: ReadonlySet<string>): HandOverRemainder {
   return {
     unshipped: parts.unshipped().length,
     unanswered: parts.shipped().filter((b) => !answered.has(b.ulid)).length,

@@ -5,8 +5,8 @@ import { Ballast } from "@cinderblock/files";
 import { type Head, HeadShard } from "@cinderblock/head";
 import {
   ActiveSeries,
-  answerOf,
-  answerOfParts,
+  toPushAnswer,
+  sumPushAnswers,
   labelHashes,
   type ProcessedProfile,
   type PushAnswer,
@@ -14,7 +14,7 @@ import {
   pushesOf,
   RateGate,
   type SentPush,
-  tooManySeries,
+  seriesLimitError,
 } from "@cinderblock/ingest";
 import type { IngestLimits } from "@cinderblock/tenant";
 import {
@@ -28,14 +28,14 @@ import {
 } from "@cinderblock/query";
 import { Symbolizer } from "@cinderblock/symbolizer";
 import {
-  ownData,
-  releasedBytes,
+  startData,
+  noteReleasedBytes,
   serveWorker,
   SharedPagesReader,
   Transfer,
   transferable,
 } from "@cinderblock/threads";
-import { DiskUsage, RoomMaker } from "./disk-usage.ts";
+import { DiskUsage, BallastReleaser } from "./disk-usage.ts";
 import { shardOf } from "./log-shards.ts";
 import type { IngestWorkerData, IngestWorkerMethods, UnwritableNotice } from "./protocol.ts";
 
@@ -44,12 +44,12 @@ import type { IngestWorkerData, IngestWorkerMethods, UnwritableNotice } from "./
  * and writes it to its log. The answer follows when the log is on disk. The thread alone owns its shard's
  * heads, so queries of these heads run here too.
  */
-const data = ownData<IngestWorkerData>();
+const data = startData<IngestWorkerData>();
 const bodies = new SharedPagesReader(data.bodies);
 const hasher = await loadHasher();
 const pressure = new Int32Array(data.pressure);
 const disk = new DiskUsage(data.disk),
-  room = new RoomMaker(new Ballast(data.ballast), disk);
+  room = new BallastReleaser(new Ballast(data.ballast), disk);
 
 const shard = new HeadShard(hasher, {
   shard: data.shard,
@@ -64,7 +64,7 @@ const shard = new HeadShard(hasher, {
   onFailure: (err) => served.notify("failed", err.message),
   onBlock: (tenant, meta) => served.notify("block", { tenant, meta }),
   onMemory: (used) => Atomics.store(pressure, data.shard, Math.ceil((1000 * used) / data.headBytes)),
-  onNoSpace: () => room.make(),
+  onNoSpace: () => room.release(),
   onUnwritable: (operation, err) =>
     served.notify("unwritable", { operation, reason: err?.message } satisfies UnwritableNotice),
   now: () => Date.now(),
@@ -79,14 +79,14 @@ const processor = new PushProcessor(hasher, {
   cumulativeOnly: () => learning,
   append(tenant: string, p: ProcessedProfile) {
     if (learning) {
-      shard.learn(tenant, p);
+      shard.updateBaselines(tenant, p);
       return;
     }
     const now = Date.now(),
       types = p.profile.tables.sampleTypes;
     for (const { labels } of p.groups)
       if (!active.admit(tenant, seriesHash(labels), types, maxSeries, now))
-        throw tooManySeries(active.count(tenant), maxSeries);
+        throw seriesLimitError(active.count(tenant), maxSeries);
     shard.append(tenant, p);
   },
 });
@@ -160,14 +160,14 @@ const methods: IngestWorkerMethods = {
     const whole = at === undefined ? push : { ...push, body: bodies.read(at, length) },
       takenMs = nowMs ?? Date.now();
     const take = (one: SentPush): PushAnswer =>
-      answerOf(processor.process(tenant, one, limits, gate, takenMs));
+      toPushAnswer(processor.process(tenant, one, limits, gate, takenMs));
     const answer =
       whole.kind === "aggregate"
         ? shard.aggregate(tenant, BigInt(whole.windowMs) * 1_000_000n, () =>
-            answerOfParts(pushesOf(whole).map(take)),
+            sumPushAnswers(pushesOf(whole).map(take)),
           )
         : take(whole);
-    if (at === undefined) releasedBytes(length);
+    if (at === undefined) noteReleasedBytes(length);
     disk.setAppended(data.shard, shard.appendedBytes);
     await shard.commit();
     return answer;

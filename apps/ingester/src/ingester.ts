@@ -26,7 +26,7 @@ import type { QueryPool } from "@cinderblock/query-worker";
 import type { SymbolizerData } from "@cinderblock/symbolizer";
 import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import { SharedPages, stopOf, WorkerClient } from "@cinderblock/threads";
+import { SharedPages, shareAbort, WorkerClient } from "@cinderblock/threads";
 import { ballastPath, DiskGuard } from "./disk-guard.ts";
 import { DiskUsage } from "./disk-usage.ts";
 import { blockInfo, damagedInfo, LocalBlocks } from "./local-blocks.ts";
@@ -402,7 +402,7 @@ export class Ingester implements Service, SourceClient {
       this.refuse();
       const done = this.disk.admit(push.body.length);
       try {
-        return await this.hand(tenant, service, push, limits, nowMs === undefined ? {} : { nowMs });
+        return await this.dispatchPush(tenant, service, push, limits, nowMs === undefined ? {} : { nowMs });
       } finally {
         done();
       }
@@ -426,14 +426,14 @@ export class Ingester implements Service, SourceClient {
   }
 
   /** Updates the baselines of cumulative series from a push that other ingesters store. */
-  async learn(
+  async updateBaselines(
     tenant: string,
     service: string,
     push: RawPush,
     limits: IngestLimits,
     nowMs: number,
   ): Promise<void> {
-    await this.hand(tenant, service, push, limits, { nowMs, learn: true });
+    await this.dispatchPush(tenant, service, push, limits, { nowMs, learn: true });
   }
 
   /** Active series of all tenants, by hash. */
@@ -466,7 +466,7 @@ export class Ingester implements Service, SourceClient {
     );
   }
 
-  private async hand(
+  private async dispatchPush(
     tenant: string,
     service: string,
     push: RawPush,
@@ -499,7 +499,7 @@ export class Ingester implements Service, SourceClient {
       try {
         return await worker.call<PushAnswer>("push", call);
       } finally {
-        this.bodies.give(at);
+        this.bodies.release(at);
       }
     }
     // Copy a view, which stays with its owner: structured clone would copy the whole buffer behind it.
@@ -554,7 +554,7 @@ export class Ingester implements Service, SourceClient {
    * local blocks.
    * @returns the number of blocks removed
    */
-  async drop(tenant: string): Promise<number> {
+  async dropTenant(tenant: string): Promise<number> {
     await Promise.all(this.shards.map((s) => s.call("flush", tenant)));
     const metas = this.blocksOnDisk.metas(tenant);
     this.pool.forget(
@@ -571,7 +571,7 @@ export class Ingester implements Service, SourceClient {
    * Drops the heads and local blocks of a tenant that began at or before `ms`.
    * @returns the number of blocks removed
    */
-  async dropBefore(tenant: string, ms: number): Promise<number> {
+  async dropTenantBefore(tenant: string, ms: number): Promise<number> {
     const isOld = ({ ulid }: { ulid: string }): boolean => ulidTimeMs(ulid) <= ms;
     if (!(await this.blocks(tenant, 0, Number.MAX_SAFE_INTEGER)).some(isOld)) return 0;
     await this.flush(tenant);
@@ -668,7 +668,7 @@ export class Ingester implements Service, SourceClient {
     until?: Deadline,
   ): Promise<ExecuteAnswer> {
     const { local, heads } = this.divide(tenant, ulids),
-      stop = stopOf(until?.signal);
+      stop = shareAbort(until?.signal);
     const [onHeads, onDisk] = await Promise.all([
       this.onHeads<ExecuteAnswer>("execute", heads, { tenant, query, exclude, stop }),
       local.length > 0
@@ -745,7 +745,7 @@ export class Ingester implements Service, SourceClient {
     until: Deadline | undefined,
   ): Promise<T[]> {
     const { local, heads } = this.divide(tenant, ulids),
-      stop = stopOf(until?.signal);
+      stop = shareAbort(until?.signal);
     const onDisk = (list: readonly string[]): Promise<T[]> =>
       this.setAside(
         tenant,
@@ -767,7 +767,7 @@ export class Ingester implements Service, SourceClient {
     until?: Deadline,
   ): Promise<LabelAnswer & { missing: string[] }> {
     const { local, heads } = this.divide(tenant, ulids),
-      stop = stopOf(until?.signal);
+      stop = shareAbort(until?.signal);
     const [a, b] = await Promise.all([
       this.onHeads<LabelAnswer & { missing: string[] }>("labels", heads, { tenant, ask, stop }),
       this.setAside(tenant, local, this.pool.labels("local", tenant, local, ask, until?.signal)),

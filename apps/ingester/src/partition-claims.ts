@@ -1,5 +1,5 @@
 import { withDeadline } from "@cinderblock/async";
-import { type PartitionedLog, type PartitionReader, rangeOf, type ReadOptions } from "@cinderblock/kafka";
+import { type PartitionedLog, type PartitionReader, offsetRange, type ReadOptions } from "@cinderblock/kafka";
 import { placementToken } from "@cinderblock/ring";
 import type { Base } from "@cinderblock/telemetry";
 import { OwnedPartition } from "./owned-partition.ts";
@@ -78,18 +78,18 @@ export class PartitionClaims {
     const o = new OwnedPartition(log.topicId, base.now());
     const group = this.group(partition);
     const committed = await log.committed(partition, group);
-    const range = rangeOf(await log.offsets(partition), partition);
+    const range = offsetRange(await log.offsets(partition), partition);
     // A group without commits has not lost records that the topic dropped before.
     o.committed = committed ?? range.start;
     o.catchUpTo = range.end;
     o.looked(range, base.now());
-    const saved = this.believed(partition, o.topicId, committed);
+    const saved = this.verifiedCommit(partition, o.topicId, committed);
     let position: number;
     // Resume from the saved position, unless another owner has committed past it.
     if (saved && saved.position >= (committed ?? 0)) position = saved.position;
     else {
       o.learnTo = committed ?? 0;
-      position = await this.learnFrom(partition, o.learnTo);
+      position = await this.baselineLookback(partition, o.learnTo);
       await this.sink.forgetBaselines(
         (tenant, service) => placementToken(tenant, service) % log.partitions === partition,
       );
@@ -114,12 +114,12 @@ export class PartitionClaims {
   /**
    * The saved position, if it is of the current topic. See docs/correctness.md, "A position names its topic".
    */
-  private believed(
+  private verifiedCommit(
     partition: number,
     topicId: string,
     committed: number | undefined,
   ): SavedPosition | undefined {
-    const saved = this.positions.of(partition);
+    const saved = this.positions.get(partition);
     if (!saved) return undefined;
     if (topicId !== "" && saved.topicId !== "") {
       if (saved.topicId === topicId) return saved;
@@ -141,8 +141,8 @@ export class PartitionClaims {
   }
 
   /** Offset of a record written at least the learning period before the record at `committed`. */
-  private async learnFrom(partition: number, committed: number): Promise<number> {
-    const { start } = rangeOf(await this.log.offsets(partition), partition);
+  private async baselineLookback(partition: number, committed: number): Promise<number> {
+    const { start } = offsetRange(await this.log.offsets(partition), partition);
     if (committed <= start) return committed;
     for (let back = this.config.learnMs; ; back *= 2) {
       // Find a time before the committed record, then go back one more learning period.

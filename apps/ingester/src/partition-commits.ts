@@ -54,14 +54,14 @@ export class PartitionCommits {
       [...this.owned].map(([p, o]) => {
         const offset = oldest === Infinity ? (taken.get(p) ?? 0) : o.storedBefore(oldest - CLOCK_MARGIN_MS);
         if (offset === undefined || offset <= o.committed) return undefined;
-        return (o.committing ??= this.one(p, o, offset).finally(() => {
+        return (o.committing ??= this.commitPartition(p, o, offset).finally(() => {
           o.committing = undefined;
         }));
       }),
     );
   }
 
-  private async one(partition: number, o: OwnedPartition, offset: number): Promise<void> {
+  private async commitPartition(partition: number, o: OwnedPartition, offset: number): Promise<void> {
     // The topic was recreated: this partition will be given up, and its offsets are invalid in the new topic.
     if (!o.reader || o.topicId !== this.log.topicId) return;
     o.commitDueMs ??= this.base.now();

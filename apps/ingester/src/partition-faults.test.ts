@@ -51,7 +51,7 @@ class Sink implements RecordSink {
     this.taken.push(Buffer.from(push.body).toString());
     return ANSWER;
   }
-  learn(): Promise<void> {
+  updateBaselines(): Promise<void> {
     return Promise.resolve();
   }
   forgetBaselines(): Promise<void> {

@@ -47,7 +47,7 @@ export class PartitionPositions {
       });
   }
 
-  of(partition: number): SavedPosition | undefined {
+  get(partition: number): SavedPosition | undefined {
     return this.saved.get(partition);
   }
 

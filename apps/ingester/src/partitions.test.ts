@@ -48,7 +48,7 @@ class Sink implements RecordSink {
   }
   learnt: string[] = [];
   forgotten = 0;
-  learn(_tenant: string, _service: string, push: RawPush): Promise<void> {
+  updateBaselines(_tenant: string, _service: string, push: RawPush): Promise<void> {
     this.learnt.push(Buffer.from(push.body).toString());
     return Promise.resolve();
   }

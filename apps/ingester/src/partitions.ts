@@ -13,7 +13,7 @@ import { PartitionPositions } from "./partition-positions.ts";
 import { RecordIntake, type RecordSink } from "./record-intake.ts";
 
 /** The ingesters that divide the partitions of a zone, in order, and their rule (`Member.partitionRule`). */
-export interface Owners {
+export interface PartitionOwners {
   ids: readonly string[];
   rule: number;
 }
@@ -54,7 +54,7 @@ export class Partitions implements Service {
   private readonly unclaimed = new Map<number, number>();
   private readonly config: PartitionsConfig;
   private readonly log: PartitionedLog;
-  private readonly owners: () => Owners;
+  private readonly owners: () => PartitionOwners;
   private readonly base: Base;
   private readonly claimFailures: { inc(labels: { partition: string }): void };
   private readonly intake: RecordIntake;
@@ -76,7 +76,7 @@ export class Partitions implements Service {
     config: PartitionsConfig,
     log: PartitionedLog,
     sink: RecordSink,
-    owners: () => Owners,
+    owners: () => PartitionOwners,
     base: Base,
   ) {
     this.config = config;
@@ -160,11 +160,11 @@ export class Partitions implements Service {
   private tick(): void {
     if (this.leaving) return;
     this.settle();
-    this.remember();
+    this.checkpoint();
     const now = performance.now();
     if (this.lastEnds === 0 || now - this.lastEnds > ENDS_MS) {
       this.lastEnds = now;
-      void this.lookAtEnds();
+      void this.refreshEnds();
     }
     if (this.lastCommit === 0 || now - this.lastCommit > COMMIT_MS) {
       this.lastCommit = now;
@@ -217,7 +217,7 @@ export class Partitions implements Service {
     try {
       await this.claims.claim(
         partition,
-        (o, records, end) => this.takeIn(partition, o, records, end),
+        (o, records, end) => this.consumeBatch(partition, o, records, end),
         (o) => {
           claimed = o;
           this.owned.set(partition, o);
@@ -257,13 +257,13 @@ export class Partitions implements Service {
   }
 
   /** Stores records, in order for each service; resolves when all are on disk. */
-  private async takeIn(
+  private async consumeBatch(
     partition: number,
     o: OwnedPartition,
     records: readonly LogRecord[],
     end: number,
   ): Promise<void> {
-    if (!(await this.intake.takeIn(partition, o, records))) return; // stopped: read again later
+    if (!(await this.intake.consumeBatch(partition, o, records))) return; // stopped: read again later
     const last = records.at(-1)!;
     o.position = last.offset + 1;
     o.recordMs = last.timestampMs;
@@ -281,7 +281,7 @@ export class Partitions implements Service {
   // ---- offsets
 
   /** Updates the end offsets. A partition without a leader keeps its last ones, and becomes late. */
-  private lookAtEnds(): Promise<void> {
+  private refreshEnds(): Promise<void> {
     return (this.looking ??= withDeadline(
       this.log.offsets(),
       ENDS_DEADLINE_MS,
@@ -306,7 +306,7 @@ export class Partitions implements Service {
   }
 
   /** Sets a mark for each partition and saves the positions: records below them are on this disk. */
-  private remember(): void {
+  private checkpoint(): void {
     for (const [p, o] of this.owned) {
       o.mark(this.base.now());
       if (this.note(p, o)) this.unsaved = true;

@@ -67,7 +67,7 @@ describe("the intake of a partition's records", () => {
               const answer = SAYS[said]!;
               return answer instanceof CinderblockError ? Promise.reject(answer) : Promise.resolve(answer);
             },
-            learn: () => Promise.reject(new Error("nothing is to be learnt")),
+            updateBaselines: () => Promise.reject(new Error("nothing is to be learnt")),
             forgetBaselines: () => Promise.resolve(),
             oldestUnuploadedMs: () => Promise.resolve(0),
             pressure: () => pressures.shift() ?? 0,
@@ -90,7 +90,7 @@ describe("the intake of a partition's records", () => {
               }),
             }),
           );
-          expect(await intake.takeIn(0, new OwnedPartition("topic", 0), records)).toBe(true);
+          expect(await intake.consumeBatch(0, new OwnedPartition("topic", 0), records)).toBe(true);
           const wanted = (last: string): number[] => plan.flatMap((r, i) => (r.last === last ? [i] : []));
           expect(stored.sort((a, b) => a - b)).toEqual(wanted("stores"));
           expect(refused.sort((a, b) => a - b)).toEqual(wanted("bad"));

@@ -7,7 +7,7 @@ import type { Base } from "@cinderblock/telemetry";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { type PushRecord, PushRecordDecoder } from "@cinderblock/transport";
 import type { OwnedPartition } from "./owned-partition.ts";
-import { Suspects } from "./suspects.ts";
+import { PoisonRecords } from "./poison-records.ts";
 
 /** Destination of the records: the ingester's heads and log. */
 export interface RecordSink {
@@ -20,7 +20,13 @@ export interface RecordSink {
     nowMs: number,
   ): Promise<PushAnswer>;
   /** updates the baselines from a push that is already stored */
-  learn(tenant: string, service: string, push: RawPush, limits: IngestLimits, nowMs: number): Promise<void>;
+  updateBaselines(
+    tenant: string,
+    service: string,
+    push: RawPush,
+    limits: IngestLimits,
+    nowMs: number,
+  ): Promise<void>;
   /** drops the baselines of the services that `gone` selects */
   forgetBaselines(gone: (tenant: string, service: string) => boolean): Promise<void>;
   /** records received before this time are in the bucket */
@@ -45,7 +51,7 @@ export class RecordIntake {
   private readonly decoder = new PushRecordDecoder();
   private readonly sink: RecordSink;
   private readonly base: Base;
-  private readonly suspects: Suspects;
+  private readonly poisonRecords: PoisonRecords;
   private readonly damaged: { inc(): void };
   private readonly quarantined: { inc(n?: number): void };
   private readonly refused: { inc(labels: { reason: string }, n?: number): void };
@@ -65,7 +71,7 @@ export class RecordIntake {
     this.wait = wait;
     this.sink = sink;
     this.base = base;
-    this.suspects = new Suspects(suspectsFile);
+    this.poisonRecords = new PoisonRecords(suspectsFile);
     this.quarantined = base.metrics.counter(
       "cinderblock_ingester_quarantined_records_total",
       "Poison records skipped because they repeatedly ended an ingest thread.",
@@ -85,29 +91,29 @@ export class RecordIntake {
 
   /** Saves the records that were in flight when an ingest thread died. The process ends after this call. */
   noteDeath(): void {
-    this.suspects.noteDeath();
+    this.poisonRecords.noteDeath();
   }
 
   /**
    * Stores records, in order for each service; resolves when all are on disk.
    * @returns false: reading stopped before all records had room; the records are read again
    */
-  async takeIn(partition: number, o: OwnedPartition, records: readonly LogRecord[]): Promise<boolean> {
-    await this.roomFor(partition, o);
+  async consumeBatch(partition: number, o: OwnedPartition, records: readonly LogRecord[]): Promise<boolean> {
+    await this.waitForSpace(partition, o);
     if (o.stopped) return false;
     const all: boolean[] = [];
     // One of these records may have killed a thread: take them one by one, so that the next death names it.
-    if (records.some((r) => this.suspects.deaths(o.topicId, partition, r.offset) > 0))
-      for (const r of records) all.push(await this.one(partition, o, r));
-    else all.push(...(await Promise.all(records.map((r) => this.one(partition, o, r)))));
+    if (records.some((r) => this.poisonRecords.deathsOf(o.topicId, partition, r.offset) > 0))
+      for (const r of records) all.push(await this.consumeRecord(partition, o, r));
+    else all.push(...(await Promise.all(records.map((r) => this.consumeRecord(partition, o, r)))));
     crashPoint("intake/heads-synced");
     o.waitingSinceMs = 0;
     return !all.includes(false);
   }
 
   /** Whether the record is on disk or skipped; false when reading stopped first. */
-  private async one(partition: number, o: OwnedPartition, r: LogRecord): Promise<boolean> {
-    if (this.suspects.deaths(o.topicId, partition, r.offset) >= MAX_DEATHS) {
+  private async consumeRecord(partition: number, o: OwnedPartition, r: LogRecord): Promise<boolean> {
+    if (this.poisonRecords.deathsOf(o.topicId, partition, r.offset) >= MAX_DEATHS) {
       this.quarantined.inc();
       this.base.log.error(
         { partition, offset: r.offset, bytes: r.value.length, deaths: MAX_DEATHS },
@@ -115,16 +121,16 @@ export class RecordIntake {
       );
       return true;
     }
-    this.suspects.take(o.topicId, partition, r.offset);
+    this.poisonRecords.track(o.topicId, partition, r.offset);
     try {
-      return await this.into(partition, o, r);
+      return await this.appendRecord(partition, o, r);
     } finally {
-      this.suspects.done(o.topicId, partition, r.offset);
+      this.poisonRecords.clear(o.topicId, partition, r.offset);
     }
   }
 
   /** Pauses a partition while the heads are nearly full (docs/correctness.md, "No late refusal"). */
-  private async roomFor(partition: number, o: OwnedPartition): Promise<void> {
+  private async waitForSpace(partition: number, o: OwnedPartition): Promise<void> {
     if (this.sink.pressure() <= PAUSE_ABOVE) return;
     this.base.log.debug(
       { partition, usedShare: this.sink.pressure() },
@@ -135,7 +141,7 @@ export class RecordIntake {
   }
 
   /** Whether the record is stored or skipped; false when reading stopped first. */
-  private async into(partition: number, o: OwnedPartition, r: LogRecord): Promise<boolean> {
+  private async appendRecord(partition: number, o: OwnedPartition, r: LogRecord): Promise<boolean> {
     let record: PushRecord | undefined;
     for (let tries = 0; ; tries++) {
       try {
@@ -177,7 +183,7 @@ export class RecordIntake {
   private async store(partition: number, o: OwnedPartition, r: LogRecord, record: PushRecord): Promise<void> {
     const { tenant, service, push, limits, atMs } = record;
     if (r.offset < o.learnTo) {
-      await this.sink.learn(tenant, service, push, limits, atMs);
+      await this.sink.updateBaselines(tenant, service, push, limits, atMs);
       return;
     }
     const answer = await this.sink.push(tenant, service, push, limits, atMs).catch((err: unknown) => {

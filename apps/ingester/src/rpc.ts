@@ -1,6 +1,6 @@
 import { IngesterService } from "@cinderblock/api";
 import type { Authorizer, Routes } from "@cinderblock/rpc";
-import { permit, tenantForWrite } from "@cinderblock/tenant";
+import { checkAccess, tenantForWrite } from "@cinderblock/tenant";
 import type { Ingester } from "./ingester.ts";
 
 /**
@@ -19,7 +19,7 @@ export function ingesterRoutes(
         async flush(_request, { requestHeader }) {
           const tenant = tenantForWrite(requestHeader.get("x-scope-orgid") ?? undefined, multitenancy),
             access = authorizer.accessOf(requestHeader.get("authorization") ?? undefined);
-          if (access) permit(access, "admin", [tenant]);
+          if (access) checkAccess(access, "admin", [tenant]);
           const everyTenant = !multitenancy || (access !== undefined && access.tenants === undefined);
           await ingester.flush(everyTenant ? undefined : tenant);
           return {};

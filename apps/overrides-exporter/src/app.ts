@@ -5,7 +5,7 @@ import { exportLimits } from "./exporter.ts";
 export const overridesExporter: Component<typeof commonSchema> = {
   name: "overrides-exporter",
   schema: commonSchema,
-  wire(_config, process) {
-    exportLimits(process.resources.overrides, process.base);
+  wire(_config, host) {
+    exportLimits(host.resources.overrides, host.base);
   },
 };

@@ -1,5 +1,5 @@
 import type { Member } from "@cinderblock/ring";
-import { type Component, INGESTERS, oneEach, STORES } from "@cinderblock/runtime";
+import { type Component, INGESTERS, memoizeByMember, STORES } from "@cinderblock/runtime";
 import { type CaughtUp, RemoteJobs, RemoteSource } from "@cinderblock/transport";
 import { querierSchema } from "./config.ts";
 import { CaughtUpCache, type Coverage, coverageOf } from "./coverage.ts";
@@ -16,12 +16,14 @@ const CAUGHT_UP_MS = 1000;
 export const querier: Component<typeof querierSchema> = {
   name: "querier",
   schema: querierSchema,
-  async wire(config, process) {
-    const { base, client } = process;
-    const ring = process.view(INGESTERS),
-      stores = process.view(STORES);
-    const { holders, roster } = await process.holders();
-    const source = oneEach((m) => new RemoteSource(client, "Ingester", m.id, m.address, config.queryTimeout));
+  async wire(config, host) {
+    const { base, client } = host;
+    const ring = host.view(INGESTERS),
+      stores = host.view(STORES);
+    const { holders, roster } = await host.holders();
+    const source = memoizeByMember(
+      (m) => new RemoteSource(client, "Ingester", m.id, m.address, config.queryTimeout),
+    );
     const caughtUp = new CaughtUpCache<Member>(
       (m) => client.call<CaughtUp>(m.address, "Ingester", "caughtUp", [], { timeoutMs: CAUGHT_UP_MS }),
       (m) => `${m.id} ${m.address}`,
@@ -37,7 +39,7 @@ export const querier: Component<typeof querierSchema> = {
       // Ask stalled and replaying ingesters too: an answer must report data that only they hold. A new
       // ingester answers that it has nothing.
       ingesters: () => holders.members.map(source),
-      stores: () => process.stores(),
+      stores: () => host.stores(),
       unknown: () => ({
         ingesters: holders.unknown,
         stores:
@@ -73,9 +75,9 @@ export const querier: Component<typeof querierSchema> = {
         await Promise.all([ring.refresh(), stores.refresh(), roster.refresh()]);
       },
     };
-    const jobs = new RemoteJobs(client, () => process.schedulers(), base);
-    const loop = new QuerierLoop(new Querier(sources, base), jobs, config.querierConcurrency, process.id);
-    process.add({
+    const jobs = new RemoteJobs(client, () => host.schedulers(), base);
+    const loop = new QuerierLoop(new Querier(sources, base), jobs, config.querierConcurrency, host.id);
+    host.add({
       name: loop.name,
       start: () => loop.start(),
       stop: async () => {

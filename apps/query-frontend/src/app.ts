@@ -1,4 +1,4 @@
-import { endsOf } from "@cinderblock/kafka";
+import { endOffsets } from "@cinderblock/kafka";
 import { type Component, kafkaOf, partitionedLog } from "@cinderblock/runtime";
 import { RemoteQueue } from "@cinderblock/transport";
 import { frontendSchema, resultsCacheOf, sourcesOf } from "./config.ts";
@@ -15,23 +15,23 @@ export const queryFrontend: Component<typeof frontendSchema> = {
   check: (config) => {
     if (config.writeBuffer === "kafka") kafkaOf(config);
   },
-  wire(config, process) {
-    const { base } = process;
-    const schedulers = (): string[] => process.schedulers();
+  wire(config, host) {
+    const { base } = host;
+    const schedulers = (): string[] => host.schedulers();
     const kafka = config.writeBuffer === "kafka" ? partitionedLog(config, base) : undefined;
-    if (kafka) process.add(kafka.service);
+    if (kafka) host.add(kafka.service);
     const ends =
       kafka &&
       (async (): Promise<PartitionEnds> => {
         const offsets = await kafka.log.offsets();
-        return { topicId: offsets.topicId, ends: endsOf(offsets) };
+        return { topicId: offsets.topicId, ends: endOffsets(offsets) };
       });
     const cache = resultsCacheOf(config, base);
-    if (cache) process.add(cache.service);
+    if (cache) host.add(cache.service);
     const frontend = new QueryFrontend(
-      new RemoteQueue(process.client, schedulers),
-      process.addPool(),
-      process.resources.limits,
+      new RemoteQueue(host.client, schedulers),
+      host.addPool(),
+      host.resources.limits,
       base,
       cache?.cache,
       ends,
@@ -40,16 +40,16 @@ export const queryFrontend: Component<typeof frontendSchema> = {
     const readConfig = {
       multitenancy: config.multitenancy,
       queryTimeoutMs: config.queryTimeout,
-      version: process.resources.build.version,
+      version: host.resources.build.version,
       sources: sourcesOf(base.now),
     };
-    process.serve(
+    host.serve(
       frontendRpc(frontend, readConfig),
       slowQueryRoutes(frontend, config.queryTimeout),
       renderRoutes(frontend, readConfig, base.now),
-      webRoutes(process.resources.scripts.web),
+      webRoutes(host.resources.scripts.web),
     );
-    process.hasFront = true;
-    process.readyWhen(() => (schedulers().length === 0 ? "no query-scheduler found yet" : ""));
+    host.hasFront = true;
+    host.readyWhen(() => (schedulers().length === 0 ? "no query-scheduler found yet" : ""));
   },
 };

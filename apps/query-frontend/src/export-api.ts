@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { CinderblockError, invalid } from "@cinderblock/errors";
-import { EXPORTS, type ExportFormat, type SampleRows, serviceNamed } from "@cinderblock/exports/formats";
+import { EXPORTS, type ExportFormat, type SampleRows, serviceOfSelector } from "@cinderblock/exports/formats";
 import type { ProfileType } from "@cinderblock/model";
 import type { FastifyReply } from "@cinderblock/rpc";
 import type { RequestContext, MergeRequest, QueryFrontend } from "./frontend.ts";
@@ -51,7 +51,7 @@ export async function exportFile(
     : side("query", "from", "until");
   const left = compared ? side("leftQuery", "leftFrom", "leftUntil") : undefined;
   if (left && left.type.storedId !== type.storedId) throw invalid("profile types must match");
-  const service = serviceNamed(request.labelSelector);
+  const service = serviceOfSelector(request.labelSelector);
   const name =
     `${service || type.name}-${type.sampleType}-${new Date(request.endMs).toISOString().slice(0, 19).replace(/[:T]/g, "")}`.replace(
       /[^\w.-]+/g,

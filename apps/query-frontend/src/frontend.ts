@@ -172,7 +172,7 @@ export class QueryFrontend {
 
   /** The strictest of each limit, over all tenants that the caller reads. */
   limits(caller: RequestContext): Limits {
-    const [first, ...others] = caller.tenants.map((t) => this.tenantLimits.of(t));
+    const [first, ...others] = caller.tenants.map((t) => this.tenantLimits.forTenant(t));
     return others.length === 0 ? first! : readLimitsOf([first!, ...others]);
   }
 
@@ -191,7 +191,7 @@ export class QueryFrontend {
 
   /** The bounds of the text of a caller's query. */
   bounds(caller: RequestContext): QueryBounds {
-    return new QueryBounds(caller.tenants.map((t) => this.tenantLimits.of(t)));
+    return new QueryBounds(caller.tenants.map((t) => this.tenantLimits.forTenant(t)));
   }
 
   private async run(caller: RequestContext, job: QueryJob): Promise<JobResult[]> {
@@ -238,7 +238,7 @@ export class QueryFrontend {
         (
           await Promise.all(
             caller.tenants.map((t) =>
-              this.subQueries.run(t, query, this.tenantLimits.of(t), {
+              this.subQueries.run(t, query, this.tenantLimits.forTenant(t), {
                 deadlineMs,
                 signal,
                 ends,

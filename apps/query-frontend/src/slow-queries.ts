@@ -1,5 +1,5 @@
 import type { QueryJob, SourceQuery } from "@cinderblock/query";
-import { html, type Routes, rootFrom, sendPage, table, wantsJson } from "@cinderblock/rpc";
+import { html, type Routes, relativeRoot, sendPage, table, wantsJson } from "@cinderblock/rpc";
 import type { Base } from "@cinderblock/telemetry";
 import type { QueryFrontend } from "./frontend.ts";
 
@@ -181,7 +181,7 @@ export function slowQueryRoutes(frontend: QueryFrontend, queryTimeoutMs: number)
                 ["Query", html`${r.kind} <code>${r.profileTypeId}${r.selector}</code>`],
                 ["Range", `${time(r.startMs)} to ${time(r.endMs)}`],
                 ["Duration", `${Math.round(r.tookMs)} ms at ${time(r.atMs)}`],
-                ["Sub-queries", `${r.parts}, of which ${r.kept} were cached`],
+                ["Sub-queries", `${r.parts}, ${r.kept} from the results cache`],
                 ["Warnings", [...r.warnings, ...warnings].join("; ")],
               ],
             )}
@@ -220,7 +220,7 @@ export function slowQueryRoutes(frontend: QueryFrontend, queryTimeoutMs: number)
               r.parts,
               r.kept,
               r.error !== "" ? r.error : r.warnings.length > 0 ? "partial" : "",
-              html`<a href="${rootFrom(request)}query-frontend/slow-queries?plan=${r.id}">plan</a>`,
+              html`<a href="${relativeRoot(request)}query-frontend/slow-queries?plan=${r.id}">plan</a>`,
             ]),
           )}`,
         );

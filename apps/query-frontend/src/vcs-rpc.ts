@@ -1,7 +1,7 @@
 import { VCSService } from "@cinderblock/api";
 import { CinderblockError } from "@cinderblock/errors";
 import type { ConnectRouter, HandlerContext } from "@cinderblock/rpc";
-import { type Commit, sessionCookie, type SignedIn, type Sources } from "@cinderblock/source-code";
+import { type Commit, sessionCookie, type SignInResult, type Sources } from "@cinderblock/source-code";
 import { tenantForWrite } from "@cinderblock/tenant";
 
 /** vcs.v1.VCSService; every method fails without `sources`. A session belongs to one tenant. */
@@ -18,7 +18,7 @@ export function vcsRpc(router: ConnectRouter, sources: Sources | undefined, mult
     tenantForWrite(c.requestHeader.get("x-scope-orgid") ?? undefined, multitenancy);
   const session = (c: HandlerContext): string | undefined =>
     sessionCookie(c.requestHeader.get("cookie") ?? undefined);
-  const signedIn = (s: SignedIn): object => ({
+  const signedIn = (s: SignInResult): object => ({
     cookie: s.cookie,
     token: s.token,
     tokenExpiresAt: BigInt(s.expiresMs),

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Routes, takesGzip } from "@cinderblock/rpc";
+import { type Routes, acceptsGzip } from "@cinderblock/rpc";
 
 /** Pages of the web UI: one document for all of them, including old addresses of Pyroscope v1. */
 const PAGES = ["/", "/explore", "/compare", "/files", "/status", "/comparison", "/comparison-diff"] as const;
@@ -66,7 +66,7 @@ export function webRoutes(folder: URL): Routes {
             vary: "accept-encoding",
           };
         app.get(path, async (request, reply) => {
-          const gzip = packed !== undefined && takesGzip(request);
+          const gzip = packed !== undefined && acceptsGzip(request);
           await reply
             .headers(gzip ? { ...headers, "content-encoding": "gzip" } : headers)
             .send(gzip ? packed : whole);

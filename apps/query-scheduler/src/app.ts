@@ -11,19 +11,19 @@ const LEAVE_MS = 10_000;
 export const queryScheduler: Component<typeof schedulerSchema> = {
   name: "query-scheduler",
   schema: schedulerSchema,
-  wire(config, process) {
+  wire(config, host) {
     const scheduler = new QueryScheduler(
       {
         maxOutstanding: config.maxOutstanding,
-        maxQueriers: (tenant) => process.resources.limits.of(tenant).maxQueriersPerTenant,
+        maxQueriers: (tenant) => host.resources.limits.forTenant(tenant).maxQueriersPerTenant,
         querierForgetMs: config.querierForgetDelay,
       },
-      process.base,
+      host.base,
     );
-    const served = serveScheduler(scheduler, process.base);
-    const me = process.member(SCHEDULERS, 1);
-    process.view(SCHEDULERS);
-    process.add(
+    const served = serveScheduler(scheduler, host.base);
+    const me = host.member(SCHEDULERS, 1);
+    host.view(SCHEDULERS);
+    host.add(
       me,
       {
         name: "query-scheduler-transport",
@@ -35,15 +35,15 @@ export const queryScheduler: Component<typeof schedulerSchema> = {
       },
       scheduler,
     );
-    process.becomeActive(me);
+    host.becomeActive(me);
     // By then frontends and queriers have read the LEAVING state: waiting queries move to another scheduler,
     // and running queries end here.
-    process.beforeStop(async () => {
+    host.beforeStop(async () => {
       await me.set("LEAVING");
       await sleep(2 * RING_REFRESH_MS);
       await scheduler.stop();
       await served.idle(LEAVE_MS);
     });
-    process.serveInternal("QueryScheduler", served.methods);
+    host.serveInternal("QueryScheduler", served.methods);
   },
 };

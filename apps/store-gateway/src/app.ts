@@ -8,14 +8,14 @@ import { StoreGateway } from "./store-gateway.ts";
 export const storeGateway: Component<typeof storeSchema> = {
   name: "store-gateway",
   schema: storeSchema,
-  async wire(config, process) {
-    const bucket = await process.resources.bucket(),
-      store = new StoreGateway(storeConfigOf(config), bucket, process.addPool(), process.base);
-    const me = process.member(STORES, 1);
-    process.view(STORES);
-    process.add(me, store);
-    process.becomeActive(me);
-    process.serveInternal("StoreGateway", storeMethods(store));
-    process.serve(storePages(store, bucket));
+  async wire(config, host) {
+    const bucket = await host.resources.bucket(),
+      store = new StoreGateway(storeConfigOf(config), bucket, host.addPool(), host.base);
+    const me = host.member(STORES, 1);
+    host.view(STORES);
+    host.add(me, store);
+    host.becomeActive(me);
+    host.serveInternal("StoreGateway", storeMethods(store));
+    host.serve(storePages(store, bucket));
   },
 };

@@ -150,7 +150,7 @@ describe("blocks that a store-gateway knows", () => {
     bucket.onList = async () => {
       if (late !== "") return;
       late = bucket.block("t");
-      await blocks.learn("t", late);
+      await blocks.registerBlock("t", late);
     };
     await blocks.syncTenant("t");
     expect(ulids("t").sort()).toEqual([first, late].sort());
@@ -164,13 +164,13 @@ describe("blocks that a store-gateway knows", () => {
       { blocks, at, ulids } = known(bucket);
     bucket.fails = () => true;
     await expect(blocks.sync()).rejects.toThrow("bucket is away");
-    await expect(blocks.known("t")).rejects.toThrow("the blocks of tenant t have not been listed yet");
+    await expect(blocks.blocksOf("t")).rejects.toThrow("the blocks of tenant t have not been listed yet");
     const asked = bucket.requests.length;
-    await expect(blocks.known("t")).rejects.toThrow("have not been listed yet");
+    await expect(blocks.blocksOf("t")).rejects.toThrow("have not been listed yet");
     expect(bucket.requests).toHaveLength(asked); // no second request at once
     bucket.fails = () => false;
     at(3000);
-    await blocks.known("t");
+    await blocks.blocksOf("t");
     expect(ulids("t")).toEqual([one]);
   });
   it("of one tenant that fails do not hide those of the others, and a tenant that does not exist costs nothing", async () => {
@@ -180,17 +180,17 @@ describe("blocks that a store-gateway knows", () => {
     bucket.fails = (r) => r === "list bad/phlaredb/";
     await blocks.sync();
     expect(ulids("good")).toEqual([one]);
-    await expect(blocks.known("bad")).rejects.toThrow("have not been listed yet");
+    await expect(blocks.blocksOf("bad")).rejects.toThrow("have not been listed yet");
     const asked = bucket.requests.length;
-    await blocks.known("nobody");
+    await blocks.blocksOf("nobody");
     expect(bucket.requests).toHaveLength(asked);
     bucket.fails = () => false;
     at(3000);
-    await blocks.known("bad");
+    await blocks.blocksOf("bad");
     expect(ulids("bad")).toHaveLength(1);
     // A failing bucket does not change known blocks.
     bucket.fails = () => true;
-    await blocks.known("bad");
+    await blocks.blocksOf("bad");
     await expect(blocks.sync()).rejects.toThrow("bucket is away");
     expect(ulids("bad")).toHaveLength(1);
   });

@@ -40,7 +40,7 @@ interface TenantBlocks {
 export class KnownBlocks {
   private readonly byTenant = new Map<string, TenantBlocks>();
   /** number of blocks learned so far */
-  private learnt = 0;
+  private registered = 0;
   /** tenants whose blocks were listed at least once */
   private readonly listed = new Set<string>();
   /** tenants of the last list; undefined before the first */
@@ -98,7 +98,7 @@ export class KnownBlocks {
    * @throws if the tenants cannot be listed
    */
   async sync(): Promise<number> {
-    const before = this.learnt;
+    const before = this.registered;
     const tenants = await tenantsIn(this.bucket);
     const slots = new Semaphore(TENANTS_AT_ONCE);
     await Promise.all(
@@ -128,7 +128,7 @@ export class KnownBlocks {
    * Resolves once the blocks of a tenant are known; lists a tenant without a successful list so far.
    * @throws `unavailable` until then: an empty list would pass for an empty tenant
    */
-  async known(tenant: string): Promise<void> {
+  async blocksOf(tenant: string): Promise<void> {
     if (this.listed.has(tenant) || this.tenantList?.has(tenant) === false) return;
     const failed = this.failed.get(tenant);
     try {
@@ -156,7 +156,7 @@ export class KnownBlocks {
   }
 
   private async list(tenant: string): Promise<void> {
-    const before = this.learnt,
+    const before = this.registered,
       prefix = blocksPrefix(tenant);
     const index = await this.readIndex(tenant);
     const ulids = (await this.bucket.list(prefix))
@@ -286,18 +286,18 @@ export class KnownBlocks {
    * Adds one block at once: an ingester shipped it, or a plan names it.
    * @returns whether the bucket has it
    */
-  async learn(tenant: string, ulid: string): Promise<boolean> {
+  async registerBlock(tenant: string, ulid: string): Promise<boolean> {
     if (this.byTenant.get(tenant)?.metas.has(ulid)) return true;
     const meta = await this.fetchMeta(tenant, ulid);
     if (!meta) return false;
     const t = this.of(tenant);
     t.metas.set(ulid, meta);
-    t.learnt.set(ulid, ++this.learnt);
+    t.learnt.set(ulid, ++this.registered);
     return true;
   }
 
   /** Drops blocks that are gone, and lists the tenant again, which finds the blocks that replaced them. */
-  async lookAgain(tenant: string, gone: readonly string[]): Promise<void> {
+  async resync(tenant: string, gone: readonly string[]): Promise<void> {
     const t = this.byTenant.get(tenant);
     for (const u of gone) {
       t?.metas.delete(u);

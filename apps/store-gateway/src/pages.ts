@@ -7,7 +7,7 @@ import {
   html,
   type Html,
   type Routes,
-  rootFrom,
+  relativeRoot,
   sendPage,
   table,
   wantsJson,
@@ -101,7 +101,7 @@ export function storePages(store: StoreGateway, bucket: Bucket): Routes {
       html`${all.length === 0 ? html`<p>The bucket holds no blocks yet: what was pushed is in the ingesters until they cut and ship it.</p>` : ""}${table(
         ["Tenant", "Blocks", "Bytes", "Profiles", "From", "To"],
         all.map((t) => [
-          html`<a href="${rootFrom(request)}store-gateway/tenant/${encodeURIComponent(t.tenant)}/blocks">${t.tenant}</a>`,
+          html`<a href="${relativeRoot(request)}store-gateway/tenant/${encodeURIComponent(t.tenant)}/blocks">${t.tenant}</a>`,
           t.blocks,
           sizeText(t.bytes),
           t.profiles,
@@ -144,7 +144,7 @@ export function storePages(store: StoreGateway, bucket: Bucket): Routes {
       return;
     }
     const rows = shown.map((b) => [
-      html`<a href="${rootFrom(request)}store-gateway/tenant/${encodeURIComponent(tenant)}/blocks/${b.block}">${b.block}</a>${b.deletionMarkedAt === undefined ? "" : html` <span class="quiet">marked for deletion ${time(b.deletionMarkedAt)}</span>`}`,
+      html`<a href="${relativeRoot(request)}store-gateway/tenant/${encodeURIComponent(tenant)}/blocks/${b.block}">${b.block}</a>${b.deletionMarkedAt === undefined ? "" : html` <span class="quiet">marked for deletion ${time(b.deletionMarkedAt)}</span>`}`,
       b.level,
       b.shard,
       time(b.minTime),
@@ -193,7 +193,7 @@ export function storePages(store: StoreGateway, bucket: Bucket): Routes {
         [
           [
             "Tenant",
-            html`<a href="${rootFrom(request)}store-gateway/tenant/${encodeURIComponent(tenant)}/blocks">${tenant}</a>`,
+            html`<a href="${relativeRoot(request)}store-gateway/tenant/${encodeURIComponent(tenant)}/blocks">${tenant}</a>`,
           ],
           ["From", time(b.minTime)],
           ["To", time(b.maxTime)],

@@ -35,7 +35,7 @@ export class StoreGateway implements Service, SourceClient {
   private syncing: Promise<void> | undefined;
   private readonly pool: QueryPool;
   private readonly base: Base;
-  private readonly known: KnownBlocks;
+  private readonly knownBlocks: KnownBlocks;
 
   constructor(config: StoreGatewayConfig, bucket: Bucket, pool: QueryPool, base: Base) {
     this.pool = pool;
@@ -45,8 +45,8 @@ export class StoreGateway implements Service, SourceClient {
       () => this.sync(),
       base,
     );
-    this.known = new KnownBlocks(bucket, config, base);
-    this.known.onGone = (tenant, ulids) => this.pool.forget("bucket", tenant, ulids);
+    this.knownBlocks = new KnownBlocks(bucket, config, base);
+    this.knownBlocks.onGone = (tenant, ulids) => this.pool.forget("bucket", tenant, ulids);
   }
 
   async start(): Promise<void> {
@@ -61,7 +61,7 @@ export class StoreGateway implements Service, SourceClient {
       "Blocks that this store-gateway serves.",
       [],
       (g) => {
-        g.set(this.known.size);
+        g.set(this.knownBlocks.size);
       },
     );
   }
@@ -79,7 +79,7 @@ export class StoreGateway implements Service, SourceClient {
 
   private async pass(): Promise<void> {
     const started = this.base.now();
-    const tenants = await this.known.sync();
+    const tenants = await this.knownBlocks.sync();
     const { metrics } = this.base;
     metrics.counter("pyroscope_storegateway_bucket_sync_total", "Sync passes over the bucket.").inc();
     metrics.gauge("pyroscope_bucket_stores_tenants_discovered", "Tenants in the bucket.").set(tenants);
@@ -100,14 +100,14 @@ export class StoreGateway implements Service, SourceClient {
   }
 
   /** Adds one block at once: an ingester shipped it, or a plan names it. True when the bucket has it. */
-  learn(tenant: string, ulid: string): Promise<boolean> {
-    return this.known.learn(tenant, ulid);
+  registerBlock(tenant: string, ulid: string): Promise<boolean> {
+    return this.knownBlocks.registerBlock(tenant, ulid);
   }
 
   /** Whether a block, or the blocks that it was compacted into, can be opened and answer. */
-  async answers(tenant: string, ulid: string): Promise<boolean> {
+  async canServe(tenant: string, ulid: string): Promise<boolean> {
     const replacement = replacementOf(ulid, this.metasOf(tenant)).map((m) => m.ulid);
-    if (replacement.length === 0 && !(await this.learn(tenant, ulid))) return false;
+    if (replacement.length === 0 && !(await this.registerBlock(tenant, ulid))) return false;
     const { missing } = await this.pool.labels(
       "bucket",
       tenant,
@@ -118,15 +118,15 @@ export class StoreGateway implements Service, SourceClient {
   }
 
   metasOf(tenant: string): BlockMeta[] {
-    return this.known.metasOf(tenant);
+    return this.knownBlocks.metasOf(tenant);
   }
   tenants(): string[] {
-    return this.known.tenants();
+    return this.knownBlocks.tenants();
   }
 
   /** @throws `unavailable` while the tenant's blocks are not listed */
   async blocks(tenant: string, startMs: number, endMs: number): Promise<BlockInfo[]> {
-    await this.known.known(tenant);
+    await this.knownBlocks.blocksOf(tenant);
     return this.metasOf(tenant)
       .filter((m) => m.minTimeMs <= endMs && m.maxTimeMs >= startMs)
       .map((m) => ({
@@ -148,7 +148,7 @@ export class StoreGateway implements Service, SourceClient {
     exclude: Exclusions,
     until?: Deadline,
   ): Promise<ExecuteAnswer> {
-    return this.lookingAgain(
+    return this.withResync(
       tenant,
       await this.named(tenant, this.pool.execute("bucket", tenant, ulids, query, exclude, until?.signal)),
     );
@@ -183,7 +183,7 @@ export class StoreGateway implements Service, SourceClient {
     ask: LabelRequest,
     until?: Deadline,
   ): Promise<LabelAnswer & { missing: string[] }> {
-    return this.lookingAgain(
+    return this.withResync(
       tenant,
       await this.named(tenant, this.pool.labels("bucket", tenant, ulids, ask, until?.signal)),
     );
@@ -194,16 +194,16 @@ export class StoreGateway implements Service, SourceClient {
     try {
       return await work;
     } catch (err) {
-      if (kindOf(err) === "corrupt") this.known.report(tenant, messageOf(err), err);
+      if (kindOf(err) === "corrupt") this.knownBlocks.report(tenant, messageOf(err), err);
       throw err;
     }
   }
 
   /** Lists the tenant again after a miss: the next plan needs the block that replaced the missing one. */
-  private async lookingAgain<T extends { missing: string[] }>(tenant: string, answer: T): Promise<T> {
+  private async withResync<T extends { missing: string[] }>(tenant: string, answer: T): Promise<T> {
     if (answer.missing.length === 0) return answer;
     try {
-      await this.known.lookAgain(tenant, answer.missing);
+      await this.knownBlocks.resync(tenant, answer.missing);
     } catch (err) {
       this.base.log.warn({ tenant, err }, "reading a tenant's blocks failed");
     }

@@ -6,12 +6,9 @@ import { TenantSettings } from "./settings.ts";
 export const tenantSettings: Component<typeof commonSchema> = {
   name: "tenant-settings",
   schema: commonSchema,
-  async wire(config, process) {
-    process.serve(
-      settingsRpc(
-        new TenantSettings(await process.resources.bucket(), process.base.now),
-        config.multitenancy,
-      ),
+  async wire(config, host) {
+    host.serve(
+      settingsRpc(new TenantSettings(await host.resources.bucket(), host.base.now), config.multitenancy),
     );
   },
 };

@@ -3,10 +3,10 @@ import {
   callTreeOfLevels,
   collapseRecursion,
   decodeCallTree,
-  decodeNeighbours,
+  decodeNeighbors,
   type Flame,
-  invert,
-  layout,
+  invertTree,
+  layoutFlame,
 } from "@cinderblock/flame";
 
 /** Decodes and lays out off the main thread; returns columns as transferables. */
@@ -29,7 +29,7 @@ function treesOf(source: FlameSource): CallTree[] {
   if (source.kind === "levels") return [callTreeOfLevels(source.names, source.levels, source.double)];
   const bytes = new Uint8Array(source.bytes);
   if (source.kind === "tree") return [decodeCallTree(bytes)];
-  const { callers, callees } = decodeNeighbours(bytes);
+  const { callers, callees } = decodeNeighbors(bytes);
   return [callers, callees];
 }
 
@@ -42,7 +42,7 @@ self.onmessage = (event: MessageEvent<FlameJob>): void => {
     const trees = treesOf(source);
     const flames = trees.map((t) => {
       const c = collapsed ? collapseRecursion(t) : t;
-      return layout(inverted ? invert(c, MIN_SHARE) : c);
+      return layoutFlame(inverted ? invertTree(c, MIN_SHARE) : c);
     });
     const columns = flames.flatMap((f) => [
       f.x,

@@ -3,7 +3,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { ApiError } from "./api/types.ts";
 import { AppProvider } from "./state/app.tsx";
 import { Shell } from "./screens/Shell.tsx";
-import { Opened } from "./screens/ShortLink.tsx";
+import { AddressScreen } from "./screens/ShortLink.tsx";
 import { applyTheme, savedTheme } from "./parts/theme.ts";
 import "./styles.css";
 
@@ -20,10 +20,10 @@ const queries = new QueryClient({
 });
 createRoot(document.getElementById("app")!).render(
   <QueryClientProvider client={queries}>
-    <Opened>
+    <AddressScreen>
       <AppProvider>
         <Shell />
       </AppProvider>
-    </Opened>
+    </AddressScreen>
   </QueryClientProvider>,
 );

@@ -26,7 +26,7 @@ export {
   isRewrittenHint,
   rewrittenHint,
   emptyShardsOf,
-  holdAllOf,
+  holdCompleteSource,
   mergedHints,
   parseShard,
 } from "./shards.ts";

@@ -3,7 +3,7 @@ import { encodeProfileTable, type ProfileRows } from "@cinderblock/profile-table
 import { Random } from "@cinderblock/testkit";
 import fc from "fast-check";
 import { BlockTable } from "./block-table.ts";
-import { coalesce, MAX_RANGES } from "./ranges.ts";
+import { coalesceRanges, MAX_RANGES } from "./ranges.ts";
 import type { RowTable } from "./rows.ts";
 
 const ROWS = 60,
@@ -150,7 +150,7 @@ describe("ranges of a file", () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(1 << 26), fc.nat(1 << 18)), { maxLength: 60 }), (list) => {
         const ranges = list.map(([start, size]) => ({ start, end: start + size }));
-        const out = coalesce(ranges);
+        const out = coalesceRanges(ranges);
         expect(out.length).toBeLessThanOrEqual(MAX_RANGES);
         for (let i = 1; i < out.length; i++) expect(out[i]!.start).toBeGreaterThan(out[i - 1]!.end);
         for (const r of ranges)
@@ -164,7 +164,7 @@ describe("ranges of a file", () => {
       end: i * (10 << 20) + 1,
     }));
     far[3]!.start -= 1 << 20;
-    const out = coalesce(far);
+    const out = coalesceRanges(far);
     expect(out).toHaveLength(MAX_RANGES);
     expect(out[2]).toEqual({ start: far[2]!.start, end: far[3]!.end });
   });

@@ -9,7 +9,7 @@ import {
   type PageLocation,
   rowOffsets,
 } from "@cinderblock/parquet";
-import { type ByteRange, coalesce } from "./ranges.ts";
+import { type ByteRange, coalesceRanges } from "./ranges.ts";
 
 /** One column of a run: entries of row i of the run are [offset[i], offset[i + 1]) in the decoded pages. */
 export interface RunColumn {
@@ -198,7 +198,7 @@ async function fetcher(
   read: Read,
 ): Promise<(offset: number, size: number) => Uint8Array> {
   const parts = await Promise.all(
-    coalesce(ranges).map(async (r) => ({ ...r, bytes: await read(r.start, r.end - r.start) })),
+    coalesceRanges(ranges).map(async (r) => ({ ...r, bytes: await read(r.start, r.end - r.start) })),
   );
   return (offset, size) => {
     const part = parts.find((p) => offset >= p.start && offset + size <= p.end)!;

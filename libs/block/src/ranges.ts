@@ -13,7 +13,7 @@ export const MAX_RANGES = 8;
  * Ascending ranges that cover the wanted ones: near ones are joined, and then the nearest of the rest until
  * at most `MAX_RANGES` remain.
  */
-export function coalesce(wanted: readonly ByteRange[]): ByteRange[] {
+export function coalesceRanges(wanted: readonly ByteRange[]): ByteRange[] {
   const sorted = wanted.filter((r) => r.end > r.start).sort((a, b) => a.start - b.start);
   const out: ByteRange[] = [];
   for (const r of sorted) {

@@ -14,7 +14,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Base } from "@cinderblock/telemetry";
 import { tenantsIn } from "./marks.ts";
-import { foreignNames, type Oddity } from "./oddities.ts";
+import { findForeignObjects, type Anomaly } from "./anomalies.ts";
 
 /**
  * Writes `bucket-index.json.gz`: the complete blocks of a tenant, and their marks. Updates of one tenant run
@@ -68,7 +68,7 @@ export class BucketIndexUpdater {
       marks: [],
       updatedAtS: Math.floor(this.base.now() / 1000),
     };
-    const odd = foreignNames(prefix, names);
+    const odd = findForeignObjects(prefix, names);
     for (const ulid of ulids) {
       const entry = known.get(ulid);
       if (entry) {
@@ -141,9 +141,9 @@ export class BucketIndexUpdater {
   }
 
   /** Reports oddities that stop no operation: counts all of them, and logs each once. */
-  private report(tenant: string, odd: readonly Oddity[]): void {
+  private report(tenant: string, odd: readonly Anomaly[]): void {
     const { metrics, log } = this.base;
-    const count = (kind: Oddity["kind"]): number => odd.filter((o) => o.kind === kind).length;
+    const count = (kind: Anomaly["kind"]): number => odd.filter((o) => o.kind === kind).length;
     metrics
       .gauge("pyroscope_bucket_blocks_partials_count", "Number of partial blocks, which have no meta.json.", [
         "user",

@@ -12,8 +12,8 @@ import {
   ulidBefore,
 } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
-import { type Drop, droppedRows } from "./drops.ts";
-import { decideRows, type ShardOf } from "./keep.ts";
+import { type RowSelection, droppedRows } from "./row-selection.ts";
+import { decideRows, type ShardOf } from "./row-decisions.ts";
 import { mergeSeries, MergeWalk } from "./merge.ts";
 import { OutputBlock } from "./output-block.ts";
 import { SourceBlock, type StreamBounds } from "./source-block.ts";
@@ -33,7 +33,7 @@ export interface CompactOptions {
   workDir: string;
   onProgress?: (rows: number, total: number) => void;
   /** selection of rows to leave out */
-  drops?: readonly Drop[];
+  drops?: readonly RowSelection[];
 }
 
 /** Outputs of a compaction, and counts of their rows. */
@@ -58,7 +58,7 @@ const SAMPLE_BYTES = 48;
  */
 export async function rewriteBlock(
   block: { meta: BlockMeta; files: BlockFiles },
-  drops: readonly Drop[],
+  drops: readonly RowSelection[],
   options: Pick<CompactOptions, "memoryBytes" | "workDir" | "onProgress">,
 ): Promise<CompactResult> {
   return merge(

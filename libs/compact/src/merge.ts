@@ -1,6 +1,6 @@
 import type { Labels } from "@cinderblock/model";
 import { compareLabels } from "@cinderblock/model";
-import type { Rows, RowStream, SourceBlock, StreamBounds } from "./source-block.ts";
+import type { RowBatch, RowStream, SourceBlock, StreamBounds } from "./source-block.ts";
 
 /** A series in the union of the sources' series, in label order: rank -> series. */
 export interface MergedSeries {
@@ -39,13 +39,13 @@ export interface MergedRow {
   source: number;
   row: number;
   rank: number;
-  rows: Rows;
+  rows: RowBatch;
   at: number;
 }
 
 interface Position {
   stream: RowStream;
-  rows: Rows | undefined;
+  rows: RowBatch | undefined;
   at: number;
   row: number;
   series: number;

@@ -6,7 +6,7 @@ import { loadHasher } from "@cinderblock/bytes";
 import { labelsText, parseSelector, selectorMatches } from "@cinderblock/model";
 import { FilesystemBucket } from "@cinderblock/objstore";
 import { describeWith, sharedTestdata, temporaryFolder } from "@cinderblock/testkit";
-import { compactBlocks, countDrops, type Drop, rewriteBlock, verifyBlock } from "./index.ts";
+import { compactBlocks, countDroppedRows, type RowSelection, rewriteBlock, verifyBlock } from "./index.ts";
 import { jest } from "@jest/globals";
 
 // Whole blocks are compared row by row, which takes seconds, or more when other tests share the cores.
@@ -60,7 +60,7 @@ describeWith(["shared-testdata"], "a block without some of its rows", () => {
       { meta } = block;
     const all = await rows(block);
     const middle = Math.floor((meta.minTimeMs + meta.maxTimeMs) / 2);
-    const drops: Drop[] = [{ selector: SELECTOR, startMs: meta.minTimeMs, endMs: middle }];
+    const drops: RowSelection[] = [{ selector: SELECTOR, startMs: meta.minTimeMs, endMs: middle }];
     const reader = new BlockReader(meta, block.files, await loadHasher());
     await reader.open();
     const matching = new Set(
@@ -72,7 +72,7 @@ describeWith(["shared-testdata"], "a block without some of its rows", () => {
     expect(matching.size).toBeGreaterThan(0);
     expect(left.length).toBeLessThan(all.length);
 
-    expect((await countDrops(meta, block.files, drops, await loadHasher()))[0]!.profiles).toBe(
+    expect((await countDroppedRows(meta, block.files, drops, await loadHasher()))[0]!.profiles).toBe(
       all.length - left.length,
     );
     const { outputs, dropped } = await rewriteBlock(block, drops, {
@@ -88,10 +88,10 @@ describeWith(["shared-testdata"], "a block without some of its rows", () => {
       meta.compaction.level,
       meta.compaction.sources,
     ]);
-    expect((await countDrops(next.meta, next.files, drops, await loadHasher()))[0]!.profiles).toBe(0);
+    expect((await countDroppedRows(next.meta, next.files, drops, await loadHasher()))[0]!.profiles).toBe(0);
   });
   it("is gone when nothing is left of it, and stays empty where it is a shard", async () => {
-    const everything: Drop[] = [
+    const everything: RowSelection[] = [
       { selector: '{service_name=~".*"}', startMs: 0, endMs: Number.MAX_SAFE_INTEGER },
     ];
     const [first] = v1Blocks();

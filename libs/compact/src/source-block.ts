@@ -133,7 +133,7 @@ interface Cursors {
  * Consecutive rows of a source. Entries of row i are [offset[i], offset[i + 1]) in `stacktrace`; other lists
  * may begin elsewhere and have their own offsets.
  */
-export interface Rows {
+export interface RowBatch {
   length: number;
   time: BigInt64Array;
   /** time as pairs of words, low first, for comparisons without BigInt */
@@ -154,7 +154,7 @@ export interface Rows {
 }
 
 /** Annotations of a row. */
-export function annotationsOf({ annotations }: Rows, at: number): Annotations {
+export function annotationsOf({ annotations }: RowBatch, at: number): Annotations {
   if (!annotations) return NO_ANNOTATIONS;
   const { keys, values } = annotations,
     from = keys.offset![at]!,
@@ -185,7 +185,7 @@ export class RowStream {
   }
 
   /** The next run; undefined at the end. */
-  async next(): Promise<Rows | undefined> {
+  async next(): Promise<RowBatch | undefined> {
     const c = this.cursors;
     if (!c.time || !c.stacktrace)
       throw new CorruptError(
@@ -238,7 +238,7 @@ export class RowStream {
     };
   }
 
-  private annotations(keys: ColumnRun | undefined, values: ColumnRun | undefined): Rows["annotations"] {
+  private annotations(keys: ColumnRun | undefined, values: ColumnRun | undefined): RowBatch["annotations"] {
     if (!keys || !values || keys.offset![0] === keys.offset![keys.rows]) return undefined;
     for (let i = 0; i < keys.rows; i++)
       if (keys.offset![i + 1]! - keys.offset![i]! !== values.offset![i + 1]! - values.offset![i]!)

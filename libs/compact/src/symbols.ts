@@ -1,5 +1,5 @@
 import { SymbolPartition, SymbolRewriter, SymdbWriter } from "@cinderblock/symdb";
-import type { UsedStacks } from "./keep.ts";
+import type { UsedStacks } from "./row-decisions.ts";
 import type { SourceBlock } from "./source-block.ts";
 import type { StackMaps } from "./stack-maps.ts";
 

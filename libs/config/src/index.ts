@@ -3,4 +3,4 @@ export type { ConfigOf, Option, Schema } from "./option.ts";
 export { parseYaml, stringifyYaml } from "./yaml.ts";
 export { formatValue, parseValue } from "./option.ts";
 export { helpText, loadConfig, markdown, toYaml } from "./load.ts";
-export type { Accepted, Loaded } from "./load.ts";
+export type { AcceptedKeys, LoadedConfig } from "./load.ts";

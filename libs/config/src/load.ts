@@ -4,13 +4,13 @@ import { CinderblockError } from "@cinderblock/errors";
 import { type ConfigOf, formatValue, type Option, parseValue, type Schema } from "./option.ts";
 
 /** Flags and YAML sections of v1 that are accepted and have no effect here. */
-export interface Accepted {
+export interface AcceptedKeys {
   flags: readonly RegExp[];
   yaml: readonly RegExp[];
 }
 
 /** Loaded configuration, with warnings for the log. */
-export interface Loaded<S extends Schema> {
+export interface LoadedConfig<S extends Schema> {
   config: ConfigOf<S>;
   /** accepted flags and keys without effect here */
   warnings: string[];
@@ -28,14 +28,14 @@ export function loadConfig<S extends Schema>(
   schema: S,
   argv: readonly string[],
   env: NodeJS.ProcessEnv,
-  accepted: Accepted,
-): Loaded<S> {
+  accepted: AcceptedKeys,
+): LoadedConfig<S> {
   const byFlag = new Map(Object.entries(schema).map(([key, o]) => [o.flag, { key, o }]));
   const byYaml = new Map(Object.entries(schema).map(([key, o]) => [o.yaml, { key, o }]));
   const values: Record<string, unknown> = Object.fromEntries(
     Object.entries(schema).map(([k, o]) => [k, o.initial]),
   );
-  const out: Loaded<S> = {
+  const out: LoadedConfig<S> = {
     config: values as ConfigOf<S>,
     warnings: [],
     help: undefined,

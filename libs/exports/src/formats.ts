@@ -29,6 +29,6 @@ export interface SampleTable {
 }
 
 /** Service of the first condition `service_name="…"` in a selector; "" without such a condition. */
-export function serviceNamed(labelSelector: string): string {
+export function serviceOfSelector(labelSelector: string): string {
   return parseSelector(labelSelector).find((m) => m.name === LABEL_SERVICE_NAME && m.op === "=")?.value ?? "";
 }

@@ -2,7 +2,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import {
   type CallTree,
   decodeCallTree,
-  layout,
+  layoutFlame,
   toFirefox,
   toFolded,
   toFoldedDiff,
@@ -57,8 +57,8 @@ export function exportTree(
     case "firefox":
       return Buffer.from(toFirefox(t, title, unit, atMs));
     case "svg":
-      return Buffer.from(toSvg(layout(t), title, unit));
+      return Buffer.from(toSvg(layoutFlame(t), title, unit));
     case "html":
-      return Buffer.from(toHtml(layout(t), title, unit));
+      return Buffer.from(toHtml(layoutFlame(t), title, unit));
   }
 }

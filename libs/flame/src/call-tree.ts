@@ -117,7 +117,7 @@ export function decodeCallTree(bytes: Uint8Array): CallTree {
 }
 
 /** Decodes the two trees of cinderblock.explore.v1.FunctionNeighboursResponse. */
-export function decodeNeighbours(bytes: Uint8Array): { callers: CallTree; callees: CallTree } {
+export function decodeNeighbors(bytes: Uint8Array): { callers: CallTree; callees: CallTree } {
   const r = new Reader(bytes),
     found: Record<number, CallTree> = {};
   while (r.at < r.end) {

@@ -73,7 +73,7 @@ export function foldedText(f: Flame, box: number): string {
  * work.
  * @returns number of boxes drawn individually
  */
-export function draw(surface: Surface, f: Flame, v: Viewport, s: Style): number {
+export function drawFlame(surface: Surface, f: Flame, v: Viewport, s: Style): number {
   surface.fillStyle = s.background;
   surface.fillRect(0, 0, v.width, v.height);
   surface.font = s.font;

@@ -1,7 +1,7 @@
 import type { CallTree } from "./call-tree.ts";
 import { foldedText } from "./draw.ts";
 import { type Flame, FOLDED } from "./layout.ts";
-import { painter } from "./palette.ts";
+import { createPainter } from "./palette.ts";
 import { eachStack } from "./transform.ts";
 import { formatShare, formatValue, type Unit } from "./units.ts";
 
@@ -211,7 +211,7 @@ const escape = (s: string): string =>
 export function toSvg(f: Flame, title: string, unit: Unit, minWidth = 0.5): string {
   const levels = f.rowStart.length - 1,
     scale = WIDTH / (f.width[0]! || 1),
-    paint = painter(f, f.baseTotal ? "change" : "package", "blue-orange", "light");
+    paint = createPainter(f, f.baseTotal ? "change" : "package", "blue-orange", "light");
   const out: string[] = [];
   let deepest = 0,
     left = 0;

@@ -6,15 +6,15 @@ import {
   type CallTree,
   callTreeOfLevels,
   collapseRecursion,
-  coverage,
+  shownShare,
   decodeCallTree,
-  draw,
+  drawFlame,
   eachStack,
   FOLDED,
   formatShare,
   formatValue,
-  invert,
-  layout,
+  invertTree,
+  layoutFlame,
   levelAt,
   levelOf,
   packageOf,
@@ -135,7 +135,7 @@ describe("layout", () => {
     fc.assert(
       fc.property(stacks, fc.boolean(), (list, compare) => {
         const t = treeOf(list, compare),
-          f = layout(t);
+          f = layoutFlame(t);
         expect(f.total[0]).toBe(t.total);
         for (let level = 0; level < f.rowStart.length - 1; level++) {
           for (let b = f.rowStart[level]!; b < f.rowStart[level + 1]!; b++) {
@@ -169,11 +169,13 @@ describe("layout", () => {
     ]);
     t.folded[1] = 30;
     t.foldedCount[1] = 412;
-    const f = layout(t);
-    expect([f.total[0], [...f.name].filter((n) => n === FOLDED).length, coverage(f)]).toEqual([100, 1, 0.7]);
+    const f = layoutFlame(t);
+    expect([f.total[0], [...f.name].filter((n) => n === FOLDED).length, shownShare(f)]).toEqual([
+      100, 1, 0.7,
+    ]);
     expect(search(f, /./).boxes.length).toBe(2);
     const log = new DrawLog();
-    draw(log, f, view({ width: 1000 }), style);
+    drawFlame(log, f, view({ width: 1000 }), style);
     expect(log.calls.filter(([w]) => w === "text").map((c) => c[3])).toEqual([
       "all",
       "main",
@@ -210,7 +212,7 @@ describe("layout", () => {
       ],
       true,
     );
-    const f = layout(d);
+    const f = layoutFlame(d);
     expect([
       d.base!.total,
       d.total,
@@ -225,14 +227,14 @@ describe("layout", () => {
 
 describe("drawing", () => {
   it("draws boxes in their places, cuts labels, and runs narrow ones together", () => {
-    const f = layout(
+    const f = layoutFlame(
       treeOf([
         [["wide.function"], 90, 0],
         ...Array.from({ length: 20 }, (_, i): Stack => [[`x${i}`], 0.5, 0]),
       ]),
     );
     const log = new DrawLog();
-    expect(draw(log, f, view({}), style)).toBeLessThan(13);
+    expect(drawFlame(log, f, view({}), style)).toBeLessThan(13);
     expect(log.calls[0]).toEqual(["bg", 0, 0, 100, 100]);
     expect(
       log.calls.find(
@@ -246,7 +248,7 @@ describe("drawing", () => {
   });
 
   it("zooms to a range, scrolls, turns upside down, and dims what a search did not find", () => {
-    const f = layout(
+    const f = layoutFlame(
       treeOf([
         [["main", "a.b"], 50, 0],
         [["main", "a.c"], 50, 0],
@@ -255,7 +257,7 @@ describe("drawing", () => {
     const found = search(f, searchPattern("A.C"));
     expect([found.boxes.length, found.share]).toEqual([1, 0.5]);
     const log = new DrawLog();
-    draw(log, f, view({ from: 50, to: 100 }), { ...style, marked: found.marked });
+    drawFlame(log, f, view({ from: 50, to: 100 }), { ...style, marked: found.marked });
     expect(log.calls.filter(([w]) => w.startsWith("box")).map((c) => [c[0], c[1], c[2]])).toEqual([
       ["box dim", 0, 0],
       ["box dim", 0, 10],
@@ -272,18 +274,20 @@ describe("drawing", () => {
   });
 
   it("draws rows of any depth: a canvas is as high as what is seen", () => {
-    const f = layout(treeOf([[Array.from({ length: 5000 }, (_, i) => `f${i}`), 1, 0]]));
+    const f = layoutFlame(treeOf([[Array.from({ length: 5000 }, (_, i) => `f${i}`), 1, 0]]));
     const log = new DrawLog();
     expect(f.rowStart.length).toBe(5002);
-    expect(draw(log, f, view({ from: 0, to: 1, top: 49_900, width: 500 }), style)).toBe(10);
+    expect(drawFlame(log, f, view({ from: 0, to: 1, top: 49_900, width: 500 }), style)).toBe(10);
     expect(log.calls.filter(([w]) => w === "text").at(-1)![3]).toBe("f4998");
   });
 
   it("bounds its work by pixels", () => {
-    const many = layout(
+    const many = layoutFlame(
       treeOf(Array.from({ length: 20_000 }, (_, i): Stack => [[`m${i % 7}`, `f${i}`], 1, 0])),
     );
-    expect(draw(new DrawLog(), many, view({ from: 0, to: 20_000, width: 500 }), style)).toBeLessThan(520);
+    expect(drawFlame(new DrawLog(), many, view({ from: 0, to: 20_000, width: 500 }), style)).toBeLessThan(
+      520,
+    );
   });
 });
 
@@ -311,8 +315,8 @@ describe("transforms", () => {
           const k = [...frames].reverse().join("/");
           slow.set(k, (slow.get(k) ?? 0) + v);
         }
-        expect(contents(invert(treeOf(list), 0))).toEqual([...slow].sort());
-        const cut = layout(invert(treeOf(list), 0.1));
+        expect(contents(invertTree(treeOf(list), 0))).toEqual([...slow].sort());
+        const cut = layoutFlame(invertTree(treeOf(list), 0.1));
         expect(cut.total[0]).toBe(list.reduce((s, [, v]) => s + v, 0));
       }),
     );
@@ -432,7 +436,7 @@ describe("call graphs", () => {
 
 describe("pictures", () => {
   it("are files of their own: every box with its title, names escaped, what is left out said", () => {
-    const f = layout(
+    const f = layoutFlame(
       treeOf([
         [["main", 'a<b>&"c"'], 900, 0],
         ...Array.from({ length: 3 }, (_, i): Stack => [[`tiny${i}`], 0.1, 0]),

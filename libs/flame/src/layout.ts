@@ -34,7 +34,7 @@ export interface Flame {
 export const FOLDED = 0xffffffff;
 
 /** Lays out the boxes of a tree: siblings by name, cut-off children last. */
-export function layout(tree: CallTree): Flame {
+export function layoutFlame(tree: CallTree): Flame {
   const n = tree.parent.length;
   const total = tree.self.slice(),
     baseTotal = tree.base?.self.slice();
@@ -192,7 +192,7 @@ export function lastAtOrBefore(f: Flame, from: number, to: number, x: number): n
 }
 
 /** Share of the graph that is not cut off, 0 to 1. */
-export function coverage(f: Flame): number {
+export function shownShare(f: Flame): number {
   let cut = 0;
   for (let i = 0; i < f.name.length; i++) if (f.name[i] === FOLDED) cut += f.width[i]!;
   return f.width[0]! > 0 ? 1 - cut / f.width[0]! : 1;

@@ -1,6 +1,6 @@
 import { FOLDED, type Flame } from "./layout.ts";
 
-export type ColourMode = "package" | "value" | "change";
+export type ColorMode = "package" | "value" | "change";
 export type ChangePalette = "blue-orange" | "purple-green" | "red-green";
 export type Theme = "light" | "dark";
 
@@ -76,9 +76,9 @@ export function changeOf(f: Flame, box: number): number {
 }
 
 /** box -> paint. The caller paints cut-off boxes, because they are not functions. */
-export function painter(
+export function createPainter(
   f: Flame,
-  mode: ColourMode,
+  mode: ColorMode,
   palette: ChangePalette,
   theme: Theme,
 ): (box: number) => Paint {

@@ -4,7 +4,7 @@ import { FOLDED, type Flame } from "./layout.ts";
  * Result of a search: boxes in reading order, and the share of the total that has a matching function in its
  * stack.
  */
-export interface Found {
+export interface SearchResult {
   marked: Uint8Array;
   boxes: Uint32Array;
   share: number;
@@ -20,7 +20,7 @@ export function searchPattern(text: string): RegExp | undefined {
 }
 
 /** Marks the boxes whose function matches; cut-off boxes never match. */
-export function search(f: Flame, pattern: RegExp | undefined): Found {
+export function search(f: Flame, pattern: RegExp | undefined): SearchResult {
   const n = f.name.length,
     marked = new Uint8Array(n);
   if (!pattern) return { marked, boxes: new Uint32Array(0), share: 0 };

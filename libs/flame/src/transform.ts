@@ -70,7 +70,7 @@ export function collapseRecursion(t: CallTree): CallTree {
  * than `minShare` of the total are cut off, so that the visible part bounds the work. A complete inverted
  * tree has as many nodes as all stacks have frames.
  */
-export function invert(t: CallTree, minShare: number): CallTree {
+export function invertTree(t: CallTree, minShare: number): CallTree {
   const g = new Growing(),
     n = t.parent.length;
   const all = t.total || 1,

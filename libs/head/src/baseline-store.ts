@@ -33,7 +33,7 @@ export class BaselineStore {
   }
 
   /** Baselines of a tenant, with the route of the current push. */
-  of(tenant: string): Baselines {
+  forTenant(tenant: string): Baselines {
     let b = this.tenants.get(tenant);
     if (!b) this.tenants.set(tenant, (b = new Baselines()));
     b.route = this.route;
@@ -104,7 +104,7 @@ export class BaselineStore {
   adopt(tenants: ReadonlyMap<string, Baselines>): number {
     let n = 0;
     for (const [tenant, others] of tenants) {
-      const own = this.of(tenant);
+      const own = this.forTenant(tenant);
       for (const [key, b] of others.series) {
         if (!own.adopt(key, b)) continue;
         this.writeWhole(tenant, key, b);

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { type CutCandidate, cutsFor, isDue } from "./cut-policy.ts";
+import { type CutCandidate, selectCuts, isCutDue } from "./cut-policy.ts";
 
 const NOW = 1_000_000;
 const head = (bytes: number, idleMs = 0, frozen = false): CutCandidate => ({
@@ -12,10 +12,10 @@ const head = (bytes: number, idleMs = 0, frozen = false): CutCandidate => ({
 describe("the policy of cuts", () => {
   it("cuts what takes no more profiles, and what is idle behind its window", () => {
     const over = { ...head(1, 1000), windowEndMs: NOW - 1 };
-    expect(isDue(head(1, 0, true), NOW, 500)).toBe(true);
-    expect(isDue(over, NOW, 500)).toBe(true);
-    expect(isDue(over, NOW, 2000)).toBe(false);
-    expect(isDue(head(1, 1000), NOW, 500)).toBe(false);
+    expect(isCutDue(head(1, 0, true), NOW, 500)).toBe(true);
+    expect(isCutDue(over, NOW, 500)).toBe(true);
+    expect(isCutDue(over, NOW, 2000)).toBe(false);
+    expect(isCutDue(head(1, 1000), NOW, 500)).toBe(false);
   });
 
   it("frees what is asked for with no head more than it takes", () => {
@@ -28,7 +28,7 @@ describe("the policy of cuts", () => {
         fc.nat(2e7),
         (list, wanted) => {
           const heads = list.map((h) => head(h.bytes, h.idle)),
-            cuts = cutsFor(heads, wanted, NOW),
+            cuts = selectCuts(heads, wanted, NOW),
             freed = cuts.reduce((n, h) => n + h.bytes, 0);
           if (freed < wanted) expect(cuts.length).toBe(heads.length);
           else expect(freed - (cuts.at(-1)?.bytes ?? 0)).toBeLessThan(Math.max(1, wanted));
@@ -41,13 +41,13 @@ describe("the policy of cuts", () => {
     const large = head(1000),
       middle = head(500),
       small = Array.from({ length: 20 }, () => head(50));
-    expect(cutsFor([middle, large, ...small], 900, NOW)).toEqual([large]);
+    expect(selectCuts([middle, large, ...small], 900, NOW)).toEqual([large]);
     const idle = Array.from({ length: 20 }, () => head(50, 600_000));
-    expect(cutsFor([middle, large, ...idle], 900, NOW)).toEqual(idle.slice(0, 18));
+    expect(selectCuts([middle, large, ...idle], 900, NOW)).toEqual(idle.slice(0, 18));
   });
 
   it("cuts nothing when nothing has to become free", () => {
-    expect(cutsFor([head(5)], 0, NOW)).toEqual([]);
-    expect(cutsFor([head(5)], -1, NOW)).toEqual([]);
+    expect(selectCuts([head(5)], 0, NOW)).toEqual([]);
+    expect(selectCuts([head(5)], -1, NOW)).toEqual([]);
   });
 });

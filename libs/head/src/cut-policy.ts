@@ -17,7 +17,7 @@ const IDLE_UNIT_MS = 10_000;
  * Whether to cut a head regardless of memory: it accepts no more profiles, or its window is over and it is
  * idle.
  */
-export function isDue(h: CutCandidate, nowMs: number, idleMs: number): boolean {
+export function isCutDue(h: CutCandidate, nowMs: number, idleMs: number): boolean {
   return h.frozen || (h.windowEndMs < nowMs && nowMs - h.lastWriteMs > idleMs);
 }
 
@@ -30,7 +30,7 @@ function worth(h: CutCandidate, nowMs: number): number {
  * Selects heads whose cuts free at least `bytes`: as few as possible, idle heads first. A large head frees
  * the most memory per block. Among many small heads, the idle ones are cut, as many as necessary.
  */
-export function cutsFor<H extends CutCandidate>(heads: readonly H[], bytes: number, nowMs: number): H[] {
+export function selectCuts<H extends CutCandidate>(heads: readonly H[], bytes: number, nowMs: number): H[] {
   if (bytes <= 0) return [];
   const byWorth = heads
     .map((head) => ({ head, worth: worth(head, nowMs) }))

@@ -48,7 +48,7 @@ export function readSegment(
 ): void {
   const bytes = readFileSync(join(dir, segmentName(segment)));
   const records = scanSegment(bytes, segment, report);
-  for (let i = 0; i < records.length; i++) on(records.of(bytes, i));
+  for (let i = 0; i < records.length; i++) on(records.recordAt(bytes, i));
 }
 
 /** Settings of a log writer. */

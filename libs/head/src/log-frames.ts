@@ -81,7 +81,7 @@ export class SegmentRecords {
   startOf(record: number): number {
     return this.at[2 * record]!;
   }
-  of(bytes: Uint8Array, record: number): Uint8Array {
+  recordAt(bytes: Uint8Array, record: number): Uint8Array {
     return bytes.subarray(this.at[2 * record]!, this.at[2 * record + 1]!);
   }
 }

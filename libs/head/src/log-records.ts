@@ -19,7 +19,7 @@ export const RecordType = {
 } as const;
 
 /** How many of a partition's symbols are in the log. */
-export interface Logged {
+export interface LoggedSymbols {
   strings: number;
   functions: number;
   mappings: number;
@@ -28,7 +28,7 @@ export interface Logged {
 }
 
 /** Counters for a partition without logged symbols. */
-export function newLogged(): Logged {
+export function newLoggedSymbols(): LoggedSymbols {
   return { strings: 1, functions: 0, mappings: 0, locations: 0, stacks: 1 };
 }
 
@@ -102,7 +102,7 @@ export function encodeAppendRecord(
   headNo: number,
   head: Head,
   partition: number,
-  logged: Logged,
+  logged: LoggedSymbols,
   loggedSeries: number,
   rows: readonly NewRow[],
   out: ByteWriter,

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import type { CinderblockError } from "@cinderblock/errors";
-import { type Measured, MemoryBudget } from "./memory-budget.ts";
+import { type MeasuredHead, MemoryBudget } from "./memory-budget.ts";
 
-class Thing implements Measured {
+class Thing implements MeasuredHead {
   readonly tenant: string;
   byteLength: number;
   constructor(tenant: string, byteLength: number) {
@@ -42,7 +42,7 @@ describe("the memory budget of heads", () => {
               b.drop(t);
               live.delete(t);
               t.byteLength = 0;
-            } else if (what === "leave") b.leave(t);
+            } else if (what === "leave") b.releaseHead(t);
             else {
               t.byteLength += bytes;
               b.measure(t);
@@ -60,20 +60,20 @@ describe("the memory budget of heads", () => {
   it("measures a small head after each profile and a large one after some", () => {
     const b = new MemoryBudget(1e9),
       head = new Thing("t", 1000);
-    b.grew(head, 10);
+    b.recordGrowth(head, 10);
     head.byteLength = 2000;
-    b.grew(head, 10);
+    b.recordGrowth(head, 10);
     expect(b.usedBytes).toBe(2000);
     head.byteLength = 1e6;
-    b.grew(head, 10);
+    b.recordGrowth(head, 10);
     head.byteLength = 2e6;
-    for (let i = 0; i < 15; i++) b.grew(head, 10);
+    for (let i = 0; i < 15; i++) b.recordGrowth(head, 10);
     expect(b.usedBytes).toBe(1e6);
-    b.grew(head, 10);
+    b.recordGrowth(head, 10);
     expect(b.usedBytes).toBe(2e6);
     // A head grows by the log bytes of a profile.
     head.byteLength = 3e6;
-    b.grew(head, 1e6);
+    b.recordGrowth(head, 1e6);
     expect(b.usedBytes).toBe(3e6);
   });
 
@@ -105,7 +105,7 @@ describe("the memory budget of heads", () => {
       detail: { tenantBytes: 801, tenantLimitBytes: 796 },
     });
     expect(refused(b, "b")).toBeUndefined();
-    b.leave(first);
+    b.releaseHead(first);
     expect(fill().byteLength).toBe(160);
     expect(refused(b, "b")).toBeUndefined();
     b.drop(first);

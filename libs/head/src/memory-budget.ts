@@ -20,7 +20,7 @@ const MEASURE_PROFILES = 16,
   SMALL_BYTES = 64 << 10;
 
 /** An object of a tenant that occupies memory. */
-export interface Measured {
+export interface MeasuredHead {
   readonly tenant: string;
   readonly byteLength: number;
 }
@@ -36,7 +36,7 @@ interface Entry {
 /** Memory of one thread's heads: the use of each tenant, and whether there is room for more. */
 export class MemoryBudget {
   private used = 0;
-  private readonly entries = new Map<Measured, Entry>();
+  private readonly entries = new Map<MeasuredHead, Entry>();
   /** tenant -> bytes of its open heads */
   private readonly tenants = new Map<string, number>();
   readonly limitBytes: number;
@@ -53,7 +53,7 @@ export class MemoryBudget {
   }
 
   /** Bytes of a head at its last measurement. */
-  bytesOf(head: Measured): number {
+  bytesOf(head: MeasuredHead): number {
     return this.entries.get(head)?.bytes ?? 0;
   }
 
@@ -61,7 +61,7 @@ export class MemoryBudget {
    * Records a profile that was added to a head, and the bytes that it added to the log: the head's memory
    * grows with new symbols and rows.
    */
-  grew(head: Measured, logBytes: number): void {
+  recordGrowth(head: MeasuredHead, logBytes: number): void {
     const entry = this.entries.get(head);
     if (!entry) {
       this.measure(head);
@@ -77,7 +77,7 @@ export class MemoryBudget {
       this.measure(head);
   }
 
-  measure(head: Measured): void {
+  measure(head: MeasuredHead): void {
     let entry = this.entries.get(head);
     if (!entry) this.entries.set(head, (entry = { bytes: 0, profiles: 0, logBytes: 0, leaving: false }));
     entry.profiles = entry.logBytes = 0;
@@ -88,7 +88,7 @@ export class MemoryBudget {
   }
 
   /** Marks a head that accepts no more profiles: its tenant may fill another head during the cut. */
-  leave(head: Measured): void {
+  releaseHead(head: MeasuredHead): void {
     const entry = this.entries.get(head);
     if (!entry || entry.leaving) return;
     entry.leaving = true;
@@ -96,10 +96,10 @@ export class MemoryBudget {
   }
 
   /** Removes a head and frees its bytes. */
-  drop(head: Measured): void {
+  drop(head: MeasuredHead): void {
     const entry = this.entries.get(head);
     if (!entry) return;
-    this.leave(head);
+    this.releaseHead(head);
     this.entries.delete(head);
     this.use(-entry.bytes);
   }

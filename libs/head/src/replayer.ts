@@ -65,7 +65,7 @@ export interface OrphanLog {
 }
 
 /** Result of a replay. */
-export interface Replayed {
+export interface ReplayResult {
   heads: ReplayedHead[];
   /** from this thread's log */
   baselines: Map<string, Baselines>;
@@ -105,7 +105,7 @@ export class Replayer {
   private readonly progress: (done: number, total: number) => void;
   private readonly read: ReadReport = { records: 0, tornBytes: 0, damaged: [] };
   private readonly finished = new Set<string>();
-  private readonly out: Replayed;
+  private readonly out: ReplayResult;
   private todo = 0;
   private did = 0;
 
@@ -141,7 +141,7 @@ export class Replayer {
     };
   }
 
-  run(): Replayed {
+  run(): ReplayResult {
     const started = performance.now(),
       { out, plan } = this;
     makeDirectorySynced(logDirectory(this.dataPath, this.shard));
@@ -176,7 +176,7 @@ export class Replayer {
       for (let i = 0; i < found.length; i++) {
         const type = bytes[found.startOf(i)];
         if (type !== RecordType.done && type !== RecordType.anchor) continue;
-        this.guarded(segment, found.of(bytes, i), (r) => {
+        this.guarded(segment, found.recordAt(bytes, i), (r) => {
           r.u8();
           if (type === RecordType.done) this.finished.add(r.str());
           else noteAnchor(anchors, r);
@@ -204,7 +204,7 @@ export class Replayer {
     for (const [segment, records] of d.records) {
       const bytes = readFileSync(join(d.dir, segmentName(segment)));
       for (let i = 0; i < records.length; i++) {
-        const payload = records.of(bytes, i);
+        const payload = records.recordAt(bytes, i);
         this.out.report.bytes += payload.length;
         this.guarded(segment, payload, (r) => on(r.u8(), r, segment));
       }

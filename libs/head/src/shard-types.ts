@@ -1,6 +1,6 @@
 import type { BlockMeta } from "@cinderblock/block-meta";
 import type { Head } from "./head.ts";
-import type { Logged } from "./log-records.ts";
+import type { LoggedSymbols } from "./log-records.ts";
 
 /** Options of one shard of heads. */
 export interface ShardOptions {
@@ -49,7 +49,7 @@ export interface OpenHead {
   readonly head: Head;
   readonly ulid: string;
   readonly headNo: number;
-  logged: Logged[];
+  logged: LoggedSymbols[];
   loggedSeries: number;
   /** bytes of its last anchor record, and of its records since then */
   anchorBytes: number;

@@ -54,7 +54,7 @@ export class Instance {
     this.learner = new PushProcessor(hasher, {
       cumulativeOnly: () => true,
       append: (tenant, p) => {
-        this.shard.learn(tenant, p);
+        this.shard.updateBaselines(tenant, p);
       },
     });
     return report;

@@ -9,7 +9,7 @@ import { checkTenantId } from "@cinderblock/tenant";
 import { BaselineStore } from "./baseline-store.ts";
 import type { Baselines } from "./baselines.ts";
 import { cutHead } from "./cut.ts";
-import { type CutCandidate, cutsFor, isDue } from "./cut-policy.ts";
+import { type CutCandidate, selectCuts, isCutDue } from "./cut-policy.ts";
 import { Head, type NewRow, partitionKey } from "./head.ts";
 import { LogWriter, segmentName } from "./log-file.ts";
 import { logDirectory } from "./log-folders.ts";
@@ -21,7 +21,7 @@ import {
   encodeAppendRecord,
   encodeDoneRecord,
   encodeHeadRecord,
-  newLogged,
+  newLoggedSymbols,
 } from "./log-records.ts";
 import { type OrphanLog, OWN_LOG_ONLY, Replayer, type ReplayPlan, type ReplayReport } from "./replayer.ts";
 import { RowAggregates } from "./row-aggregates.ts";
@@ -213,7 +213,7 @@ export class HeadShard implements ProfileSink {
     if (!this.aggregates) this.requireRoom(tenant);
     const open = this.headFor(tenant, p.profile.timeNanos);
     const { head } = open;
-    const baselines = this.baselines.of(tenant);
+    const baselines = this.baselines.forTenant(tenant);
     for (const group of p.groups) {
       const id = this.hasher.h64(encodeUtf8(partitionKey(p, group.labels)));
       const partition = head.partitionIndex(id);
@@ -241,7 +241,7 @@ export class HeadShard implements ProfileSink {
 
   /** Measures the growth of a head, and requests cuts when memory or log run short. */
   private checkPressure(open: OpenHead): void {
-    this.budget.grew(open.head, this.logged);
+    this.budget.recordGrowth(open.head, this.logged);
     this.logged = 0;
     if (
       this.budget.usedBytes > CUT_ABOVE * this.options.headBytes ||
@@ -251,7 +251,7 @@ export class HeadShard implements ProfileSink {
   }
 
   private logRows(open: OpenHead, partition: number, rows: readonly NewRow[]): void {
-    const logged = (open.logged[partition] ??= newLogged());
+    const logged = (open.logged[partition] ??= newLoggedSymbols());
     if (rows.length === 0) return;
     this.record.reset();
     encodeAppendRecord(open.headNo, open.head, partition, logged, open.loggedSeries, rows, this.record);
@@ -313,10 +313,10 @@ export class HeadShard implements ProfileSink {
   private scratch: Head | undefined;
 
   /** Updates baselines from a profile without storing it: other ingesters store it, or did before. */
-  learn(tenant: string, p: ProcessedProfile): void {
+  updateBaselines(tenant: string, p: ProcessedProfile): void {
     if (!this.scratch || this.scratch.tenant !== tenant || this.scratch.byteLength > SCRATCH_BYTES)
       this.scratch = new Head(newUlid(this.options.now()), tenant, 0n, this.hasher, this.interner);
-    const baselines = this.baselines.of(tenant);
+    const baselines = this.baselines.forTenant(tenant);
     for (const group of p.groups) this.scratch.append(p, group, this.scratch.partitionIndex(0n), baselines);
     this.baselines.logPending(tenant);
   }
@@ -382,12 +382,12 @@ export class HeadShard implements ProfileSink {
     const { now, idleMs, logBytes } = this.options;
     // Each attempt encodes the complete block.
     if (now() < this.cutsFromMs) return;
-    await this.cutAll(this.candidates().filter((c) => isDue(c, now(), idleMs)));
+    await this.cutAll(this.candidates().filter((c) => isCutDue(c, now(), idleMs)));
     // The oldest segments bound the log: cut the heads that hold them, however small.
     if (this.logPressure() > logBytes)
       await this.cutAll([...this.ledger.oldest()].filter((h) => !h.cutting).map((open) => ({ open })));
     while (this.budget.usedBytes > CUT_ABOVE * this.options.headBytes) {
-      const cuts = cutsFor(this.candidates(), this.excessBytes(), now());
+      const cuts = selectCuts(this.candidates(), this.excessBytes(), now());
       if (cuts.length === 0) break;
       await this.cutAll(cuts);
     }
@@ -464,7 +464,7 @@ export class HeadShard implements ProfileSink {
   private async doCut(open: OpenHead): Promise<void> {
     const { head } = open;
     head.frozen = true;
-    this.budget.leave(head);
+    this.budget.releaseHead(head);
     const key = `${head.tenant}\u0000${head.windowEnd}`;
     if (this.heads.get(key) === open) this.heads.delete(key);
     await this.log.commit(); // every record of the head is on disk before its block may replace it

@@ -85,7 +85,7 @@ export class ActiveSeries {
 }
 
 /** Error of a push that exceeds the limit, in v1's words. */
-export function tooManySeries(count: number, max: number): CinderblockError {
+export function seriesLimitError(count: number, max: number): CinderblockError {
   return new CinderblockError(
     "limit",
     `Maximum active series limit exceeded (${count}/${max}), reduce the number of active streams (reduce labels or reduce label values), or contact your administrator to see if the limit can be increased`,

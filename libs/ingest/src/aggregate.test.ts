@@ -6,7 +6,7 @@ import { mutations, Random, tinyPprof } from "@cinderblock/testkit";
 import {
   type Aggregate,
   aggregateOf,
-  answerOfParts,
+  sumPushAnswers,
   decodePush,
   encodePush,
   type IngestRequest,
@@ -185,7 +185,7 @@ describe("an aggregate", () => {
       answer(0, { error: { kind: "invalid", message: "y" } }),
       answer(0, { error: { kind: "limit", message: "z" } }),
     ];
-    expect(answerOfParts(parts)).toEqual({
+    expect(sumPushAnswers(parts)).toEqual({
       profiles: 3,
       compressedBytes: 30,
       decompressedBytes: 300,

@@ -83,7 +83,7 @@ export function pushesOf({ windowMs, parts, body }: Aggregate): SentPush[] {
 }
 
 /** Answer to an aggregate: the sums of all pushes, and the answer to each push. */
-export function answerOfParts(parts: PushAnswer[]): PushAnswer {
+export function sumPushAnswers(parts: PushAnswer[]): PushAnswer {
   const all: PushAnswer = {
     profiles: 0,
     compressedBytes: 0,
@@ -118,7 +118,7 @@ export function refusedProfiles(answer: Pick<PushAnswer, "discarded">): number {
 }
 
 /** Converts an outcome to its form between threads and processes. */
-export function answerOf(outcome: PushOutcome): PushAnswer {
+export function toPushAnswer(outcome: PushOutcome): PushAnswer {
   const { groups, error, ...counts } = outcome;
   return {
     ...counts,

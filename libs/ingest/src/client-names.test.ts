@@ -1,6 +1,6 @@
 import { kindOf } from "@cinderblock/errors";
 import { pprofName } from "./ingest-request.ts";
-import { answerOf, answerOfParts } from "./aggregate.ts";
+import { toPushAnswer, sumPushAnswers } from "./aggregate.ts";
 import type { PushOutcome } from "./processor.ts";
 import { speedscopeRate } from "./speedscope.ts";
 import { textType } from "./text.ts";
@@ -36,9 +36,9 @@ describe("names that clients choose and that every object has as properties", ()
       error: undefined,
       groups: new Map(PROPERTIES.map((name, i) => [name, i + 1])),
     };
-    const answer = answerOf(outcome);
+    const answer = toPushAnswer(outcome);
     expect(answer.groupBytes).toEqual(PROPERTIES.map((name, i) => [name, i + 1]));
-    expect(answerOfParts([answer, answer]).groupBytes).toEqual(
+    expect(sumPushAnswers([answer, answer]).groupBytes).toEqual(
       PROPERTIES.map((name, i) => [name, 2 * (i + 1)]),
     );
   });

@@ -1,6 +1,6 @@
 import { WordTuples } from "@cinderblock/symdb";
 import { locationIdentities } from "./location-identities.ts";
-import { type NormalizedProfile, UNKNOWN } from "./normalise.ts";
+import { type NormalizedProfile, UNKNOWN } from "./normalize.ts";
 import { stringAt } from "./strings.ts";
 
 /** Frames of a token: two stacks that share one are taken for parts of one stack (docs/formats/pprof.md). */

@@ -1,4 +1,4 @@
-export { ActiveSeries, labelHashes, tooManySeries } from "./active-series.ts";
+export { ActiveSeries, labelHashes, seriesLimitError } from "./active-series.ts";
 export { PushProcessor } from "./processor.ts";
 export type {
   ProcessedProfile,
@@ -11,15 +11,15 @@ export type {
 } from "./processor.ts";
 export {
   aggregateOf,
-  answerOf,
-  answerOfParts,
+  toPushAnswer,
+  sumPushAnswers,
   pushesBySeries,
   pushesOf,
   refusedProfiles,
 } from "./aggregate.ts";
 export type { Aggregate, SeriesPush } from "./aggregate.ts";
-export { UNKNOWN } from "./normalise.ts";
-export type { NormalizedProfile } from "./normalise.ts";
+export { UNKNOWN } from "./normalize.ts";
+export type { NormalizedProfile } from "./normalize.ts";
 export type { SampleIds } from "./split.ts";
 export { parseRelabelRules } from "./relabel.ts";
 export { storedLabels } from "./series-labels.ts";

@@ -507,10 +507,10 @@ describe("rate gate", () => {
   it("lets a burst pass and then the rate", () => {
     const gate = new RateGate(new SharedArrayBuffer(8));
     expect([
-      gate.take(100, 100, 100, 1_000_000_000n),
-      gate.take(1, 100, 100, 1_000_000_000n),
-      gate.take(50, 100, 100, 1_500_000_000n),
-      gate.take(1, 100, 100, 1_500_000_000n),
+      gate.tryConsume(100, 100, 100, 1_000_000_000n),
+      gate.tryConsume(1, 100, 100, 1_000_000_000n),
+      gate.tryConsume(50, 100, 100, 1_500_000_000n),
+      gate.tryConsume(1, 100, 100, 1_500_000_000n),
     ]).toEqual([true, false, true, false]);
   });
 });

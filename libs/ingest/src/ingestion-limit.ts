@@ -109,7 +109,7 @@ export class IngestionGate {
       w.used++;
       return true;
     }
-    throw overLimit(
+    throw overLimitError(
       `limit of ${limit.periodLimitMb} MB${limit.periodType === "" ? "" : ` per ${limit.periodType}`} reached${limit.resetMs > 0 ? `, next reset at ${new Date(limit.resetMs).toISOString()}` : ""}`,
     );
   }
@@ -119,7 +119,7 @@ export class IngestionGate {
  * Annotation of a profile that was accepted although a limit was reached; Grafana reads it. `group` is "" for
  * the tenant's own limit.
  */
-export function throttled(limit: IngestionLimit, group: string, periodLimitMb: number): Annotation {
+export function throttledAnnotation(limit: IngestionLimit, group: string, periodLimitMb: number): Annotation {
   const { periodType, resetMs, trickle } = limit;
   return {
     key: ANNOTATION_THROTTLED,
@@ -137,6 +137,6 @@ export function throttled(limit: IngestionLimit, group: string, periodLimitMb: n
 }
 
 /** Error of a push beyond a volume limit. */
-export function overLimit(message: string): CinderblockError {
+export function overLimitError(message: string): CinderblockError {
   return new CinderblockError("limit", message, { reason: "ingest_limit_reached" });
 }

@@ -1,5 +1,5 @@
 import { WordTuples } from "@cinderblock/symdb";
-import { type NormalizedProfile, UNKNOWN } from "./normalise.ts";
+import { type NormalizedProfile, UNKNOWN } from "./normalize.ts";
 import { stringAt } from "./strings.ts";
 
 /** v1 rounds the sizes of mappings up to pages before it compares them. */

@@ -21,7 +21,7 @@ import {
 import { inflateProfile, isGzip, PprofDecoder, type PprofTables, ReusedGunzip } from "@cinderblock/pprof";
 import { ProfileKernel } from "@cinderblock/profile-kernel";
 import type { Aggregate } from "./aggregate.ts";
-import { overLimit, throttled } from "./ingestion-limit.ts";
+import { overLimitError, throttledAnnotation } from "./ingestion-limit.ts";
 import { decodePush, decodePushJson, inflateBody, type RawSeries } from "./envelope.ts";
 import { jfrToPprofs, NO_JFR_LABELS, readJfrLabels } from "./jfr.ts";
 import { otlpToPprofs, readOtlp } from "./otlp.ts";
@@ -38,9 +38,9 @@ import {
   type SampleTypeConfig,
 } from "./ingest-request.ts";
 import type { IngestLimits, RelabelRule } from "@cinderblock/tenant";
-import { normalise, type NormalizedProfile, NormaliseScratch } from "./normalise.ts";
+import { normalizeProfile, type NormalizedProfile, NormalizeScratch } from "./normalize.ts";
 import type { RateGate } from "./rate-gate.ts";
-import { isKept } from "./relabel.ts";
+import { isSampleTypeKept } from "./relabel.ts";
 import { applyRelabelRules, limitSessions, validateLabels, withServiceName } from "./series-labels.ts";
 import { mergeGroups, type SampleIds, splitByLabels } from "./split.ts";
 import { stringAt } from "./strings.ts";
@@ -180,7 +180,7 @@ export class PushProcessor {
   private finalBytes = 0;
   private finalLimits: IngestLimits | undefined;
   private readonly key = new ByteWriter(512);
-  private readonly scratch = new NormaliseScratch();
+  private readonly scratch = new NormalizeScratch();
   private readonly gunzip = ReusedGunzip.create();
   /** usage groups of the current profile */
   private groups: string[] | undefined;
@@ -551,11 +551,18 @@ export class PushProcessor {
     this.groups = undefined;
     this.annotations =
       this.trickle && limits.ingestionLimit?.reached
-        ? [throttled(limits.ingestionLimit, "", limits.ingestionLimit.periodLimitMb)]
+        ? [throttledAnnotation(limits.ingestionLimit, "", limits.ingestionLimit.periodLimitMb)]
         : NO_ANNOTATIONS;
     let cost = tables.bytes.length;
     for (const l of sent) cost += utf8Length(l.name) + utf8Length(l.value);
-    if (!gate.take(cost, limits.ingestionRateBytes, limits.ingestionBurstBytes, BigInt(nowMs) * 1_000_000n)) {
+    if (
+      !gate.tryConsume(
+        cost,
+        limits.ingestionRateBytes,
+        limits.ingestionBurstBytes,
+        BigInt(nowMs) * 1_000_000n,
+      )
+    ) {
       throw new CinderblockError(
         "limit",
         `push rate limit (${mib(limits.ingestionRateBytes)}) exceeded while adding ${cost} bytes; the burst is ${mib(limits.ingestionBurstBytes)}`,
@@ -582,7 +589,7 @@ export class PushProcessor {
     }
     if (limits.sampleTypeRelabelRules.length > 0)
       dropSampleTypes(tables, sent, limits.sampleTypeRelabelRules);
-    const profile = normalise(
+    const profile = normalizeProfile(
       this.kernel,
       tables,
       limits.maxProfileStacktraceDepth,
@@ -680,9 +687,9 @@ export class PushProcessor {
         limit.groupsOverLimit.find((g) => g.name === m.name) ??
         limit.groupsOverLimit.find((g) => g.name === m.group);
       if (!over) continue;
-      if (!this.trickle) throw overLimit(`the limit of usage group ${m.name} is reached`);
+      if (!this.trickle) throw overLimitError(`the limit of usage group ${m.name} is reached`);
       out.trickled = true;
-      this.annotations = [...this.annotations, throttled(limit, m.name, over.periodLimitMb)];
+      this.annotations = [...this.annotations, throttledAnnotation(limit, m.name, over.periodLimitMb)];
       return;
     }
   }
@@ -778,7 +785,9 @@ function dropSampleTypes(t: PprofTables, sent: Labels, rules: readonly RelabelRu
       { name: "__type__", value: stringAt(t, t.typeType.data[k]!) },
       { name: "__unit__", value: stringAt(t, t.typeUnit.data[k]!) },
     ];
-    if (isKept([...sent.filter((l) => l.name !== "__type__" && l.name !== "__unit__"), ...own], rules))
+    if (
+      isSampleTypeKept([...sent.filter((l) => l.name !== "__type__" && l.name !== "__unit__"), ...own], rules)
+    )
       continue;
     for (let i = 0; i < t.samples; i++) {
       const at = t.sampleValues.data[i]! + k;

@@ -12,7 +12,7 @@ export class RateGate {
    * Takes `cost` bytes at `nowNanos`; false when the bucket holds too few. A cost above the burst never fits.
    * A rate of 0 means no limit.
    */
-  take(cost: number, ratePerSecond: number, burst: number, nowNanos: bigint): boolean {
+  tryConsume(cost: number, ratePerSecond: number, burst: number, nowNanos: bigint): boolean {
     if (ratePerSecond <= 0) return true;
     if (cost > burst) return false;
     const costNanos = BigInt(Math.ceil((cost / ratePerSecond) * 1e9));

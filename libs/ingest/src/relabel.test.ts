@@ -1,5 +1,5 @@
 import { type Label, labelsText } from "@cinderblock/model";
-import { parseRelabelRules, relabel } from "./relabel.ts";
+import { parseRelabelRules, relabelSeries } from "./relabel.ts";
 
 const LABELS: Label[] = [
   { name: "__name__", value: "process_cpu" },
@@ -8,7 +8,7 @@ const LABELS: Label[] = [
   { name: "service_name", value: "shop" },
 ];
 const apply = (...rules: object[]): string => {
-  const out = relabel(LABELS, parseRelabelRules(rules, "r"));
+  const out = relabelSeries(LABELS, parseRelabelRules(rules, "r"));
   return out ? labelsText(out) : "dropped";
 };
 

@@ -1,5 +1,5 @@
 import { invalid } from "@cinderblock/errors";
-import { anchored, type AnchoredPattern, type Label, sortLabels } from "@cinderblock/model";
+import { compileAnchored, type AnchoredPattern, type Label, sortLabels } from "@cinderblock/model";
 import type { RelabelRule } from "@cinderblock/tenant";
 
 const ACTIONS: readonly RelabelRule["action"][] = [
@@ -79,7 +79,7 @@ function compiled(r: RelabelRule, where: string): AnchoredPattern {
   let re = patterns.get(r);
   if (re) return re;
   try {
-    re = anchored(r.regex);
+    re = compileAnchored(r.regex);
   } catch (err) {
     throw invalid(`${where}: regex: ${(err as Error).message}`);
   }
@@ -98,7 +98,7 @@ function md5(text: string): Buffer {
 /**
  * Labels after the rules, sorted by name; undefined if a rule drops them. An empty value removes its label.
  */
-export function relabel(labels: readonly Label[], rules: readonly RelabelRule[]): Label[] | undefined {
+export function relabelSeries(labels: readonly Label[], rules: readonly RelabelRule[]): Label[] | undefined {
   const values = new Map(labels.map((l) => [l.name, l.value]));
   const set = (name: string, value: string): void => {
     if (value === "") values.delete(name);
@@ -157,8 +157,8 @@ export function relabel(labels: readonly Label[], rules: readonly RelabelRule[])
 }
 
 /** Whether rules of `keep` and `drop` keep these labels. */
-export function isKept(labels: readonly Label[], rules: readonly RelabelRule[]): boolean {
-  return relabel(labels, rules) !== undefined;
+export function isSampleTypeKept(labels: readonly Label[], rules: readonly RelabelRule[]): boolean {
+  return relabelSeries(labels, rules) !== undefined;
 }
 
 /** Expands `$1`, `${1}` and `${name}` in a template; unknown groups are empty, `$$` is a dollar. */

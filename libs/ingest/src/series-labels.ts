@@ -17,7 +17,7 @@ import {
   sortLabels,
 } from "@cinderblock/model";
 import type { IngestLimits } from "@cinderblock/tenant";
-import { relabel } from "./relabel.ts";
+import { relabelSeries } from "./relabel.ts";
 
 /**
  * Sorts labels by name and adds a missing `service_name`. Duplicates stay, because validation reports them.
@@ -56,7 +56,7 @@ function applyDefaultRelabelRules(labels: Label[]): Label[] {
  */
 export function applyRelabelRules(labels: Label[], limits: IngestLimits): Label[] | undefined {
   const { relabelDefaultRules: position, relabelRules: rules } = limits;
-  const own = (l: Label[]): Label[] | undefined => (rules.length === 0 ? l : relabel(l, rules));
+  const own = (l: Label[]): Label[] | undefined => (rules.length === 0 ? l : relabelSeries(l, rules));
   if (position === "disabled") return own(labels);
   if (position === "first") return own(applyDefaultRelabelRules(labels));
   const out = own(labels);

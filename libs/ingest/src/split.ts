@@ -1,7 +1,7 @@
 import { mix32 } from "@cinderblock/bytes";
 import { type Label, type Labels, labelsKey, sortLabels } from "@cinderblock/model";
 import type { PprofTables } from "@cinderblock/pprof";
-import type { NormalizedProfile } from "./normalise.ts";
+import type { NormalizedProfile } from "./normalize.ts";
 import { stringAt } from "./strings.ts";
 
 /** Samples of one profile that go to one series. */

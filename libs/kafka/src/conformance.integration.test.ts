@@ -1,6 +1,6 @@
 import { sleep } from "@cinderblock/async";
 import { describeWith, type KafkaServer, startKafka } from "@cinderblock/testkit";
-import { type KafkaConfig, KafkaLog, rangeOf } from "./index.ts";
+import { type KafkaConfig, KafkaLog, offsetRange } from "./index.ts";
 import { accidentsOf, configOf, withAdmin } from "./kafka-topics.testing.ts";
 import { base, behavesAsPartitionedLog, Seen } from "./partitioned-log.testing.ts";
 
@@ -136,7 +136,7 @@ describeWith(["kafka"], "Kafka", () => {
         () => "taken",
         () => "refused",
       );
-      for (let i = 0; i < 100 && rangeOf(await direct.offsets(), 0).end < 2; i++) await sleep(50);
+      for (let i = 0; i < 100 && offsetRange(await direct.offsets(), 0).end < 2; i++) await sleep(50);
       kafka.wire.cut();
       // Longer than kafkajs retries the brokers, so kafkajs gives up on the record.
       expect(await outcome).toBe("refused");

@@ -7,7 +7,7 @@ import type { PartitionedLog } from "./partitioned-log.ts";
  * Connects and retries without limit while the brokers are away.
  * @throws `invalid` when the topic is unusable
  */
-export async function connectPatiently(log: PartitionedLog, base: Base): Promise<void> {
+export async function connectWithRetries(log: PartitionedLog, base: Base): Promise<void> {
   for (let tries = 0; ; tries++) {
     try {
       for (const why of await log.connect())

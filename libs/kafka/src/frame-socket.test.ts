@@ -17,10 +17,10 @@ const noise = (random: Random, length: number): Uint8Array =>
 /** Reads like a socket: at most `most` bytes at a time, into the space that the reader offers. */
 function read(reader: FrameReader, sent: Buffer, most: () => number): void {
   for (let at = 0; at < sent.length; ) {
-    const space = reader.space(),
+    const space = reader.writableSpace(),
       n = Math.min(space.length, most(), sent.length - at);
     sent.copy(space, 0, at, at + n);
-    reader.took(space, n);
+    reader.advance(space, n);
     at += n;
   }
 }

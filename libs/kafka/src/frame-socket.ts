@@ -37,13 +37,13 @@ export class FrameReader {
   }
 
   /** Buffer for the next read. */
-  space(): Buffer {
+  writableSpace(): Buffer {
     const { frame, filled } = this;
     return frame && frame.length - filled >= READ_BYTES ? frame.subarray(filled) : shared;
   }
 
   /** Consumes the first `bytes` bytes of the last `space()`. */
-  took(space: Uint8Array, bytes: number): void {
+  advance(space: Uint8Array, bytes: number): void {
     if (space.buffer !== this.frame?.buffer) {
       this.feed(shared.subarray(0, bytes));
       return;
@@ -108,9 +108,9 @@ export const frameSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
     socket.emit("data", frame);
   });
   const onread: net.OnReadOpts = {
-    buffer: () => reader.space(),
+    buffer: () => reader.writableSpace(),
     callback: (bytes, space) => {
-      reader.took(space, bytes);
+      reader.advance(space, bytes);
       return true;
     },
   };

@@ -23,7 +23,7 @@ interface Partition {
 /** Operations of a partition that can fail, by refusal or by silence. */
 export type Operation = "produce" | "offsets" | "committed" | "commit" | "join" | "fetch" | "stop";
 /** Kind of failure: throws `unavailable`, or never responds. */
-export type Trouble = "refuses" | "is silent";
+export type FailureMode = "refuses" | "is silent";
 
 export interface InMemoryLogOptions {
   retentionMs?: number;
@@ -43,7 +43,7 @@ export class InMemoryLog implements PartitionedLog {
   private list: Partition[];
   /** outlives the topic's partitions, as Kafka's groups do; the commits are deleted with the topic */
   private readonly groups = new Map<string, Group>();
-  private readonly troubles = new Map<string, Trouble>();
+  private readonly troubles = new Map<string, FailureMode>();
   private topics = 1;
 
   constructor(
@@ -89,7 +89,7 @@ export class InMemoryLog implements PartitionedLog {
   }
 
   /** Makes an operation of a partition fail from now on; undefined restores the operation. */
-  trouble(partition: number, operation: Operation, trouble: Trouble | undefined): void {
+  trouble(partition: number, operation: Operation, trouble: FailureMode | undefined): void {
     if (trouble) this.troubles.set(`${operation} ${partition}`, trouble);
     else this.troubles.delete(`${operation} ${partition}`);
     for (const p of this.list) this.wake(p);

@@ -1,8 +1,8 @@
-export { connectPatiently } from "./connect.ts";
+export { connectWithRetries } from "./connect.ts";
 export { InMemoryLog } from "./in-memory.ts";
 export { KafkaLog } from "./kafka-log.ts";
 export type { KafkaConfig } from "./kafka-log.ts";
-export { endsOf, rangeOf } from "./partitioned-log.ts";
+export { endOffsets, offsetRange } from "./partitioned-log.ts";
 export type {
   LogRecord,
   OffsetRange,

@@ -8,7 +8,7 @@ import { type OAuthConfig, tokenProvider } from "./oauth.ts";
 import {
   type PartitionedLog,
   type PartitionReader,
-  rangeOf,
+  offsetRange,
   type ReadOptions,
   type TopicOffsets,
 } from "./partitioned-log.ts";
@@ -304,7 +304,7 @@ export class KafkaLog implements PartitionedLog {
 
   async offsetAt(partition: number, timeMs: number): Promise<number> {
     const offset = await this.asking.offsetAt(partition, timeMs);
-    return offset >= 0 ? offset : rangeOf(await this.asking.offsets(partition), partition).end;
+    return offset >= 0 ? offset : offsetRange(await this.asking.offsets(partition), partition).end;
   }
 
   async committed(partition: number, group: string): Promise<number | undefined> {
@@ -332,7 +332,7 @@ export class KafkaLog implements PartitionedLog {
       options,
       {
         topicId: async () => (await this.asking.layout()).id,
-        range: async () => rangeOf(await this.offsets(partition), partition),
+        range: async () => offsetRange(await this.offsets(partition), partition),
         committed: () => this.committedOf(partition, group, topicId),
       },
       this.base,

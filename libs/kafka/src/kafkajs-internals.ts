@@ -79,7 +79,7 @@ export function clusterOf(kafka: Kafka): Cluster {
 }
 
 /** Sends a request and returns the decoded response. Errors of single partitions stay in the response. */
-export async function ask<T>(broker: Broker, name: string, options: object): Promise<T> {
+export async function sendRequest<T>(broker: Broker, name: string, options: object): Promise<T> {
   const { request, response } = broker.lookupRequest(apiKeys[name]!, protocol.requests[name]!)(options);
   return (await broker.connectionPool.send({
     request,
@@ -89,6 +89,6 @@ export async function ask<T>(broker: Broker, name: string, options: object): Pro
 }
 
 /** The error of a protocol error code; undefined for 0 (success). */
-export function errorOf(code: number): ProtocolError | undefined {
+export function protocolError(code: number): ProtocolError | undefined {
   return protocolErrors.failure(code) ? protocolErrors.createErrorFromCode(code) : undefined;
 }

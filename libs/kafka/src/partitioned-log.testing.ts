@@ -1,6 +1,12 @@
 import { sleep } from "@cinderblock/async";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
-import { endsOf, type LogRecord, type PartitionedLog, type PartitionReader, rangeOf } from "./index.ts";
+import {
+  endOffsets,
+  type LogRecord,
+  type PartitionedLog,
+  type PartitionReader,
+  offsetRange,
+} from "./index.ts";
 
 export const base = {
   log: createLogger({ level: "error", format: "json" }),
@@ -87,7 +93,7 @@ export function behavesAsPartitionedLog(
       Array.from({ length: 50 }, (_, i) => log.produce(i % 2, bytes(`r${i}`), 10_000)),
     );
     expect(offsets.filter((_, i) => i % 2 === 0)).toEqual(Array.from({ length: 25 }, (_, i) => i));
-    expect(endsOf(await log.offsets())).toEqual([25, 25, 0]);
+    expect(endOffsets(await log.offsets())).toEqual([25, 25, 0]);
     expect((await log.offsets()).topicId).toBe(log.topicId);
     const seen = await Seen.of(log, 0, "order");
     expect(await seen.until(25)).toEqual(Array.from({ length: 25 }, (_, i) => `r${2 * i}`));
@@ -104,7 +110,7 @@ export function behavesAsPartitionedLog(
     const between = Date.now();
     await sleep(50);
     for (const t of ["a", "b"]) await log.produce(2, bytes(t), 10_000);
-    const { end } = rangeOf(await log.offsets(2), 2);
+    const { end } = offsetRange(await log.offsets(2), 2);
     expect([
       await log.offsetAt(2, 0),
       await log.offsetAt(2, between),
@@ -122,7 +128,7 @@ export function behavesAsPartitionedLog(
   it("reads again also where there is something new behind what its group committed, which comes first", async () => {
     for (let round = 0; round < 5; round++) {
       const group = `again-${round}`,
-        start = rangeOf(await log.offsets(2), 2).end;
+        start = offsetRange(await log.offsets(2), 2).end;
       for (const t of ["a", "b", "c", "d"]) await log.produce(2, bytes(t), 10_000);
       const first = await Seen.of(log, 2, group, start);
       await first.until(4);
@@ -184,12 +190,12 @@ export function behavesAsPartitionedLog(
   }, 30_000);
 
   it("counts the records that the topic dropped before they were read, and goes on behind them", async () => {
-    const { start, end } = rangeOf(await log.offsets(1), 1);
+    const { start, end } = offsetRange(await log.offsets(1), 1);
     await accidents.expire(1, end - 5);
     const seen = await Seen.of(log, 1, "dropped", start);
     expect(await seen.until(5)).toEqual(["r41", "r43", "r45", "r47", "r49"]);
     expect(seen.gaps).toEqual([[start, end - 5]]);
-    expect(rangeOf(await log.offsets(1), 1)).toEqual({ start: end - 5, end });
+    expect(offsetRange(await log.offsets(1), 1)).toEqual({ start: end - 5, end });
     await seen.reader.stop();
   }, 60_000);
 

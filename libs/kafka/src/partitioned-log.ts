@@ -106,21 +106,21 @@ export interface PartitionedLog {
 }
 
 /** End offsets of all partitions. @throws `unavailable`: a partition without a leader would look empty */
-export function endsOf({ ranges }: TopicOffsets): number[] {
+export function endOffsets({ ranges }: TopicOffsets): number[] {
   return ranges.map((range, p) => {
-    if (range === undefined) throw noLeader(p);
+    if (range === undefined) throw noLeaderError(p);
     return range.end;
   });
 }
 
 /** Offsets of one partition. @throws `unavailable`: the partition has no leader, or does not exist */
-export function rangeOf({ ranges }: TopicOffsets, partition: number): OffsetRange {
+export function offsetRange({ ranges }: TopicOffsets, partition: number): OffsetRange {
   const range = ranges[partition];
-  if (range === undefined) throw noLeader(partition);
+  if (range === undefined) throw noLeaderError(partition);
   return range;
 }
 
 /** Error of a partition that has no leader. */
-export function noLeader(partition: number): CinderblockError {
+export function noLeaderError(partition: number): CinderblockError {
   return new CinderblockError("unavailable", `partition ${partition} of the log has no leader`);
 }

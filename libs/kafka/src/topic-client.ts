@@ -2,14 +2,14 @@ import { sleep, withDeadline } from "@cinderblock/async";
 import { CinderblockError, messageOf } from "@cinderblock/errors";
 import type { Kafka } from "kafkajs";
 import {
-  ask,
+  sendRequest,
   type Broker,
   type Cluster,
   clusterOf,
-  errorOf,
+  protocolError,
   type ProtocolError,
 } from "./kafkajs-internals.ts";
-import { type Commit, noLeader, type OffsetRange, type TopicOffsets } from "./partitioned-log.ts";
+import { type Commit, noLeaderError, type OffsetRange, type TopicOffsets } from "./partitioned-log.ts";
 import type { BatchOutcome, OutgoingBatch, ProducerIdentity, ProduceTransport } from "./topic-producer.ts";
 
 /** A topic as the brokers describe it now. */
@@ -111,7 +111,7 @@ export class TopicClient implements ProduceTransport {
     if (!found) throw new Error("the response does not contain the topic");
     const leaders = new Array<number>(found.partitionMetadata.length).fill(-1);
     for (const p of found.partitionMetadata)
-      leaders[p.partitionId] = errorOf(p.partitionErrorCode) ? -1 : p.leader;
+      leaders[p.partitionId] = protocolError(p.partitionErrorCode) ? -1 : p.leader;
     return {
       id: found.topicId ?? "",
       leaders,
@@ -151,7 +151,7 @@ export class TopicClient implements ProduceTransport {
   async offsetAt(partition: number, timeMs: number): Promise<number> {
     const layout = await this.layout();
     const offset = (await this.at(layout, Math.max(0, Math.floor(timeMs)), [partition]))[partition];
-    if (offset === undefined) throw noLeader(partition);
+    if (offset === undefined) throw noLeaderError(partition);
     return offset;
   }
 
@@ -192,7 +192,7 @@ export class TopicClient implements ProduceTransport {
     const { topic } = this;
     const { responses } = await withDeadline(
       this.cluster.findBroker({ nodeId }).then((broker) =>
-        ask<OffsetsAnswer>(broker, "ListOffsets", {
+        sendRequest<OffsetsAnswer>(broker, "ListOffsets", {
           topics: [{ topic, partitions: partitions.map((partition) => ({ partition, timestamp })) }],
         }),
       ),
@@ -201,7 +201,7 @@ export class TopicClient implements ProduceTransport {
     );
     return responses
       .flatMap((r) => r.partitions)
-      .filter((p) => !errorOf(p.errorCode))
+      .filter((p) => !protocolError(p.errorCode))
       .map((p) => [p.partition, Number(p.offset)]);
   }
 
@@ -209,13 +209,13 @@ export class TopicClient implements ProduceTransport {
   async committed(partition: number, group: string): Promise<Commit | undefined> {
     const { topic } = this;
     const answer = await this.coordinator(group, async (broker) => {
-      const a = await ask<CommitsAnswer>(broker, "OffsetFetch", {
+      const a = await sendRequest<CommitsAnswer>(broker, "OffsetFetch", {
         groupId: group,
         topics: [{ topic, partitions: [{ partition }] }],
       });
       const failed =
-        errorOf(a.errorCode ?? 0) ??
-        a.responses.flatMap((r) => r.partitions.map((p) => errorOf(p.errorCode))).find((e) => e);
+        protocolError(a.errorCode ?? 0) ??
+        a.responses.flatMap((r) => r.partitions.map((p) => protocolError(p.errorCode))).find((e) => e);
       if (failed) throw failed;
       return a;
     });
@@ -265,12 +265,12 @@ export class TopicClient implements ProduceTransport {
   async identity(): Promise<ProducerIdentity> {
     await this.connected();
     const broker = await this.cluster.brokerPool.findConnectedBroker();
-    const a = await ask<{ errorCode: number; producerId: string; producerEpoch: number }>(
+    const a = await sendRequest<{ errorCode: number; producerId: string; producerEpoch: number }>(
       broker,
       "InitProducerId",
       { transactionalId: null, transactionTimeout: 60_000 },
     );
-    const failed = errorOf(a.errorCode);
+    const failed = protocolError(a.errorCode);
     if (failed) throw failed;
     return { id: a.producerId, epoch: a.producerEpoch };
   }
@@ -282,7 +282,7 @@ export class TopicClient implements ProduceTransport {
   ): Promise<Map<number, BatchOutcome>> {
     const broker = await this.cluster.findBroker({ nodeId: node });
     try {
-      const { topics } = await ask<ProduceAnswer>(broker, "Produce", {
+      const { topics } = await sendRequest<ProduceAnswer>(broker, "Produce", {
         acks: -1,
         timeout: PRODUCE_MS,
         compression: 0,
@@ -307,7 +307,7 @@ export class TopicClient implements ProduceTransport {
         topics
           .flatMap((t) => t.partitions)
           .map((p) => {
-            const error = errorOf(p.errorCode);
+            const error = protocolError(p.errorCode);
             return [p.partition, error ? { error } : { baseOffset: Number(p.baseOffset) }];
           }),
       );

@@ -1,6 +1,6 @@
 import { sleep } from "@cinderblock/async";
 import { describeWith, type KafkaServer, startKafka } from "@cinderblock/testkit";
-import { endsOf, KafkaLog } from "./index.ts";
+import { endOffsets, KafkaLog } from "./index.ts";
 import { alter, configOf, SAFE, withAdmin } from "./kafka-topics.testing.ts";
 import { base, Seen } from "./partitioned-log.testing.ts";
 
@@ -94,7 +94,7 @@ describeWith(["kafka"], "a partition without a leader", () => {
         { start: 0, end: 11 },
         { start: 0, end: 11 },
       ]);
-      expect(() => endsOf(offsets)).toThrow("partition 0 of the log has no leader");
+      expect(() => endOffsets(offsets)).toThrow("partition 0 of the log has no leader");
       for (const r of readers.slice(1)) expect(await r.until(11)).toHaveLength(11);
       for (const [i, r] of readers.entries()) if (i > 0) await r.reader.commit(11);
       expect(await log.committed(1, "g-1")).toBe(11);

@@ -17,7 +17,7 @@ export interface TopicReaderConfig {
 }
 
 /** Queries of a reader about its partition. */
-export interface PartitionQuestions {
+export interface PartitionLookups {
   /** current ID of the topic */
   topicId(): Promise<string>;
   range(): Promise<OffsetRange>;
@@ -47,7 +47,7 @@ const COMMIT_MS = 10_000,
 export class TopicReader implements PartitionReader {
   private readonly config: TopicReaderConfig;
   private readonly options: ReadOptions;
-  private readonly questions: PartitionQuestions;
+  private readonly questions: PartitionLookups;
   private readonly base: Base;
   private readonly consumer: Consumer;
   private next = 0;
@@ -68,7 +68,7 @@ export class TopicReader implements PartitionReader {
     kafka: Kafka,
     config: TopicReaderConfig,
     options: ReadOptions,
-    questions: PartitionQuestions,
+    questions: PartitionLookups,
     base: Base,
   ) {
     this.config = config;

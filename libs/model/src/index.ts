@@ -32,7 +32,14 @@ export {
 export type { Label, Labels } from "./labels.ts";
 export { parseProfileType } from "./profile-type.ts";
 export type { ProfileType } from "./profile-type.ts";
-export { anchored, Matcher, parseSelector, selectorMatches, selectorText, textFilter } from "./selector.ts";
+export {
+  compileAnchored,
+  Matcher,
+  parseSelector,
+  selectorMatches,
+  selectorText,
+  textFilter,
+} from "./selector.ts";
 export type { AnchoredPattern, MatchOp, Selector } from "./selector.ts";
 export { PatternBudget } from "./pattern.ts";
 export type { PatternLimits } from "./pattern.ts";

@@ -9,7 +9,7 @@ export type MatchOp = "=" | "!=" | "=~" | "!~";
 export type AnchoredPattern = RE2JS;
 
 /** Compiles an anchored regular expression within the default limits. @throws `invalid` */
-export function anchored(text: string): AnchoredPattern {
+export function compileAnchored(text: string): AnchoredPattern {
   return anchoredPattern(text, new PatternBudget());
 }
 

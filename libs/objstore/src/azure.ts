@@ -9,8 +9,8 @@ import {
   type StoragePipelineOptions,
 } from "@azure/storage-blob";
 import type { ObjectAttributes } from "./bucket.ts";
-import { collectNode, type Deadline } from "./deadline.ts";
-import { type Advice, ATTEMPTS, type Fault, PART_BYTES, RemoteBucket } from "./remote.ts";
+import { readNodeBody, type Deadline } from "./deadline.ts";
+import { type BackendHints, ATTEMPTS, type RequestFailure, PART_BYTES, RemoteBucket } from "./remote.ts";
 
 /** v1's settings of the azure backend; plain data, so that they can be sent to worker threads. */
 export interface AzureConfig {
@@ -37,7 +37,7 @@ export interface AzureConfig {
 /** A container of Azure Blob Storage. */
 export class AzureBucket extends RemoteBucket {
   readonly name = "azure";
-  protected readonly advice: Advice;
+  protected readonly advice: BackendHints;
   private readonly container: ContainerClient;
 
   constructor(c: AzureConfig) {
@@ -84,11 +84,11 @@ export class AzureBucket extends RemoteBucket {
     };
   }
 
-  protected bucketIsMissing(f: Fault): boolean {
+  protected bucketIsMissing(f: RequestFailure): boolean {
     return f.code === "ContainerNotFound";
   }
 
-  protected faultOf(err: unknown): Fault {
+  protected faultOf(err: unknown): RequestFailure {
     const { statusCode, code, name, message, response } = err as Error & {
       statusCode?: number;
       code?: string;
@@ -114,7 +114,7 @@ export class AzureBucket extends RemoteBucket {
       maxRetryRequests: ATTEMPTS,
       abortSignal: deadline.signal,
     });
-    return collectNode(answer.readableStreamBody as Readable, deadline);
+    return readNodeBody(answer.readableStreamBody as Readable, deadline);
   }
 
   get(name: string): Promise<Uint8Array> {
@@ -147,7 +147,7 @@ export class AzureBucket extends RemoteBucket {
         concurrency: 4,
         abortSignal: deadline.signal,
         onProgress: ({ loadedBytes }) => {
-          deadline.moved(Math.max(0, loadedBytes - sent));
+          deadline.extend(Math.max(0, loadedBytes - sent));
           sent = loadedBytes;
         },
       });
@@ -172,7 +172,7 @@ export class AzureBucket extends RemoteBucket {
         prefix,
         abortSignal: deadline.signal,
       })) {
-        deadline.moved(item.name.length);
+        deadline.extend(item.name.length);
         if (item.name !== prefix) out.push(item.name);
       }
       return out.sort();

@@ -8,7 +8,7 @@ import { Metrics } from "@cinderblock/telemetry";
 import { temporaryFolder } from "@cinderblock/testkit";
 import type { Bucket } from "./bucket.ts";
 import { withinDeadline } from "./deadline.ts";
-import { measured, observeOperations, operationCounters } from "./measured.ts";
+import { withMetrics, observeOperations, operationCounters } from "./with-metrics.ts";
 import { S3Bucket } from "./s3.ts";
 
 const TIMEOUT_MS = 150;
@@ -92,7 +92,7 @@ describe("an operation of a bucket that does not answer", () => {
       metrics = new Metrics();
     observeOperations(counters, "blocks", metrics);
     answer = () => undefined;
-    await failure(measured(bucket, counters).exists("a/b"));
+    await failure(withMetrics(bucket, counters).exists("a/b"));
     expect(await metrics.registry.metrics()).toContain(
       'cinderblock_objstore_operation_timeouts_total{operation="exists"} 1',
     );
@@ -164,7 +164,7 @@ describe("a deadline", () => {
   it("grows with the body, and a trickle does not extend it", async () => {
     const work = failure(
       withinDeadline({ operation: "put", name: "x", bytes: 1 << 20 }, timeout, "bucket b", (deadline) => {
-        setInterval(() => deadline.moved(1), 100);
+        setInterval(() => deadline.extend(1), 100);
         return new Promise(() => undefined);
       }),
     );

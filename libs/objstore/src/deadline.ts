@@ -51,7 +51,7 @@ export class Deadline {
   }
 
   /** Records transferred bytes. */
-  moved(bytes: number): void {
+  extend(bytes: number): void {
     this.unseen += bytes;
     if (this.unseen < PROGRESS_BYTES || this.signal.aborted) return;
     this.unseen = 0;
@@ -61,7 +61,7 @@ export class Deadline {
 
   /** Records a completed step: a page of a list, or a part of an upload. */
   step(): void {
-    this.moved(PROGRESS_BYTES);
+    this.extend(PROGRESS_BYTES);
   }
 
   end(): void {
@@ -106,7 +106,7 @@ export function withinDeadline<T>(
 }
 
 /** Reads a complete body. Each chunk extends the deadline. */
-export async function collect(
+export async function readBody(
   stream: AsyncIterable<Uint8Array>,
   moved: (bytes: number) => void,
 ): Promise<Uint8Array> {
@@ -128,14 +128,14 @@ export async function collect(
 }
 
 /** Reads a complete Node stream. Each chunk extends the deadline, and the deadline ends the stream. */
-export const collectNode = (stream: Readable, deadline: Deadline): Promise<Uint8Array> =>
-  collect(addAbortSignal(deadline.signal, stream), (n) => deadline.moved(n));
+export const readNodeBody = (stream: Readable, deadline: Deadline): Promise<Uint8Array> =>
+  readBody(addAbortSignal(deadline.signal, stream), (n) => deadline.extend(n));
 
 /**
  * Runs one attempt of a `fetch` request. Its signal aborts after `ms` milliseconds without a response or a
  * chunk of the body, and when the operation's deadline passes.
  */
-export async function attempt<T>(
+export async function fetchAttempt<T>(
   deadline: Deadline,
   ms: number,
   work: (signal: AbortSignal, moved: (bytes: number) => void) => Promise<T>,
@@ -147,7 +147,7 @@ export async function attempt<T>(
     return await work(AbortSignal.any([deadline.signal, idle.signal]), (bytes) => {
       clearTimeout(timer);
       timer = setTimeout(late, ms);
-      deadline.moved(bytes);
+      deadline.extend(bytes);
     });
   } finally {
     clearTimeout(timer);

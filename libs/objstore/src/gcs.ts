@@ -10,15 +10,15 @@ import {
 } from "google-auth-library";
 import { CinderblockError } from "@cinderblock/errors";
 import type { ObjectAttributes } from "./bucket.ts";
-import { attempt, collect, type Deadline } from "./deadline.ts";
+import { fetchAttempt, readBody, type Deadline } from "./deadline.ts";
 import {
-  type Advice,
+  type BackendHints,
   ATTEMPTS,
-  type Fault,
-  mayRecover,
+  type RequestFailure,
+  isRetryableStatus,
   PART_BYTES,
   RemoteBucket,
-  retrying,
+  withRetries,
 } from "./remote.ts";
 
 /**
@@ -93,7 +93,7 @@ function credentialsOf(json: string): AuthClient {
 /** A bucket of Google Cloud Storage. */
 export class GcsBucket extends RemoteBucket {
   readonly name = "gcs";
-  protected readonly advice: Advice;
+  protected readonly advice: BackendHints;
   private readonly config: GcsConfig;
   private readonly storage: Storage;
   /** another server than Google's, without credentials */
@@ -135,7 +135,7 @@ export class GcsBucket extends RemoteBucket {
     };
   }
 
-  protected faultOf(err: unknown): Fault {
+  protected faultOf(err: unknown): RequestFailure {
     const { code, status, message, errors } = err as Error & {
       code?: unknown;
       status?: unknown;
@@ -158,7 +158,7 @@ export class GcsBucket extends RemoteBucket {
    * Whether the bucket is missing: GCS answers a missing object and a missing bucket alike, so one more
    * request distinguishes them.
    */
-  protected async bucketIsMissing(f: Fault): Promise<boolean> {
+  protected async bucketIsMissing(f: RequestFailure): Promise<boolean> {
     return f.status === 404 && !(await this.storage.bucket(this.config.bucket).exists())[0];
   }
 
@@ -169,17 +169,17 @@ export class GcsBucket extends RemoteBucket {
   private async read(deadline: Deadline, name: string, headers: Record<string, string>): Promise<Uint8Array> {
     const { config, storage } = this;
     const url = `${config.endpoint === "" ? "https://storage.googleapis.com" : config.endpoint}/storage/v1/b/${encodeURIComponent(config.bucket)}/o/${encodeURIComponent(name)}?alt=media`;
-    return retrying(
+    return withRetries(
       ATTEMPTS,
-      (err) => !deadline.signal.aborted && mayRecover(this.faultOf(err).status),
+      (err) => !deadline.signal.aborted && isRetryableStatus(this.faultOf(err).status),
       async () => {
         const token = this.anonymous ? undefined : await storage.authClient.getAccessToken();
-        return attempt(deadline, config.requestTimeoutMs, async (signal, moved) => {
+        return fetchAttempt(deadline, config.requestTimeoutMs, async (signal, moved) => {
           const r = await fetch(url, {
             headers: { ...headers, ...(token ? { authorization: `Bearer ${token}` } : {}) },
             signal,
           });
-          if (r.ok) return r.body === null ? new Uint8Array(0) : collect(r.body, moved);
+          if (r.ok) return r.body === null ? new Uint8Array(0) : readBody(r.body, moved);
           throw Object.assign(new Error((await r.text()).slice(0, 200)), { code: r.status });
         });
       },
@@ -219,7 +219,7 @@ export class GcsBucket extends RemoteBucket {
         chunkSize: PART_BYTES,
         validation: "crc32c",
         onUploadProgress: ({ bytesWritten }: { bytesWritten?: number }) => {
-          deadline.moved(Math.max(0, (bytesWritten ?? 0) - sent));
+          deadline.extend(Math.max(0, (bytesWritten ?? 0) - sent));
           sent = bytesWritten ?? sent;
         },
       });

@@ -1,10 +1,10 @@
 export type { Bucket, ObjectAttributes } from "./bucket.ts";
 export { FilesystemBucket } from "./filesystem.ts";
 export { listAll } from "./list-all.ts";
-export { observeOperations, operationCounters } from "./measured.ts";
+export { observeOperations, operationCounters } from "./with-metrics.ts";
 export { bucketName, openBucket } from "./open.ts";
 export type { BucketSpec } from "./open.ts";
-export { prefixed } from "./prefixed.ts";
+export { withPrefix } from "./with-prefix.ts";
 export type { AzureConfig } from "./azure.ts";
 export type { GcsConfig } from "./gcs.ts";
 export type { S3Config } from "./s3.ts";

@@ -1,10 +1,10 @@
 import type { AzureConfig } from "./azure.ts";
 import type { Bucket } from "./bucket.ts";
-import { bounded } from "./bounded.ts";
+import { limitConcurrency } from "./limit-concurrency.ts";
 import { FilesystemBucket } from "./filesystem.ts";
 import type { GcsConfig } from "./gcs.ts";
-import { measured } from "./measured.ts";
-import { prefixed } from "./prefixed.ts";
+import { withMetrics } from "./with-metrics.ts";
+import { withPrefix } from "./with-prefix.ts";
 import type { S3Config } from "./s3.ts";
 import type { SwiftConfig } from "./swift.ts";
 
@@ -43,7 +43,10 @@ async function openBackend(spec: Backend): Promise<Bucket> {
 
 /** Opens a bucket with its prefix, request limit and counters. */
 export async function openBucket(spec: BucketSpec): Promise<Bucket> {
-  return measured(prefixed(bounded(await openBackend(spec), spec.maxRequests), spec.prefix), spec.counters);
+  return withMetrics(
+    withPrefix(limitConcurrency(await openBackend(spec), spec.maxRequests), spec.prefix),
+    spec.counters,
+  );
 }
 
 /** Name of the bucket for people: its directory, bucket or container. */

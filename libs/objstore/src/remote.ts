@@ -9,7 +9,7 @@ export const PART_BYTES = 16 << 20;
 export const ATTEMPTS = 5;
 
 /** Failure of a request, in one form for the clients of all vendors. */
-export interface Fault {
+export interface RequestFailure {
   /** HTTP status; undefined without a response */
   status: number | undefined;
   /** error code of the store */
@@ -18,21 +18,27 @@ export interface Fault {
 }
 
 /** Names and flags of the backend for error messages that tell an operator how to fix a failure. */
-export interface Advice {
+export interface BackendHints {
   bucket: string;
   endpoint: string;
   bucketFlag: string;
   credentialFlags: string;
   timeout: RequestTimeout;
-  badCredentials: (f: Fault) => boolean;
+  badCredentials: (f: RequestFailure) => boolean;
 }
 
 /** Description of the bucket in errors. */
-const placeOf = (advice: Advice): string =>
+const placeOf = (advice: BackendHints): string =>
   `bucket ${advice.bucket}${advice.endpoint === "" ? "" : ` at ${advice.endpoint}`}`;
 
 /** Throws an error that explains a failure and its fix. */
-function explain(advice: Advice, name: string, f: Fault, bucketIsMissing: boolean, cause: unknown): never {
+function explain(
+  advice: BackendHints,
+  name: string,
+  f: RequestFailure,
+  bucketIsMissing: boolean,
+  cause: unknown,
+): never {
   const where = placeOf(advice);
   const fail = (message: string): never => {
     throw new CinderblockError("unavailable", message, { cause });
@@ -57,7 +63,7 @@ function explain(advice: Advice, name: string, f: Fault, bucketIsMissing: boolea
 }
 
 /** Retries `work` with growing pauses while `again` accepts the error. */
-export async function retrying<T>(
+export async function withRetries<T>(
   attempts: number,
   again: (err: unknown) => boolean,
   work: () => Promise<T>,
@@ -73,16 +79,16 @@ export async function retrying<T>(
 }
 
 /** Whether a request with this status, or without a response, may succeed later. */
-export const mayRecover = (status: number | undefined): boolean =>
+export const isRetryableStatus = (status: number | undefined): boolean =>
   status === undefined || status === 408 || status === 429 || status >= 500;
 
 /** A bucket behind a network. Errors explain how to fix the failure. */
 export abstract class RemoteBucket implements Bucket {
   abstract readonly name: string;
-  protected abstract readonly advice: Advice;
-  protected abstract faultOf(err: unknown): Fault;
+  protected abstract readonly advice: BackendHints;
+  protected abstract faultOf(err: unknown): RequestFailure;
   /** whether a failure is about the bucket, not about an object */
-  protected abstract bucketIsMissing(f: Fault): boolean | Promise<boolean>;
+  protected abstract bucketIsMissing(f: RequestFailure): boolean | Promise<boolean>;
 
   /** Runs an operation under its deadline and explains failures. */
   protected run<T>(op: Operation, work: (deadline: Deadline) => Promise<T>): Promise<T> {

@@ -13,8 +13,8 @@ import {
 } from "@aws-sdk/client-s3";
 import { Upload } from "@aws-sdk/lib-storage";
 import type { ObjectAttributes } from "./bucket.ts";
-import { collectNode, type Deadline, requestTimeoutMs } from "./deadline.ts";
-import { type Advice, ATTEMPTS, type Fault, PART_BYTES, RemoteBucket } from "./remote.ts";
+import { readNodeBody, type Deadline, requestTimeoutMs } from "./deadline.ts";
+import { type BackendHints, ATTEMPTS, type RequestFailure, PART_BYTES, RemoteBucket } from "./remote.ts";
 
 /** v1's settings of the S3 backend; plain data, so that they can be sent to worker threads. */
 export interface S3Config {
@@ -47,7 +47,7 @@ const PARTS_AT_ONCE = 4;
 /** A bucket of Amazon S3, or of a server with the same protocol. */
 export class S3Bucket extends RemoteBucket {
   readonly name = "s3";
-  protected readonly advice: Advice;
+  protected readonly advice: BackendHints;
   private readonly client: S3Client;
   private readonly config: S3Config;
 
@@ -120,11 +120,11 @@ export class S3Bucket extends RemoteBucket {
     };
   }
 
-  protected bucketIsMissing(f: Fault): boolean {
+  protected bucketIsMissing(f: RequestFailure): boolean {
     return f.code === "NoSuchBucket";
   }
 
-  protected faultOf(err: unknown): Fault {
+  protected faultOf(err: unknown): RequestFailure {
     const { name: code, message, $metadata } = err as Error & { $metadata?: { httpStatusCode?: number } };
     return { status: $metadata?.httpStatusCode, code, message };
   }
@@ -146,7 +146,7 @@ export class S3Bucket extends RemoteBucket {
       }),
       this.options(deadline),
     );
-    return collectNode(answer.Body as Readable, deadline);
+    return readNodeBody(answer.Body as Readable, deadline);
   }
 
   get(name: string): Promise<Uint8Array> {

@@ -10,7 +10,7 @@ import {
   temporaryFolder,
 } from "@cinderblock/testkit";
 import type { AzureConfig, BucketSpec, GcsConfig, S3Config, SwiftConfig } from "./index.ts";
-import { operationCounters } from "./measured.ts";
+import { operationCounters } from "./with-metrics.ts";
 
 async function createContainer(connection: string, name: string): Promise<void> {
   const { BlobServiceClient } = await import("@azure/storage-blob");

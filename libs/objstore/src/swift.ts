@@ -1,8 +1,15 @@
 import { openAsBlob } from "node:fs";
 import type { ObjectAttributes } from "./bucket.ts";
 import { authenticate, SwiftError, type SwiftSession } from "./keystone.ts";
-import { attempt, collect, type Deadline, requestTimeoutMs } from "./deadline.ts";
-import { type Advice, ATTEMPTS, type Fault, mayRecover, RemoteBucket, retrying } from "./remote.ts";
+import { fetchAttempt, readBody, type Deadline, requestTimeoutMs } from "./deadline.ts";
+import {
+  type BackendHints,
+  ATTEMPTS,
+  type RequestFailure,
+  isRetryableStatus,
+  RemoteBucket,
+  withRetries,
+} from "./remote.ts";
 
 /** v1's settings of the swift backend; plain data, so that they can be sent to worker threads. */
 export interface SwiftConfig {
@@ -37,7 +44,7 @@ export interface SwiftConfig {
 /** A container of OpenStack Swift, over its HTTP API: there is no maintained client for Node. */
 export class SwiftBucket extends RemoteBucket {
   readonly name = "swift";
-  protected readonly advice: Advice;
+  protected readonly advice: BackendHints;
   private readonly config: SwiftConfig;
   private session: Promise<SwiftSession> | undefined;
 
@@ -54,11 +61,11 @@ export class SwiftBucket extends RemoteBucket {
     };
   }
 
-  protected bucketIsMissing(f: Fault): boolean {
+  protected bucketIsMissing(f: RequestFailure): boolean {
     return f.code === "container";
   }
 
-  protected faultOf(err: unknown): Fault {
+  protected faultOf(err: unknown): RequestFailure {
     if (err instanceof SwiftError) return { status: err.status, code: err.code, message: err.message };
     const { message, cause } = err as Error & { cause?: { code?: string; message?: string } };
     return { status: undefined, code: cause?.code ?? "", message: cause?.message ?? message };
@@ -93,7 +100,7 @@ export class SwiftBucket extends RemoteBucket {
         this.session = undefined;
         throw err;
       });
-      const r = await attempt(deadline, timeoutMs, async (signal, moved) => {
+      const r = await fetchAttempt(deadline, timeoutMs, async (signal, moved) => {
         const answer = await fetch(url + path, {
           method,
           headers: { "x-auth-token": token, ...init.headers },
@@ -128,9 +135,9 @@ export class SwiftBucket extends RemoteBucket {
         `${method} responded with ${r.status}: ${r.text}`,
       );
     };
-    return retrying(
+    return withRetries(
       config.maxRetries > 0 ? config.maxRetries + 1 : ATTEMPTS,
-      (err) => !deadline.signal.aborted && mayRecover(this.faultOf(err).status),
+      (err) => !deadline.signal.aborted && isRetryableStatus(this.faultOf(err).status),
       () => once(false),
     );
   }
@@ -165,7 +172,7 @@ export class SwiftBucket extends RemoteBucket {
     await this.ask(deadline, "GET", this.object(name), {
       headers,
       take: async (r, moved) => {
-        if (r.body !== null) out = (await collect(r.body, moved)) as Uint8Array<ArrayBuffer>;
+        if (r.body !== null) out = (await readBody(r.body, moved)) as Uint8Array<ArrayBuffer>;
       },
     });
     return out;

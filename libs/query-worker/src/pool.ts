@@ -13,7 +13,7 @@ import {
 } from "@cinderblock/query";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import { stopOf, transferable, WorkerClient } from "@cinderblock/threads";
+import { shareAbort, transferable, WorkerClient } from "@cinderblock/threads";
 import { DISK_CACHE_FIELDS } from "./disk-cache.ts";
 import { threadOf } from "./thread-of.ts";
 import type {
@@ -164,7 +164,7 @@ export class QueryPool implements Service {
     const answers = await this.fan<ExecuteAnswer>("execute", root, tenant, ulids, {
       query,
       exclude,
-      stop: stopOf(signal),
+      stop: shareAbort(signal),
     });
     const results = answers.map((a) => a.result).filter((r) => r !== undefined);
     return {
@@ -182,7 +182,7 @@ export class QueryPool implements Service {
     signal?: AbortSignal,
   ): Promise<SeriesRanges[]> {
     return (
-      await this.fan<SeriesRanges[]>("ranges", root, tenant, ulids, { select, stop: stopOf(signal) })
+      await this.fan<SeriesRanges[]>("ranges", root, tenant, ulids, { select, stop: shareAbort(signal) })
     ).flat();
   }
 
@@ -194,7 +194,7 @@ export class QueryPool implements Service {
     signal?: AbortSignal,
   ): Promise<RowTimes[]> {
     return (
-      await this.fan<RowTimes[]>("times", root, tenant, ulids, { select, stop: stopOf(signal) })
+      await this.fan<RowTimes[]>("times", root, tenant, ulids, { select, stop: shareAbort(signal) })
     ).flat();
   }
 
@@ -205,7 +205,9 @@ export class QueryPool implements Service {
     select: SelectRequest,
     signal?: AbortSignal,
   ): Promise<RowKeys[]> {
-    return (await this.fan<RowKeys[]>("keys", root, tenant, ulids, { select, stop: stopOf(signal) })).flat();
+    return (
+      await this.fan<RowKeys[]>("keys", root, tenant, ulids, { select, stop: shareAbort(signal) })
+    ).flat();
   }
 
   async labels(
@@ -217,7 +219,7 @@ export class QueryPool implements Service {
   ): Promise<LabelAnswer & { missing: string[] }> {
     const answers = await this.fan<LabelAnswer & { missing: string[] }>("labels", root, tenant, ulids, {
       ask,
-      stop: stopOf(signal),
+      stop: shareAbort(signal),
     });
     return {
       names: answers.flatMap((a) => a.names),
@@ -232,7 +234,7 @@ export class QueryPool implements Service {
    */
   render(call: RenderCall, signal?: AbortSignal): Promise<RenderAnswer> {
     const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
-    return w.call<RenderAnswer>("render", { ...call, stop: stopOf(signal) }, transferable(call));
+    return w.call<RenderAnswer>("render", { ...call, stop: shareAbort(signal) }, transferable(call));
   }
 
   /**
@@ -243,7 +245,7 @@ export class QueryPool implements Service {
     const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
     return w.call<{ bytes: Uint8Array; rows: number }>(
       "export",
-      { ...call, stop: stopOf(signal) },
+      { ...call, stop: shareAbort(signal) },
       transferable(call),
     );
   }

@@ -14,7 +14,7 @@ import {
   seriesRanges,
 } from "@cinderblock/query";
 import { Symbolizer } from "@cinderblock/symbolizer";
-import { ownData, serveWorker, Transfer, transferable } from "@cinderblock/threads";
+import { startData, serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import { BlockSet } from "./block-set.ts";
 import { DiskCache } from "./disk-cache.ts";
 import type { BlocksCall, QueryThreadData, QueryWorkerMethods, Stoppable } from "./protocol.ts";
@@ -22,7 +22,7 @@ import { render, renderFiles } from "./render.ts";
 import { threadOf } from "./thread-of.ts";
 
 /** Worker thread for reads: holds open blocks, runs queries on them, merges and renders. */
-const data = ownData<QueryThreadData>();
+const data = startData<QueryThreadData>();
 const disk =
   data.disk &&
   new DiskCache(

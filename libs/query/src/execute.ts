@@ -10,7 +10,7 @@ import {
 } from "@cinderblock/model";
 import { buildProfile, type PartialProfile, ProfileMerger, type StackSelector } from "./profile.ts";
 import type { ExemplarKind } from "./exemplars.ts";
-import { callSiteFilter, type StackFilter } from "./two-trees.ts";
+import { callSiteFilter, type StackFilter } from "./comparison-tree.ts";
 import { addSource, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
 import { detailedPoints } from "./heatmap.ts";
 import {

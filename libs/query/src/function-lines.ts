@@ -3,7 +3,7 @@ import { FlameIndex } from "@cinderblock/block";
 import { ByteWriter, encodeUtf8 } from "@cinderblock/bytes";
 import { LOCATION_HEAD, FUNCTION_WORDS, MAPPING_WORDS } from "@cinderblock/symdb";
 import type { PartialProfile } from "./profile.ts";
-import { type StackFilter, stackPredicate } from "./two-trees.ts";
+import { type StackFilter, stackPredicate } from "./comparison-tree.ts";
 
 /**
  * A function in one source file of one build, with the exact values of its lines, ascending. Recursion on one

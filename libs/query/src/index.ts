@@ -20,8 +20,8 @@ export {
   encodeFunctionTable,
   callersAndCallees,
   mergeComparison,
-} from "./two-trees.ts";
-export type { FunctionOrder, StackFilter, TablePage, ComparisonTree } from "./two-trees.ts";
+} from "./comparison-tree.ts";
+export type { FunctionOrder, StackFilter, TablePage, ComparisonTree } from "./comparison-tree.ts";
 export { encodeFunctionLines, functionLines } from "./function-lines.ts";
 export type { FunctionFile } from "./function-lines.ts";
 export { ProfileMerger, renderPprof } from "./profile.ts";

@@ -10,11 +10,11 @@ import {
   SymbolRewriter,
   type SymbolTables,
 } from "@cinderblock/symdb";
-import { selectPartitionStacks } from "./pick-stacks.ts";
+import { selectPartitionStacks } from "./select-stacks.ts";
 import type { Segment } from "./segments.ts";
 import type { SampleFilter } from "./select.ts";
 import { sumByStack } from "./tree.ts";
-import { callSiteFilter, stackPredicate } from "./two-trees.ts";
+import { callSiteFilter, stackPredicate } from "./comparison-tree.ts";
 
 /**
  * Stacks with complete symbols and their values, sent between components for a pprof answer. `value[node]` is

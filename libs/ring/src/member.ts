@@ -27,7 +27,7 @@ export interface Member {
 }
 
 /** Whether a member accepts writes according to its own entry. */
-export function takesWrites(m: Member): boolean {
+export function acceptsWrites(m: Member): boolean {
   return m.state === "ACTIVE" && m.readOnly !== true;
 }
 

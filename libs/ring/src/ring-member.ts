@@ -219,7 +219,7 @@ export class RingMember implements Service {
 
   private staying = false;
   /** Keeps the entry over a clean stop: reads must notice that this member is missing. */
-  stay(): void {
+  stayInRing(): void {
     this.staying = true;
   }
 

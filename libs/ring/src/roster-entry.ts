@@ -73,6 +73,6 @@ export interface RosterBucket {
 }
 
 /** Error of a bucket request that exceeded its deadline. */
-export function lateBucket(what: string, ms: number): Error {
+export function bucketTimeoutError(what: string, ms: number): Error {
   return new CinderblockError("unavailable", `bucket did not answer ${what} within ${ms / 1000} s`);
 }

@@ -9,7 +9,7 @@ import type { Base } from "@cinderblock/telemetry";
 import {
   decodeRosterEntry,
   encodeRosterEntry,
-  lateBucket,
+  bucketTimeoutError,
   type RosterBucket,
   type RosterEntry,
   rosterName,
@@ -133,7 +133,7 @@ export class RosterMember implements Service {
   }
 
   private within<T>(what: string, work: Promise<T>): Promise<T> {
-    return within(this.config.timeoutMs, work, () => lateBucket(what, this.config.timeoutMs));
+    return within(this.config.timeoutMs, work, () => bucketTimeoutError(what, this.config.timeoutMs));
   }
 
   /**

@@ -4,7 +4,7 @@ import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import {
   decodeRosterEntry,
-  lateBucket,
+  bucketTimeoutError,
   ROSTER_FOLDER,
   type RosterBucket,
   type RosterEntry,
@@ -124,7 +124,7 @@ export class Roster implements Service {
     const { timeoutMs } = this.config;
     try {
       const { known, damaged } = await within(timeoutMs, this.load(), () =>
-        lateBucket("the roster", timeoutMs),
+        bucketTimeoutError("the roster", timeoutMs),
       );
       this.known = known;
       this.damaged = damaged;
@@ -173,7 +173,7 @@ export class Roster implements Service {
   async forget(id: string): Promise<boolean> {
     const { timeoutMs } = this.config,
       name = rosterName(id);
-    const late = (): Error => lateBucket("the removal of a roster entry", timeoutMs);
+    const late = (): Error => bucketTimeoutError("the removal of a roster entry", timeoutMs);
     const there = await within(timeoutMs, this.bucket.exists(name), late);
     if (there) await within(timeoutMs, this.bucket.delete(name), late);
     this.known.delete(id);

@@ -1,6 +1,6 @@
 import { fnv1a, mix32 } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
-import { type Member, takesWrites } from "./member.ts";
+import { type Member, acceptsWrites } from "./member.ts";
 
 /** Members that receive a write, which fails with more than `maxErrors` errors. */
 export interface ReplicationSet {
@@ -36,7 +36,7 @@ export class RingSnapshot {
   }
   /** Healthy members that accept writes and answer reads. */
   get active(): Member[] {
-    return this.members.filter((m) => takesWrites(m) && this.healthy(m));
+    return this.members.filter((m) => acceptsWrites(m) && this.healthy(m));
   }
 
   /**
@@ -61,13 +61,13 @@ export class RingSnapshot {
       const m = this.members[i]!;
       if (distinctZones && zones.has(m.zone)) continue;
       seen.add(i);
-      const takes = takesWrites(m) && this.healthy(m);
+      const takes = acceptsWrites(m) && this.healthy(m);
       // A member that cannot accept writes does not use up its zone: another member of the zone may.
       if (distinctZones && takes) zones.add(m.zone);
       chosen.push(m);
       if (!takes) wanted++;
     }
-    const members = chosen.filter((m) => takesWrites(m) && this.healthy(m));
+    const members = chosen.filter((m) => acceptsWrites(m) && this.healthy(m));
     const quorum = Math.floor(factor / 2) + 1;
     if (members.length < quorum)
       throw new CinderblockError(

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { type Access, DEFAULT_TENANT, permit, type Role, type Tokens } from "@cinderblock/tenant";
+import { type Access, DEFAULT_TENANT, checkAccess, type Role, type Tokens } from "@cinderblock/tenant";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { EDGE } from "./edge.ts";
 import { connectError } from "./raw-unary.ts";
@@ -47,17 +47,17 @@ export class Authorizer implements Gate {
    * @throws `unauthenticated`
    */
   accessOf(authorization: string | undefined): Access | undefined {
-    return this.tokens?.of(authorization);
+    return this.tokens?.find(authorization);
   }
 
   /** Checks a caller's access to a route. @throws `unauthenticated` or `forbidden` */
   check(route: string, headers: IncomingHttpHeaders): Access | undefined {
     const role = roleOf(route);
     if (!this.tokens || role === undefined) return undefined;
-    const access = this.tokens.of(headers.authorization);
+    const access = this.tokens.find(headers.authorization);
     const named = headers["x-scope-orgid"],
       tenants = !this.multitenancy ? [DEFAULT_TENANT] : typeof named === "string" ? named.split("|") : [];
-    permit(access, role, role === "write" || role === "read" ? tenants : []);
+    checkAccess(access, role, role === "write" || role === "read" ? tenants : []);
     return access;
   }
 
@@ -67,13 +67,13 @@ export class Authorizer implements Gate {
     try {
       this.check(request.routeOptions.url ?? "unknown", request.headers);
     } catch (err) {
-      await refuse(request, reply, err);
+      await sendRefusal(request, reply, err);
     }
   }
 }
 
 /** Answers a request with an error in the request's protocol. */
-export async function refuse(request: FastifyRequest, reply: FastifyReply, err: unknown): Promise<void> {
+export async function sendRefusal(request: FastifyRequest, reply: FastifyReply, err: unknown): Promise<void> {
   const { code, http } = EDGE[kindOf(err)];
   if ((request.headers["content-type"] ?? "").startsWith("application/grpc")) {
     await reply

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { CinderblockError } from "@cinderblock/errors";
-import { releasedBytes } from "@cinderblock/threads";
+import { noteReleasedBytes } from "@cinderblock/threads";
 import type { BodyBudget, BodyTicket } from "./body-budget.ts";
 import { mediaType } from "./media-type.ts";
 
@@ -56,7 +56,7 @@ export function acceptRawBodies(app: FastifyInstance, options: RawBodyOptions): 
       if (over) return;
       over = true;
       if (err === undefined) {
-        releasedBytes(body.size);
+        noteReleasedBytes(body.size);
         done(null, body.finish());
         return;
       }

@@ -20,7 +20,7 @@ export const fastGzip: Compression = {
 export const COMPRESS_FROM_BYTES = 1400;
 
 /** Whether a client accepts gzip, according to Accept-Encoding. */
-export function takesGzip(request: FastifyRequest): boolean {
+export function acceptsGzip(request: FastifyRequest): boolean {
   return /(^|[\s,])(gzip|\*)\s*(;\s*q=(?!0(\.0*)?\s*(,|$))|,|$)/i.test(
     String(request.headers["accept-encoding"] ?? ""),
   );
@@ -30,7 +30,7 @@ export function takesGzip(request: FastifyRequest): boolean {
  * Hook of plain routes: compresses long answers for clients that accept that. Streams and compressed answers
  * stay unchanged.
  */
-export async function compressAnswer(
+export async function compressResponse(
   request: FastifyRequest,
   reply: FastifyReply,
   payload: unknown,
@@ -39,7 +39,7 @@ export async function compressAnswer(
     typeof payload === "string" ? Buffer.from(payload) : payload instanceof Uint8Array ? payload : undefined;
   if (!bytes || bytes.length < COMPRESS_FROM_BYTES || reply.hasHeader("content-encoding")) return payload;
   void reply.header("vary", "accept-encoding");
-  if (!takesGzip(request)) return payload;
+  if (!acceptsGzip(request)) return payload;
   const packed = await compress(bytes, { level: constants.Z_BEST_SPEED });
   void reply.header("content-encoding", "gzip").header("content-length", packed.length);
   return packed;

@@ -1,13 +1,13 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { CinderblockError } from "@cinderblock/errors";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { refuse } from "./authorize.ts";
+import { sendRefusal } from "./authorize.ts";
 
 /** Methods that change nothing. */
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /** Whether a browser may have sent a request; programs send neither header. */
-export function fromBrowser(headers: IncomingHttpHeaders): boolean {
+export function isFromBrowser(headers: IncomingHttpHeaders): boolean {
   return headers["sec-fetch-site"] !== undefined || headers.origin !== undefined;
 }
 
@@ -44,7 +44,7 @@ export function isCrossSite(method: string, headers: IncomingHttpHeaders): boole
 /** Refuses requests from pages of other sites before their bodies are read. */
 export async function refuseCrossSite(request: FastifyRequest, reply: FastifyReply): Promise<void> {
   if (!isCrossSite(request.method, request.headers)) return;
-  await refuse(
+  await sendRefusal(
     request,
     reply,
     new CinderblockError(

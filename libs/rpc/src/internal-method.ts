@@ -1,9 +1,9 @@
 import { CinderblockError } from "@cinderblock/errors";
 
 /** Checks an argument from another process and returns it with its type. @throws `invalid` */
-export type Check<T> = (value: unknown) => T;
-type Checked<A extends readonly Check<unknown>[]> = {
-  [K in keyof A]: A[K] extends Check<infer T> ? T : never;
+export type ArgumentCheck<T> = (value: unknown) => T;
+type Checked<A extends readonly ArgumentCheck<unknown>[]> = {
+  [K in keyof A]: A[K] extends ArgumentCheck<infer T> ? T : never;
 };
 
 /**
@@ -11,11 +11,11 @@ type Checked<A extends readonly Check<unknown>[]> = {
  * checked.
  */
 export class InternalMethod {
-  private readonly checks: readonly Check<unknown>[];
+  private readonly checks: readonly ArgumentCheck<unknown>[];
   private readonly work: (args: never, signal: AbortSignal) => Promise<unknown>;
 
   constructor(
-    checks: readonly Check<unknown>[],
+    checks: readonly ArgumentCheck<unknown>[],
     work: (args: never, signal: AbortSignal) => Promise<unknown>,
   ) {
     this.checks = checks;
@@ -42,7 +42,7 @@ export class InternalMethod {
 export type InternalMethods = Record<string, InternalMethod>;
 
 /** Creates an internal method from one check per argument, and the work on the checked arguments. */
-export function internalMethod<const A extends readonly Check<unknown>[]>(
+export function internalMethod<const A extends readonly ArgumentCheck<unknown>[]>(
   checks: A,
   work: (args: Checked<A>, signal: AbortSignal) => Promise<unknown>,
 ): InternalMethod {
@@ -55,17 +55,17 @@ function refused(expected: string, found: unknown): CinderblockError {
 }
 
 /** Checks for a string. @throws `invalid` */
-export const text: Check<string> = (v) => {
+export const text: ArgumentCheck<string> = (v) => {
   if (typeof v !== "string") throw refused("text", v);
   return v;
 };
 /** Checks for a number. @throws `invalid` */
-export const number: Check<number> = (v) => {
+export const number: ArgumentCheck<number> = (v) => {
   if (typeof v !== "number" || Number.isNaN(v)) throw refused("a number", v);
   return v;
 };
 /** Checks for an object; the method checks the object's fields itself. @throws `invalid` */
-export function record<T extends object>(): Check<T> {
+export function record<T extends object>(): ArgumentCheck<T> {
   return (v) => {
     if (typeof v !== "object" || v === null || Array.isArray(v) || ArrayBuffer.isView(v))
       throw refused("fields", v);
@@ -73,13 +73,13 @@ export function record<T extends object>(): Check<T> {
   };
 }
 /** Checks for a list whose items pass `check`. @throws `invalid` */
-export function listOf<T>(check: Check<T>): Check<T[]> {
+export function listOf<T>(check: ArgumentCheck<T>): ArgumentCheck<T[]> {
   return (v) => {
     if (!Array.isArray(v)) throw refused("a list", v);
     return v.map((x) => check(x));
   };
 }
 /** Check of an optional argument. */
-export function optional<T>(check: Check<T>): Check<T | undefined> {
+export function optional<T>(check: ArgumentCheck<T>): ArgumentCheck<T | undefined> {
   return (v) => (v === undefined || v === null ? undefined : check(v));
 }

@@ -39,7 +39,7 @@ const STYLE =
   ":root{color-scheme:light dark;--ink:#1d1f23;--quiet:#5d636d;--line:#d9dce1;--ground:#fff;--link:#0b57b0}@media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--quiet:#9aa1ac;--line:#3a3f47;--ground:#17191d;--link:#7fb3ff}}body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--ground);margin:0 auto;padding:1rem 2rem;max-width:84rem}nav{border-bottom:1px solid var(--line);padding-bottom:.6rem}a{color:var(--link)}h1{font-size:1.4rem}.quiet{color:var(--quiet)}.wide{overflow-x:auto}table{border-collapse:collapse}td,th{padding:.3rem .9rem .3rem 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}pre{overflow-x:auto}";
 
 /** Relative path from a request's URL to the root, so that pages work below a proxy's prefix. */
-export function rootFrom(request: FastifyRequest): string {
+export function relativeRoot(request: FastifyRequest): string {
   return "../".repeat(Math.max(0, request.url.split("?")[0]!.split("/").length - 2)) || "./";
 }
 
@@ -51,7 +51,7 @@ export async function sendPage(
   body: Html,
 ): Promise<void> {
   const page = html`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title} · Cinderblock</title><style>${new Html(STYLE)}</style></head>
-<body><nav><a href="${rootFrom(request)}admin">Cinderblock: pages of this process</a></nav><main><h1>${title}</h1>${body}</main></body></html>`;
+<body><nav><a href="${relativeRoot(request)}admin">Cinderblock: pages of this process</a></nav><main><h1>${title}</h1>${body}</main></body></html>`;
   await reply
     .type("text/html; charset=utf-8")
     .header(

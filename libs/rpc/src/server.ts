@@ -6,13 +6,13 @@ import { ConnectError, type ConnectRouter, type Interceptor } from "@connectrpc/
 import { CinderblockError, kindOf } from "@cinderblock/errors";
 import type { Base } from "@cinderblock/telemetry";
 import type { Service } from "@cinderblock/service";
-import { mendUnreadable } from "./bad-messages.ts";
+import { correctParseErrors } from "./parse-errors.ts";
 import { httpError, toConnectError } from "./edge.ts";
 import { Authorizer, type Gate } from "./authorize.ts";
-import { COMPRESS_FROM_BYTES, compressAnswer, fastGzip } from "./compression.ts";
+import { COMPRESS_FROM_BYTES, compressResponse, fastGzip } from "./compression.ts";
 import type { BodyBudget } from "./body-budget.ts";
 import { connectGuard } from "./connect-guard.ts";
-import { fromBrowser, refuseCrossSite } from "./cross-site.ts";
+import { isFromBrowser, refuseCrossSite } from "./cross-site.ts";
 import { meteredMessages } from "./metered-messages.ts";
 import { answerDirectly, type DirectUnary } from "./direct-unary.ts";
 import { MountedPaths } from "./mounted-path.ts";
@@ -136,7 +136,7 @@ export class ApiServer implements Service {
             !d ||
             base.tracer.enabled ||
             gate.enabled ||
-            fromBrowser(req.headers) ||
+            isFromBrowser(req.headers) ||
             !answerDirectly(d, req, res, begun)
           )
             handler(req, res);
@@ -216,7 +216,7 @@ export class ApiServer implements Service {
     app.addHook("onRequest", refuseCrossSite);
     if (gate.enabled) app.addHook("onRequest", (request, reply) => gate.hook(request, reply));
     app.addHook("onRequest", connectGuard);
-    app.addHook("onSend", compressAnswer);
+    app.addHook("onSend", compressResponse);
     for (const r of this.routes) {
       if (r.http) {
         const { http } = r;
@@ -232,7 +232,7 @@ export class ApiServer implements Service {
       await scope.register(fastifyConnectPlugin, {
         routes: (router) => {
           for (const c of connects) c(router);
-          mendUnreadable(router);
+          correctParseErrors(router);
         },
         interceptors: [translate(base)],
         readMaxBytes: MESSAGE_BYTES,

@@ -27,9 +27,9 @@ import { RemoteStore } from "@cinderblock/transport";
 import { type CommonConfig, redisOf } from "./config.ts";
 import { advertisedHost, internalListenAddress, internalPortOf } from "./internal-address.ts";
 import { checkInternalTokens, internalCredentialsOf } from "./internal-tokens.ts";
-import { type Resources, waitingFor } from "./resources.ts";
+import { type Resources, describeWaiting } from "./resources.ts";
 import { DnsSchedulers, RingSchedulers, type Schedulers } from "./schedulers.ts";
-import type { Wired } from "./run.ts";
+import type { WiredProgram } from "./run.ts";
 import { selfProfiling } from "./self-profiling.ts";
 import { checkClusterTls, clientTlsOf } from "./tls-config.ts";
 
@@ -127,7 +127,7 @@ export class ClusterProcess {
       this.found = dns;
       this.services.push(dns);
     } else this.found = new RingSchedulers(this.view(SCHEDULERS), config.schedulersUsed);
-    this.storeOf = oneEach(
+    this.storeOf = memoizeByMember(
       (m) => new RemoteStore(this.client, "StoreGateway", m.id, m.address, config.queryTimeout),
     );
   }
@@ -350,11 +350,11 @@ export class ClusterProcess {
    * Announces a new block to every store-gateway; a store-gateway that misses the call finds the block at its
    * next sync.
    */
-  async tellStores(tenant: string, ulid: string): Promise<void> {
+  async announceBlock(tenant: string, ulid: string): Promise<void> {
     await Promise.all(
       this.stores().map((s) =>
         s
-          .learn(tenant, ulid)
+          .registerBlock(tenant, ulid)
           .catch((err: unknown) =>
             this.base.log.warn(
               { tenant, blockId: ulid, store: s.name, err },
@@ -370,14 +370,14 @@ export class ClusterProcess {
    * store-gateway, so one without the block would hide it. A store-gateway that is away lists the bucket when
    * it returns.
    */
-  async storesAnswer(tenant: string, ulid: string): Promise<boolean> {
+  async storesCanServe(tenant: string, ulid: string): Promise<boolean> {
     const { snapshot } = this.view(STORES);
     const answers = await Promise.all(
       snapshot.readable
         .filter((m) => snapshot.healthy(m))
         .map(async (m) => {
           try {
-            return await this.storeOf(m).answers(tenant, ulid);
+            return await this.storeOf(m).canServe(tenant, ulid);
           } catch (err) {
             this.base.log.debug({ store: m.id, err }, "store-gateway did not respond");
             return false;
@@ -387,7 +387,7 @@ export class ClusterProcess {
     return answers.length > 0 && answers.every((a) => a);
   }
 
-  finish(): Wired {
+  finish(): WiredProgram {
     for (const [ring, v] of this.views)
       this.serve(ringRoutes(PAGES[ring]!, ring === INGESTERS ? this.ingesterPage(v) : v));
     const own = selfProfiling(this.config, this.resources, this.component, this.id);
@@ -418,7 +418,9 @@ export class ClusterProcess {
     const notReady = (): string =>
       ready.draining
         ? "stopping"
-        : waitingFor(group, this.progress()) || this.obstacles.map((o) => o()).find((x) => x !== "") || "";
+        : describeWaiting(group, this.progress()) ||
+          this.obstacles.map((o) => o()).find((x) => x !== "") ||
+          "";
     const admin = this.resources.admin(notReady, this.hasFront, () =>
       this.internalServer ? { address: this.address, paths: this.internalServer.paths } : undefined,
     );
@@ -444,7 +446,7 @@ export class ClusterProcess {
 }
 
 /** Memoizes one client per member: queriers identify clients by object identity. */
-export function oneEach<T>(make: (m: Member) => T): (m: Member) => T {
+export function memoizeByMember<T>(make: (m: Member) => T): (m: Member) => T {
   const known = new Map<string, T>();
   return (m) => {
     const key = `${m.id} ${m.address}`;

@@ -12,13 +12,13 @@ export interface Component<S extends Schema> {
   /** refuses an impossible configuration. @throws `invalid` */
   check?: (config: ConfigOf<S>) => void;
   /** registers the component's services and routes with the process */
-  wire(config: ConfigOf<S>, process: ClusterProcess): Promise<void> | void;
+  wire(config: ConfigOf<S>, host: ClusterProcess): Promise<void> | void;
 }
 
 declare const CINDERBLOCK_BUILD: Build;
 
 /** Entry points of the worker threads and the web UI, next to a built program. */
-export function scriptsBeside(program: string): Scripts {
+export function workerScripts(program: string): Scripts {
   return {
     ingest: new URL("./ingest-worker.mjs", program),
     query: new URL("./query-worker.mjs", program),
@@ -52,18 +52,18 @@ export function runComponent<S extends Schema>(
         component.check?.(config);
       },
       wire: async (config, resources, onFatal) => {
-        const process = new ClusterProcess(
+        const host = new ClusterProcess(
           config as unknown as CommonConfig,
           resources,
           component.name,
           onFatal,
         );
-        await component.wire(config, process);
-        return process.finish();
+        await component.wire(config, host);
+        return host.finish();
       },
     },
     argv,
-    scriptsBeside(program),
+    workerScripts(program),
     buildInfo(),
   );
 }

@@ -1,8 +1,8 @@
 import { loadConfig } from "@cinderblock/config";
-import { accepted, budgetsOf, commonSchema, limitsOf } from "./config.ts";
+import { acceptedV1Keys, budgetsOf, commonSchema, limitsOf } from "./config.ts";
 
 const MIB = 1048576;
-const config = (...flags: string[]) => loadConfig(commonSchema, flags, {}, accepted).config;
+const config = (...flags: string[]) => loadConfig(commonSchema, flags, {}, acceptedV1Keys).config;
 
 describe("limits", () => {
   it("let a body become no larger than the process can hold, whatever a tenant's limit says", () => {

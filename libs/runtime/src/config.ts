@@ -1,7 +1,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import { readFileSync } from "node:fs";
 import {
-  type Accepted,
+  type AcceptedKeys,
   bool,
   type ConfigOf,
   duration,
@@ -878,7 +878,7 @@ export const commonSchema = {
 export type CommonConfig = ConfigOf<typeof commonSchema>;
 
 /** Options of v1 without effect here, or not supported yet: accepted, and named in a warning. */
-export const accepted: Accepted = {
+export const acceptedV1Keys: AcceptedKeys = {
   flags: [
     /^(memberlist|kafka|redis|consul|etcd|ring|distributor|ingester|querier|query-frontend|query-scheduler|store-gateway|compactor|overrides-exporter|blocks-storage|pyroscopedb|server|storage|usage-stats|self-profiling|tracing|runtime-config|tenant-settings|embedded-grafana|admin-server|api|config|validation|metastore|segment-writer|query-backend|compaction-worker|symbolizer|adaptive-placement|recording-rules|experiment|debug-info|architecture|write-path|auth|client-capability)([.-].*)?$/,
   ],

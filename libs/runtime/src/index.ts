@@ -3,20 +3,20 @@ export {
   COMPACTORS,
   DISTRIBUTORS,
   INGESTERS,
-  oneEach,
+  memoizeByMember,
   RING_REFRESH_MS,
   SCHEDULERS,
   STORES,
 } from "./cluster-process.ts";
-export { buildInfo, runComponent, scriptsBeside } from "./component.ts";
+export { buildInfo, runComponent, workerScripts } from "./component.ts";
 export type { Component } from "./component.ts";
-export { accepted, commonSchema, redisOf, limitsOf } from "./config.ts";
+export { acceptedV1Keys, commonSchema, redisOf, limitsOf } from "./config.ts";
 export { bucketOf } from "./storage-config.ts";
 export type { Budgets, CommonConfig } from "./config.ts";
 export { kafkaOf, partitionedLog } from "./kafka.ts";
 export { parseOverrides, RuntimeOverrides } from "./overrides.ts";
-export { Resources, waitingFor } from "./resources.ts";
+export { Resources, describeWaiting } from "./resources.ts";
 export type { Build, Scripts } from "./resources.ts";
 export { run } from "./run.ts";
 export { selfProfiling } from "./self-profiling.ts";
-export type { Program, Wired } from "./run.ts";
+export type { Program, WiredProgram } from "./run.ts";

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { CinderblockError } from "@cinderblock/errors";
-import { connectPatiently, type KafkaConfig, KafkaLog, type PartitionedLog } from "@cinderblock/kafka";
+import { connectWithRetries, type KafkaConfig, KafkaLog, type PartitionedLog } from "@cinderblock/kafka";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { CommonConfig } from "./config.ts";
@@ -81,6 +81,6 @@ export function partitionedLog(config: CommonConfig, base: Base): { log: Partiti
   const log = new KafkaLog(kafkaOf(config), base);
   return {
     log,
-    service: { name: "kafka", start: () => connectPatiently(log, base), stop: () => log.close() },
+    service: { name: "kafka", start: () => connectWithRetries(log, base), stop: () => log.close() },
   };
 }

@@ -6,7 +6,7 @@ import { loadConfig } from "@cinderblock/config";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { TenantLimits } from "@cinderblock/tenant";
 import { temporaryFolder } from "@cinderblock/testkit";
-import { accepted, type CommonConfig, commonSchema, limitsOf } from "./config.ts";
+import { acceptedV1Keys, type CommonConfig, commonSchema, limitsOf } from "./config.ts";
 import { parseOverrides, RuntimeOverrides } from "./overrides.ts";
 
 const base = () => ({
@@ -16,7 +16,7 @@ const base = () => ({
   now: () => Date.now(),
 });
 function config(...flags: string[]): CommonConfig {
-  return loadConfig(commonSchema, flags, {}, accepted).config;
+  return loadConfig(commonSchema, flags, {}, acceptedV1Keys).config;
 }
 const parse = (text: string) => parseOverrides([{ name: "f.yaml", text }]);
 
@@ -36,28 +36,28 @@ describe("the runtime configuration", () => {
       o = new RuntimeOverrides(c, limits, base());
     await o.start();
     expect([
-      limits.of("big").ingestionRateBytes,
-      limits.of("big").rejectOlderThanMs,
-      limits.of("big").maxProfileSizeBytes,
+      limits.forTenant("big").ingestionRateBytes,
+      limits.forTenant("big").rejectOlderThanMs,
+      limits.forTenant("big").maxProfileSizeBytes,
     ]).toEqual([100 << 20, 86_400_000, 4194304]);
-    expect([limits.of("small").ingestionRateBytes, limits.of("small").maxProfileSizeBytes]).toEqual([
-      7 << 20,
-      1000,
-    ]);
-    expect(limits.of("other").ingestionRateBytes).toBe(7 << 20);
+    expect([
+      limits.forTenant("small").ingestionRateBytes,
+      limits.forTenant("small").maxProfileSizeBytes,
+    ]).toEqual([7 << 20, 1000]);
+    expect(limits.forTenant("other").ingestionRateBytes).toBe(7 << 20);
     expect(o.numbers().tenants.get("big")!.get("ingestion_rate_mb")).toBe(100);
     expect(o.numbers().defaults.get("max_query_lookback")).toBe(7 * 86_400e9);
     // Reloads; an unusable file changes nothing.
-    const before = limits.of("small");
+    const before = limits.forTenant("small");
     writeFileSync(file, "overrides:\n  big:\n    ingestion_rate: 1\n");
     await sleep(1500);
-    expect(limits.of("small")).toBe(before);
+    expect(limits.forTenant("small")).toBe(before);
     writeFileSync(file, "overrides:\n  big:\n    ingestion_rate_mb: 5\n");
     await sleep(1500);
-    expect([limits.of("big").ingestionRateBytes, limits.of("small").maxProfileSizeBytes]).toEqual([
-      5 << 20,
-      4194304,
-    ]);
+    expect([
+      limits.forTenant("big").ingestionRateBytes,
+      limits.forTenant("small").maxProfileSizeBytes,
+    ]).toEqual([5 << 20, 4194304]);
     await o.stop();
   });
   it("merges files and URLs, later ones win", async () => {
@@ -75,7 +75,10 @@ describe("the runtime configuration", () => {
       limits = new TenantLimits(limitsOf(c)),
       o = new RuntimeOverrides(c, limits, base());
     await o.start();
-    expect([limits.of("t").maxLabelNamesPerSeries, limits.of("t").maxSessionsPerSeries]).toEqual([9, 3]);
+    expect([
+      limits.forTenant("t").maxLabelNamesPerSeries,
+      limits.forTenant("t").maxSessionsPerSeries,
+    ]).toEqual([9, 3]);
     await o.stop();
     server.close();
   });

@@ -4,14 +4,14 @@ import { checkTls } from "@cinderblock/rpc";
 import type { Service, ServiceGroup } from "@cinderblock/service";
 import { type Base, createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { authorizerOf } from "./auth.ts";
-import { accepted, type CommonConfig } from "./config.ts";
+import { acceptedV1Keys, type CommonConfig } from "./config.ts";
 import { bucketOf } from "./storage-config.ts";
 import { type Build, Resources, type Scripts } from "./resources.ts";
 import { stopBoundMs, stopWithin } from "./stop.ts";
 import { clientTlsOf, serverTlsOf } from "./tls-config.ts";
 
 /** Wired components: services in start order, and the server. */
-export interface Wired {
+export interface WiredProgram {
   group: ServiceGroup;
   server: Service;
   ready: { draining: boolean };
@@ -27,7 +27,11 @@ export interface Program<S extends Schema> {
   modules: readonly string[];
   /** refuses an impossible configuration. @throws `invalid` */
   check: (config: ConfigOf<S>) => void;
-  wire: (config: ConfigOf<S>, resources: Resources, onFatal: (reason: string) => void) => Promise<Wired>;
+  wire: (
+    config: ConfigOf<S>,
+    resources: Resources,
+    onFatal: (reason: string) => void,
+  ) => Promise<WiredProgram>;
 }
 
 /** Loads the configuration, starts the services, serves, and stops on a signal. @returns the exit code */
@@ -39,7 +43,7 @@ export async function run<S extends Schema>(
 ): Promise<number> {
   let loaded;
   try {
-    loaded = loadConfig(program.schema, argv, process.env, accepted);
+    loaded = loadConfig(program.schema, argv, process.env, acceptedV1Keys);
     if (loaded.help) {
       process.stdout.write(helpText(program.schema, program.name));
       return 0;
@@ -103,7 +107,7 @@ export async function run<S extends Schema>(
     });
 
   const resources = new Resources(program.schema, config, base, scripts, build);
-  let wired: Wired;
+  let wired: WiredProgram;
   try {
     wired = await program.wire(loaded.config, resources, fatal);
   } catch (err) {

@@ -6,7 +6,7 @@ import type { CommonConfig } from "./config.ts";
 import type { Resources } from "./resources.ts";
 
 /** Accepts a push.v1.PushRequest in JSON for a tenant. */
-export type OwnPush = (tenant: string, body: Uint8Array) => Promise<void>;
+export type ProfilePush = (tenant: string, body: Uint8Array) => Promise<void>;
 
 /**
  * Pushes this process's own profiles if that is enabled.
@@ -18,7 +18,7 @@ export function selfProfiling(
   resources: Resources,
   component: string,
   instance: string,
-  into?: OwnPush,
+  into?: ProfilePush,
 ): Service[] {
   if (config.selfDisablePush) return [];
   const { selfUrl, selfTenant, selfToken } = config;

@@ -18,7 +18,7 @@ function keyOf(secret: string, tenant: string): Buffer {
 }
 
 /** Encrypts a session for a tenant: AES-256-GCM with a key derived for the tenant. */
-export function seal(session: Session, secret: string, tenant: string): string {
+export function encryptSession(session: Session, secret: string, tenant: string): string {
   const nonce = randomBytes(NONCE_BYTES),
     cipher = createCipheriv("aes-256-gcm", keyOf(secret, tenant), nonce),
     body = Buffer.concat([cipher.update(JSON.stringify(session)), cipher.final()]);
@@ -26,7 +26,7 @@ export function seal(session: Session, secret: string, tenant: string): string {
 }
 
 /** Decrypts the result of `seal`. @throws `unauthenticated` for any other text, including another tenant's */
-export function unseal(text: string, secret: string, tenant: string): Session {
+export function decryptSession(text: string, secret: string, tenant: string): Session {
   const all = Buffer.from(text, "base64url");
   try {
     const decipher = createDecipheriv("aes-256-gcm", keyOf(secret, tenant), all.subarray(0, NONCE_BYTES));

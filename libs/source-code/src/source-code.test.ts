@@ -1,9 +1,9 @@
-import { parseMappings, placesOf } from "./places.ts";
-import { cookieText, seal, sessionCookie, unseal } from "./session.ts";
+import { parseMappings, candidateLocations } from "./source-locations.ts";
+import { cookieText, encryptSession, sessionCookie, decryptSession } from "./session.ts";
 
 const repository = { owner: "acme", name: "shop" };
 const first = (path: string, functionName = "", mappings = ""): string => {
-  const [p] = placesOf(
+  const [p] = candidateLocations(
     { path, functionName },
     mappings === "" ? [] : parseMappings(mappings),
     repository,
@@ -35,9 +35,13 @@ describe("sources of frames", () => {
       "acme/lib@v1.2.3:x.go",
     ]);
     expect(
-      placesOf({ path: "/build/src/pay/pay.go", functionName: "" }, [], repository, "abc", "cart").map(
-        (p) => p.path,
-      ),
+      candidateLocations(
+        { path: "/build/src/pay/pay.go", functionName: "" },
+        [],
+        repository,
+        "abc",
+        "cart",
+      ).map((p) => p.path),
     ).toEqual(["cart/build/src/pay/pay.go", "cart/src/pay/pay.go", "cart/pay/pay.go", "cart/pay.go"]);
     // No path leads out of the repository.
     expect(first("../../../etc/passwd")).toBe("acme/shop@abc:cart/etc/passwd");
@@ -72,17 +76,17 @@ source_code:
         refreshToken: "more",
         refreshExpiresMs: 1_795_409_460_000,
       },
-      text = seal(session, "s", "a");
-    expect(unseal(text, "s", "a")).toEqual(session);
-    expect(text + seal(session, "s", "a")).not.toContain("secret");
-    expect(seal(session, "s", "a")).not.toBe(text);
+      text = encryptSession(session, "s", "a");
+    expect(decryptSession(text, "s", "a")).toEqual(session);
+    expect(text + encryptSession(session, "s", "a")).not.toContain("secret");
+    expect(encryptSession(session, "s", "a")).not.toBe(text);
     for (const [t, s, tenant] of [
       [text, "s", "b"],
       [text, "other", "a"],
       [`${text.slice(0, -2)}AA`, "s", "a"],
       ["", "s", "a"],
     ] as const)
-      expect(() => unseal(t, s, tenant)).toThrow("sign in again");
+      expect(() => decryptSession(t, s, tenant)).toThrow("sign in again");
     expect(sessionCookie(`x=1; ${cookieText(text, 1_795_409_460_000).split(";")[0]!}`)).toBe(text);
     expect(sessionCookie("x=1")).toBeUndefined();
   });

@@ -1,11 +1,11 @@
 import { CinderblockError } from "@cinderblock/errors";
 import { type Commit, Github, type Repository } from "./github.ts";
-import { parseMappings, placesOf } from "./places.ts";
-import { cookieText, seal, type Session, unseal } from "./session.ts";
+import { parseMappings, candidateLocations } from "./source-locations.ts";
+import { cookieText, encryptSession, type Session, decryptSession } from "./session.ts";
 import type { GithubSettings } from "./settings.ts";
 
 /** Session data that a browser keeps. */
-export interface SignedIn {
+export interface SignInResult {
   cookie: string;
   token: string;
   expiresMs: number;
@@ -21,15 +21,15 @@ export class Sources {
     this.github = new Github(settings, now);
   }
 
-  async signIn(tenant: string, code: string): Promise<SignedIn> {
+  async signIn(tenant: string, code: string): Promise<SignInResult> {
     return this.keep(tenant, await this.github.signIn(code));
   }
-  async renew(tenant: string, sealed: string | undefined): Promise<SignedIn> {
+  async renew(tenant: string, sealed: string | undefined): Promise<SignInResult> {
     return this.keep(tenant, await this.github.renew(this.open(tenant, sealed)));
   }
 
-  private keep(tenant: string, s: Session): SignedIn {
-    const token = seal(s, this.settings.sessionSecret, tenant);
+  private keep(tenant: string, s: Session): SignInResult {
+    const token = encryptSession(s, this.settings.sessionSecret, tenant);
     return {
       token,
       cookie: cookieText(token, s.refreshExpiresMs || s.expiresMs),
@@ -44,7 +44,7 @@ export class Sources {
         "unauthenticated",
         "not signed in at GitHub: the cookie pyroscope_git_session is missing",
       );
-    return unseal(sealed, this.settings.sessionSecret, tenant);
+    return decryptSession(sealed, this.settings.sessionSecret, tenant);
   }
 
   /**
@@ -65,7 +65,7 @@ export class Sources {
       r.ref,
       folder === "" ? ".pyroscope.yaml" : `${folder}/.pyroscope.yaml`,
     );
-    const places = placesOf(
+    const places = candidateLocations(
       { path: r.path, functionName: r.functionName },
       mappings ? parseMappings(Buffer.from(mappings.bytes).toString("utf8")) : [],
       repository,

@@ -1,7 +1,7 @@
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import { WorkerClient } from "@cinderblock/threads";
-import type { ConvertCall, Converted } from "./reader-protocol.ts";
+import type { ConvertCall, ConvertedFile } from "./reader-protocol.ts";
 import { keyOf, uploadedName } from "./table-store.ts";
 
 /** An uploaded debug file: its build ID, its number of functions, and the size of its table in bytes. */
@@ -11,10 +11,10 @@ export interface DebugFile {
   bytes: number;
 }
 /** Converts a file to a table, in a thread or in place. */
-export type Converter = (call: ConvertCall) => Promise<Converted>;
+export type Converter = (call: ConvertCall) => Promise<ConvertedFile>;
 
 /** Converter that starts one thread per file: the thread's end frees the memory of a large file. */
-export function inThread(script: string): Converter {
+export function threadConverter(script: string): Converter {
   return async (call) => {
     const worker = new WorkerClient(
       () => undefined,
@@ -22,7 +22,7 @@ export function inThread(script: string): Converter {
     );
     worker.start(new URL(script), {}, "debug-files", {});
     try {
-      return await worker.call<Converted>("convert", call);
+      return await worker.call<ConvertedFile>("convert", call);
     } finally {
       void worker.stop();
     }

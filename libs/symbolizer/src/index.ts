@@ -1,7 +1,7 @@
 export { SymbolizedSource } from "./symbolized-source.ts";
-export type { Found, TableSource } from "./symbolized-source.ts";
-export { type Converter, type DebugFile, DebugFiles, inThread } from "./debug-files.ts";
-export { convert } from "./convert.ts";
+export type { TableState, TableSource } from "./symbolized-source.ts";
+export { type Converter, type DebugFile, DebugFiles, threadConverter } from "./debug-files.ts";
+export { convertDebugFile } from "./convert.ts";
 export { Symbolizer, type SymbolizerData } from "./symbolizer.ts";
 export {
   keyOf,

@@ -14,7 +14,7 @@ export interface ConvertCall {
   buildId: string;
 }
 /** A converted debug file: its build ID, its number of functions, and its encoded table. */
-export interface Converted {
+export interface ConvertedFile {
   buildId: string;
   functions: number;
   table: Uint8Array;
@@ -24,5 +24,5 @@ export interface Converted {
 export interface ReaderMethods {
   /** Writes the table of a file from a server, or a mark that no server has it. */
   fetch(call: FetchCall): Promise<void>;
-  convert(call: ConvertCall): Converted;
+  convert(call: ConvertCall): ConvertedFile;
 }

@@ -2,7 +2,7 @@ import { readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { replaceFile } from "@cinderblock/files";
 import { DebugFileError, readDebugFile } from "@cinderblock/native-symbols";
-import { convert } from "./convert.ts";
+import { convertDebugFile } from "./convert.ts";
 import { serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import { fetchDebugFile } from "./debuginfod.ts";
 import type { ReaderMethods } from "./reader-protocol.ts";
@@ -28,7 +28,7 @@ const methods: ReaderMethods = {
     return next;
   },
   convert(call) {
-    const answer = convert(call);
+    const answer = convertDebugFile(call);
     return new Transfer(answer, transferable(answer)) as unknown as typeof answer;
   },
 };

@@ -3,7 +3,7 @@ import { gunzipSync } from "node:zlib";
 import { FlameIndex, type ProfileSource } from "@cinderblock/block";
 import { readDebugFile } from "@cinderblock/native-symbols";
 import { SymbolPartition } from "@cinderblock/symdb";
-import { type Found, SymbolizedSource, Symbolizer, type TableSource } from "./index.ts";
+import { type TableState, SymbolizedSource, Symbolizer, type TableSource } from "./index.ts";
 
 // A partition that grows like a head's, and tables of the file in native-symbols' own tests.
 const file = readDebugFile(
@@ -67,7 +67,7 @@ async function stack(s: SymbolizedSource, node: number): Promise<string> {
 }
 const here: TableSource = {
   get: (_tenant, id) =>
-    Promise.resolve<Found>(
+    Promise.resolve<TableState>(
       id === file.buildId ? { state: "here", table: file.table } : { state: "absent", untilMs: 5000 },
     ),
 };
@@ -111,7 +111,7 @@ describe("sources with names for native frames", () => {
     const { inner, symbols, bare } = source(),
       work = symbols.stackChild(0, bare(0x401010));
     let now = 0,
-      found: Found = { state: "pending" };
+      found: TableState = { state: "pending" };
     const symbolizer = new Symbolizer({ get: () => Promise.resolve(found) }, () => now),
       of = (): SymbolizedSource => symbolizer.of([inner], "t")[0]!;
     const first = of();

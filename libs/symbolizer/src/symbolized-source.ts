@@ -20,14 +20,14 @@ import {
 } from "@cinderblock/symdb";
 
 /** State of a file's table: here, absent or failed (each until a time), or being fetched. */
-export type Found =
+export type TableState =
   | { state: "here"; table: AddressTable }
   | { state: "absent"; untilMs: number }
   | { state: "failed"; untilMs: number; reason: string }
   | { state: "pending" };
 /** Source of address tables. */
 export interface TableSource {
-  get(tenant: string, buildId: string): Promise<Found>;
+  get(tenant: string, buildId: string): Promise<TableState>;
 }
 
 type Symbols = Awaited<ReturnType<ProfileSource["symbols"]>>;

@@ -4,7 +4,7 @@ import { gunzipSync } from "node:zlib";
 import { temporaryFolder } from "@cinderblock/testkit";
 import { type Bucket, FilesystemBucket } from "@cinderblock/objstore";
 import {
-  convert,
+  convertDebugFile,
   DebugFiles,
   type SymbolizerConfig,
   TABLE_RESULTS,
@@ -50,7 +50,7 @@ function store(
 describe("tables of debug files", () => {
   it("are a tenant's uploads, read once, forgotten when there is no room, and asked for again after a while where there was none", async () => {
     const bucket = new FilesystemBucket(join(directory, "bucket")),
-      files = new DebugFiles(bucket, (call) => Promise.resolve(convert(call)));
+      files = new DebugFiles(bucket, (call) => Promise.resolve(convertDebugFile(call)));
     const { buildId } = await files.upload("a", bytes, ""),
       { tables, clock, counts } = store(bucket);
     expect([

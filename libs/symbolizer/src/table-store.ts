@@ -8,7 +8,7 @@ import { AddressTable } from "@cinderblock/native-symbols";
 import type { Bucket } from "@cinderblock/objstore";
 import { WorkerClient } from "@cinderblock/threads";
 import type { FetchCall } from "./reader-protocol.ts";
-import type { Found, TableSource } from "./symbolized-source.ts";
+import type { TableState, TableSource } from "./symbolized-source.ts";
 
 /** Settings of the table store. */
 export interface SymbolizerConfig {
@@ -67,8 +67,8 @@ export class TableStore implements TableSource {
   private readonly bucket: Bucket;
   private readonly now: () => number;
   /** least recently used first */
-  private readonly held = new Map<string, { found: Found; bytes: number; untilMs: number }>();
-  private readonly asked = new Map<string, { found: Promise<Found>; sinceMs: number }>();
+  private readonly held = new Map<string, { found: TableState; bytes: number; untilMs: number }>();
+  private readonly asked = new Map<string, { found: Promise<TableState>; sinceMs: number }>();
   private bytes = 0;
   private worker: WorkerClient | undefined;
   private jobs = 0;
@@ -79,7 +79,7 @@ export class TableStore implements TableSource {
     this.now = now;
   }
 
-  async get(tenant: string, buildId: string): Promise<Found> {
+  async get(tenant: string, buildId: string): Promise<TableState> {
     const key = `${tenant}/${buildId}`,
       known = this.held.get(key);
     if (known && known.untilMs > this.now()) {
@@ -91,7 +91,7 @@ export class TableStore implements TableSource {
     if (!running) {
       // A query without names is better than a failed query.
       const found = this.find(tenant, buildId)
-        .catch((err: unknown): Found => {
+        .catch((err: unknown): TableState => {
           this.count("failed");
           return { state: "failed", untilMs: this.now() + FAILED_MS, reason: messageOf(err) };
         })
@@ -106,14 +106,14 @@ export class TableStore implements TableSource {
     }
     // The fetch runs to its end, but queries do not wait forever, and blocks of one query share the wait.
     const left = Math.max(0, running.sinceMs + this.config.waitMs - this.now());
-    return Promise.race([running.found, sleep(left).then((): Found => ({ state: "pending" }))]);
+    return Promise.race([running.found, sleep(left).then((): TableState => ({ state: "pending" }))]);
   }
 
   private count(result: (typeof TABLE_RESULTS)[number]): void {
     Atomics.add(new BigInt64Array(this.config.counters), TABLE_RESULTS.indexOf(result), 1n);
   }
 
-  private hold(key: string, found: Found): void {
+  private hold(key: string, found: TableState): void {
     if (found.state === "pending") return;
     const bytes = found.state === "here" ? found.table.byteLength : 100;
     this.bytes += bytes - (this.held.get(key)?.bytes ?? 0);
@@ -126,7 +126,7 @@ export class TableStore implements TableSource {
     }
   }
 
-  private async find(tenant: string, buildId: string): Promise<Found> {
+  private async find(tenant: string, buildId: string): Promise<TableState> {
     const uploaded = await this.bucket.get(uploadedName(tenant, buildId)).then(decoded, (err: unknown) => {
       if (kindOf(err) !== "not-found") throw err;
       return undefined;
@@ -166,7 +166,7 @@ export class TableStore implements TableSource {
     return made;
   }
 
-  private async onDisk(path: string): Promise<Found | undefined> {
+  private async onDisk(path: string): Promise<TableState | undefined> {
     try {
       const table = decoded(await readFile(`${path}.cbsy`)),
         at = new Date(this.now());

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { permit, Tokens } from "./index.ts";
+import { checkAccess, Tokens } from "./index.ts";
 
 const AGENT = "agent-token-0123456789",
   ADMIN = "admin-token-0123456789";
@@ -17,9 +17,9 @@ const basic = (user: string, password: string): string =>
 
 describe("tokens", () => {
   it("are taken as bearer and as the password of basic", () => {
-    expect(tokens.of(`Bearer ${AGENT}`).name).toBe("agents");
-    expect(tokens.of(basic("anyone", AGENT)).name).toBe("agents");
-    expect(tokens.of(`bearer ${ADMIN}`).name).toBe("ops");
+    expect(tokens.find(`Bearer ${AGENT}`).name).toBe("agents");
+    expect(tokens.find(basic("anyone", AGENT)).name).toBe("agents");
+    expect(tokens.find(`bearer ${ADMIN}`).name).toBe("ops");
   });
   it.each([
     undefined,
@@ -31,15 +31,17 @@ describe("tokens", () => {
     `Digest ${AGENT}`,
     `Bearer ${AGENT} x`,
   ])("are refused: %s", (header) => {
-    expect(() => tokens.of(header)).toThrow(/token|Authorization/);
+    expect(() => tokens.find(header)).toThrow(/token|Authorization/);
   });
   it("allow what they say, for the tenants that they name", () => {
-    const agents = tokens.of(`Bearer ${AGENT}`),
-      ops = tokens.of(`Bearer ${ADMIN}`);
-    permit(agents, "write", ["a"]);
-    permit(ops, "read", ["anything"]);
-    expect(() => permit(agents, "write", ["a", "c"])).toThrow("the token agents has no access to tenant c");
-    expect(() => permit(agents, "read", ["a"])).toThrow("the token agents may not query");
+    const agents = tokens.find(`Bearer ${AGENT}`),
+      ops = tokens.find(`Bearer ${ADMIN}`);
+    checkAccess(agents, "write", ["a"]);
+    checkAccess(ops, "read", ["anything"]);
+    expect(() => checkAccess(agents, "write", ["a", "c"])).toThrow(
+      "the token agents has no access to tenant c",
+    );
+    expect(() => checkAccess(agents, "read", ["a"])).toThrow("the token agents may not query");
   });
   it.each<[unknown, string]>([
     [{}, "f: expected a list below tokens"],

@@ -68,7 +68,7 @@ export class Tokens {
   }
 
   /** Access of the caller that a header identifies. @throws `unauthenticated` */
-  of(authorization: string | undefined): Access {
+  find(authorization: string | undefined): Access {
     const [, scheme, credentials] = /^(Bearer|Basic) +(\S+)$/i.exec(authorization ?? "") ?? [];
     if (credentials === undefined)
       throw new CinderblockError(
@@ -99,7 +99,7 @@ function digest(token: string): Buffer {
  * @param tenants tenants that the request names
  * @throws `forbidden`
  */
-export function permit(access: Access, role: Role, tenants: readonly string[]): void {
+export function checkAccess(access: Access, role: Role, tenants: readonly string[]): void {
   if (!access.roles.has(role))
     throw new CinderblockError(
       "forbidden",

@@ -1,6 +1,6 @@
 export { checkTenantId, DEFAULT_TENANT, isTenantId, tenantForWrite, tenantsForRead } from "./tenant-id.ts";
 export { pathBelow, tenantFolder } from "./path-below.ts";
-export { permit, Tokens } from "./access.ts";
+export { checkAccess, Tokens } from "./access.ts";
 export type { Access, Role } from "./access.ts";
 export { readLimitsOf, smallerLimit, TenantLimits } from "./limits.ts";
 export type {

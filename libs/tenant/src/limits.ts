@@ -139,7 +139,7 @@ export class TenantLimits {
     this.defaults = defaults;
     this.overrides = overrides;
   }
-  of(tenant: string): Limits {
+  forTenant(tenant: string): Limits {
     return this.overrides.get(tenant) ?? this.defaults;
   }
   replace(overrides: ReadonlyMap<string, Limits>): void {

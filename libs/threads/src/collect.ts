@@ -13,7 +13,7 @@ const THRESHOLD = 16 << 20;
  * per thread before it collects, which is too late under a memory limit. A collection of the young generation
  * takes a millisecond.
  */
-export function releasedBytes(bytes: number): void {
+export function noteReleasedBytes(bytes: number): void {
   since += bytes;
   if (since < THRESHOLD) return;
   since = 0;

@@ -15,7 +15,7 @@ describe("pages that two threads share", () => {
           { at: number; bytes: Uint8Array },
         ];
         expect(Buffer.compare(reader.read(at, bytes.length), bytes)).toBe(0);
-        pages.give(at);
+        pages.release(at);
         continue;
       }
       const bytes = new Uint8Array(random.below(32 << 10)).fill(i & 255),
@@ -34,13 +34,13 @@ describe("pages that two threads share", () => {
       small = new Uint8Array(10),
       two = new Uint8Array(9000);
     expect([pages.put(small), pages.put(two), pages.put(new Uint8Array(0))]).toEqual([0, 8192, 24_576]);
-    pages.give(8192);
+    pages.release(8192);
     // One page in the place of two, then the other.
     expect([pages.put(small), pages.put(small), pages.put(two)]).toEqual([8192, 16_384, 32_768]);
     expect(pages.put(new Uint8Array((16 << 10) + 1))).toBeUndefined();
     while (pages.put(small) !== undefined);
     expect(pages.put(new Uint8Array(0))).toBeUndefined();
-    pages.give(0);
+    pages.release(0);
     expect([pages.put(two), pages.put(small)]).toEqual([undefined, 0]);
   });
 });

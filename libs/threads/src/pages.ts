@@ -46,7 +46,7 @@ export class SharedPages {
     return undefined;
   }
 
-  give(at: number): void {
+  release(at: number): void {
     this.taken[at / PAGE_BYTES] = 0;
   }
 }

@@ -15,7 +15,7 @@ interface CallMessage {
 type AnswerMessage = { id: number; value?: unknown; error?: unknown } | { notify: string; value: unknown };
 
 /** Start data of this worker. */
-export function ownData<T>(): T {
+export function startData<T>(): T {
   return (workerData as WorkerStart).data as T;
 }
 

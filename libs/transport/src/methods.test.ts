@@ -37,8 +37,8 @@ const store: StoreContract = {
   times: note,
   keys: note,
   labels: note,
-  learn: note,
-  answers: note,
+  registerBlock: note,
+  canServe: note,
 };
 const scheduler: LocalScheduler = {
   enqueue: note,

@@ -17,7 +17,7 @@ import type { Stacks } from "../state/state.ts";
 export const BASE = new URL(/* @vite-ignore */ "../", import.meta.url);
 
 /** An answer, and its warning if it is partial. */
-export interface Answer<T> {
+export interface ApiAnswer<T> {
   value: T;
   partial: string;
 }
@@ -75,7 +75,7 @@ export class Client {
     this.tenant = tenant;
   }
 
-  private async json<T>(path: string, body: unknown, signal?: AbortSignal): Promise<Answer<T>> {
+  private async json<T>(path: string, body: unknown, signal?: AbortSignal): Promise<ApiAnswer<T>> {
     const r = await ask(path, {
       method: "POST",
       // Without the parameter, the server leaves out label names with dots, dashes or other scripts.
@@ -94,7 +94,7 @@ export class Client {
     path: string,
     body: Uint8Array<ArrayBuffer>,
     signal?: AbortSignal,
-  ): Promise<Answer<ArrayBuffer>> {
+  ): Promise<ApiAnswer<ArrayBuffer>> {
     const r = await ask(path, {
       method: "POST",
       headers: headers(this.tenant, { "content-type": "application/proto" }),
@@ -195,7 +195,7 @@ export class Client {
     limit: number,
     signal?: AbortSignal,
     stacks?: Stacks,
-  ): Promise<Answer<Series[]>> {
+  ): Promise<ApiAnswer<Series[]>> {
     type Body = {
       series?: {
         labels?: { name: string; value: string }[];
@@ -248,7 +248,7 @@ export class Client {
     limit: number,
     signal?: AbortSignal,
     names: string[] = [],
-  ): Promise<Answer<FunctionPage>> {
+  ): Promise<ApiAnswer<FunctionPage>> {
     type Row = { name?: string; self?: string; total?: string; baseSelf?: string; baseTotal?: string };
     const { value: v, partial } = await this.json<{
       functions?: Row[];
@@ -313,7 +313,12 @@ export class Client {
     }));
   }
 
-  async heatmap(s: Selection, columns: number, rows: number, signal?: AbortSignal): Promise<Answer<Heatmap>> {
+  async heatmap(
+    s: Selection,
+    columns: number,
+    rows: number,
+    signal?: AbortSignal,
+  ): Promise<ApiAnswer<Heatmap>> {
     const { value: v, partial } = await this.json<{
       columns: number;
       rows: number;
@@ -488,7 +493,7 @@ export class Client {
     s: Selection,
     maxNodes: number,
     signal?: AbortSignal,
-  ): Promise<Answer<{ names: string[]; levels: number[][] }>> {
+  ): Promise<ApiAnswer<{ names: string[]; levels: number[][] }>> {
     const { value, partial } = await this.json<{
       flamegraph?: { names?: string[]; levels?: { values?: string[] }[] };
     }>(

@@ -4,7 +4,7 @@ import type { FlameDone, FlameJob, FlameSource } from "../flame-worker.ts";
 import { WorkerCalls } from "./worker-calls.ts";
 
 /** Layout that the worker computed, with its answer and options. */
-export interface Laid {
+export interface FlameLayout {
   flames: Flame[];
   source: FlameSource;
   collapsed: boolean;
@@ -24,8 +24,8 @@ export function useFlame(
   source: FlameSource | undefined,
   collapsed: boolean,
   inverted: boolean,
-): { laid: Laid | undefined; error: string; behind: boolean } {
-  const [laid, setLaid] = useState<Laid>();
+): { laid: FlameLayout | undefined; error: string; behind: boolean } {
+  const [laid, setLaid] = useState<FlameLayout>();
   const [error, setError] = useState("");
   const latest = useRef(0);
   useEffect(() => {

@@ -5,7 +5,7 @@ import {
   SelectMergeProfileRequestSchema,
 } from "@cinderblock/api";
 import type { Selection } from "./types.ts";
-import { callTreeRequest, mergeProfileRequest, neighboursRequest } from "./wire.ts";
+import { callTreeRequest, mergeProfileRequest, neighborsRequest } from "./wire.ts";
 
 const selection: Selection = {
   type: "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
@@ -34,7 +34,7 @@ describe("requests that the page writes by hand", () => {
       maxNodes: 16_384n,
     });
     expect(
-      fromBinary(FunctionNeighboursRequestSchema, neighboursRequest(selection, undefined, "main.work", 5)),
+      fromBinary(FunctionNeighboursRequestSchema, neighborsRequest(selection, undefined, "main.work", 5)),
     ).toMatchObject({ selection: seen, function: "main.work", maxNodes: 5n });
     expect(fromBinary(SelectMergeProfileRequestSchema, mergeProfileRequest(selection))).toMatchObject({
       profileTypeID: selection.type,

@@ -69,7 +69,7 @@ export function callTreeRequest(
 }
 
 /** cinderblock.explore.v1.FunctionNeighboursRequest. */
-export function neighboursRequest(
+export function neighborsRequest(
   s: Selection,
   baseline: Selection | undefined,
   name: string,

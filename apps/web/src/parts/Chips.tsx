@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useApp } from "../state/app.tsx";
 import { PRESETS } from "../state/presets.ts";
 import {
-  inverted,
+  invertMatcher,
   type Matcher,
   matcherText,
   type Operator,
@@ -91,7 +91,7 @@ export function SelectorBar({
             kind="label"
             text={matcherText(m)}
             onRemove={() => onChange(side.selector.filter((_, k) => k !== i))}
-            onInvert={() => onChange(side.selector.map((x, k) => (k === i ? inverted(x) : x)))}
+            onInvert={() => onChange(side.selector.map((x, k) => (k === i ? invertMatcher(x) : x)))}
             onEdit={() => setAdding(m)}
           />
         ))}

@@ -1,5 +1,13 @@
 import { type ReactNode, type RefObject, useState } from "react";
-import { decodeCallTree, layout, toFirefox, toFolded, toHtml, toSpeedscope, toSvg } from "@cinderblock/flame";
+import {
+  decodeCallTree,
+  layoutFlame,
+  toFirefox,
+  toFolded,
+  toHtml,
+  toSpeedscope,
+  toSvg,
+} from "@cinderblock/flame";
 import { BASE } from "../api/client.ts";
 import type { Selection } from "../api/types.ts";
 import { callTreeRequest, mergeProfileRequest } from "../api/wire.ts";
@@ -150,13 +158,13 @@ export function ExportDialog({
       "SVG",
       "The flame graph as a picture, filters included; needs nothing else.",
       async () =>
-        save(`${stem}.svg`, toSvg(layout(await tree()), stem, unitOfType(state.type)), "image/svg+xml"),
+        save(`${stem}.svg`, toSvg(layoutFlame(await tree()), stem, unitOfType(state.type)), "image/svg+xml"),
     ],
     [
       "HTML",
       "A page with zoom and search, filters included; needs no server.",
       async () =>
-        save(`${stem}.html`, toHtml(layout(await tree()), stem, unitOfType(state.type)), "text/html"),
+        save(`${stem}.html`, toHtml(layoutFlame(await tree()), stem, unitOfType(state.type)), "text/html"),
     ],
     [
       "PNG",

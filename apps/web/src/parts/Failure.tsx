@@ -37,7 +37,7 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
 }
 
 /** Warning of a partial answer. */
-export function Partial({ reason }: { reason: string }): ReactNode {
+export function PartialNotice({ reason }: { reason: string }): ReactNode {
   return reason === "" ? null : (
     <p className="partial" role="status">
       This answer is not complete: {reason}

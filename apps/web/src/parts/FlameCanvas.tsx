@@ -14,8 +14,8 @@ import {
   boxAt,
   boxOf,
   type ChangePalette,
-  type ColourMode,
-  draw,
+  type ColorMode,
+  drawFlame,
   drawOverview,
   type Flame,
   FOLDED,
@@ -23,11 +23,11 @@ import {
   formatChange,
   formatShare,
   formatValue,
-  type Found,
+  type SearchResult,
   graphHeight,
   levelAt,
   levelOf,
-  painter,
+  createPainter,
   pathOf,
   type Rate,
   rowTop,
@@ -58,8 +58,8 @@ interface Props {
   focus: readonly string[];
   onFocus: (path: string[]) => void;
   onSelect: (name: string) => void;
-  found: Found | undefined;
-  colour: ColourMode;
+  found: SearchResult | undefined;
+  colour: ColorMode;
   palette: ChangePalette;
   upwards: boolean;
   label: string;
@@ -108,7 +108,7 @@ export function FlameCanvas(props: Props): ReactNode {
   const frame = useRef(0),
     hover = useRef(-1),
     matchAt = useRef(-1);
-  const paint = useMemo(() => painter(flame, colour, palette, theme), [flame, colour, palette, theme]);
+  const paint = useMemo(() => createPainter(flame, colour, palette, theme), [flame, colour, palette, theme]);
 
   const viewport = useCallback(
     (): Viewport => ({
@@ -147,7 +147,7 @@ export function FlameCanvas(props: Props): ReactNode {
       glyph: ctx.measureText("M").width,
       font: FONT,
     };
-    c.dataset.drawn = String(draw(ctx, flame, v, style));
+    c.dataset.drawn = String(drawFlame(ctx, flame, v, style));
     c.dataset.from = String(v.from / flame.width[0]!);
     c.dataset.to = String(v.to / flame.width[0]!);
     const top = o.getContext("2d")!;

@@ -7,7 +7,7 @@ import { WorkerCalls } from "../api/worker-calls.ts";
 import { NODE_HEIGHT as HEIGHT, NODE_WIDTH as WIDTH } from "../graph-size.ts";
 import type { GraphDone, GraphJob, PlacedGraph } from "../graph-worker.ts";
 import { useApp } from "../state/app.tsx";
-import { Failure, Loading, Partial } from "./Failure.tsx";
+import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { measureOf } from "./panes.tsx";
 
 /** Number of functions in a graph, and number of requested call tree nodes. */
@@ -70,7 +70,7 @@ export function GraphPane({
   return (
     <section className={q.isFetching ? "pane busy" : "pane"} aria-label="Call graph" aria-busy={q.isFetching}>
       <Loading active={q.isFetching} />
-      <Partial reason={q.data?.partial ?? ""} />
+      <PartialNotice reason={q.data?.partial ?? ""} />
       {p && p.graph.names.length === 0 ? (
         <p className="nothing">No samples here. Choose another time, service or profile type.</p>
       ) : null}

@@ -4,7 +4,7 @@ import { formatValue } from "@cinderblock/flame";
 import type { Heatmap, Selection } from "../api/types.ts";
 import { useApp } from "../state/app.tsx";
 import { formatRange, formatTime } from "../state/time.ts";
-import { Failure, Loading, Partial } from "./Failure.tsx";
+import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { unitOfType } from "./panes.tsx";
 import { useTheme } from "./theme.ts";
 
@@ -96,7 +96,7 @@ export function ProfilesPane({ selection }: { selection: Selection }): ReactNode
       aria-busy={q.isFetching || list.isFetching}
     >
       <Loading active={q.isFetching || list.isFetching} />
-      <Partial reason={q.data?.partial ?? ""} />
+      <PartialNotice reason={q.data?.partial ?? ""} />
       {h && h.profiles > 0 ? (
         <HeatmapCanvas
           h={h}

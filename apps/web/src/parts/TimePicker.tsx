@@ -9,7 +9,7 @@ import {
   isZone,
   PRESETS,
   resolveTime,
-  shifted,
+  shiftRange,
   zoneLabel,
 } from "../state/time.ts";
 import { Dialog } from "./Dialog.tsx";
@@ -52,7 +52,7 @@ export function TimePicker({
         type="button"
         aria-label={`Earlier ${name}`}
         title="One length earlier"
-        onClick={() => onChange(shifted(side, nowMs, state.zone, -1))}
+        onClick={() => onChange(shiftRange(side, nowMs, state.zone, -1))}
       >
         ◀
       </button>
@@ -71,7 +71,7 @@ export function TimePicker({
         type="button"
         aria-label={`Later ${name}`}
         title="One length later"
-        onClick={() => onChange(shifted(side, nowMs, state.zone, 1))}
+        onClick={() => onChange(shiftRange(side, nowMs, state.zone, 1))}
       >
         ▶
       </button>

@@ -2,12 +2,21 @@ import { type ReactNode, useEffect, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Series } from "../api/types.ts";
-import { remarksOf } from "../state/remarks.ts";
+import { annotationSpans } from "../state/annotations.ts";
 import { formatTime, zoneName } from "../state/time.ts";
 import { useTheme } from "./theme.ts";
 
 /** Hues of lines: distinguishable with color vision deficiencies, and named in the legend. */
-export const LINES = ["#3b6fd6", "#d9822b", "#2e9e6b", "#b14fb5", "#c4433f", "#5f7d8c", "#8a6d1f", "#4a4fd0"];
+export const LINE_COLORS = [
+  "#3b6fd6",
+  "#d9822b",
+  "#2e9e6b",
+  "#b14fb5",
+  "#c4433f",
+  "#5f7d8c",
+  "#8a6d1f",
+  "#4a4fd0",
+];
 
 /**
  * Labels of a time axis by tick distance in seconds: the date under the first tick and at each change of day.
@@ -111,8 +120,8 @@ export function Timeline(props: Props): ReactNode {
           {},
           ...series.map((s, i) => ({
             label: nameOf(s),
-            stroke: LINES[i % LINES.length]!,
-            fill: series.length === 1 ? `${LINES[0]}33` : undefined!,
+            stroke: LINE_COLORS[i % LINE_COLORS.length]!,
+            fill: series.length === 1 ? `${LINE_COLORS[0]}33` : undefined!,
             width: 1.5,
             points: { show: false },
           })),
@@ -142,7 +151,7 @@ export function Timeline(props: Props): ReactNode {
     };
   }, [series, fromMs, untilMs, stepS, zone, theme]);
 
-  const remarks = remarksOf(series, zone);
+  const remarks = annotationSpans(series, zone);
   return (
     <>
       <div

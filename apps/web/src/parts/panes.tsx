@@ -3,14 +3,14 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import {
   boxOf,
-  coverage,
+  shownShare,
   type Flame,
   FOLDED,
   foldedText,
   formatChange,
   formatShare,
   formatValue,
-  type Found,
+  type SearchResult,
   pathOf,
   type Rate,
   search,
@@ -20,12 +20,12 @@ import {
 } from "@cinderblock/flame";
 import type { Selection } from "../api/types.ts";
 import { useFlame } from "../api/use-flame.ts";
-import { callTreeRequest, neighboursRequest } from "../api/wire.ts";
+import { callTreeRequest, neighborsRequest } from "../api/wire.ts";
 import type { FlameSource } from "../flame-worker.ts";
 import { useApp } from "../state/app.tsx";
 import { selectorOf, withMatcher } from "../state/selector.ts";
-import { pickedStacks, type SortKey, type State } from "../state/state.ts";
-import { Failure, Loading, Partial } from "./Failure.tsx";
+import { valueFilters, type SortKey, type State } from "../state/state.ts";
+import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { FlameCanvas, type FlameHandle } from "./FlameCanvas.tsx";
 
 /** Number of nodes of the overview, and the larger steps when a visible part is cut off. */
@@ -144,11 +144,11 @@ export function FlamePane({
         }}
       />
     );
-  const covered = flame ? coverage(flame) : 1;
+  const covered = flame ? shownShare(flame) : 1;
   return (
     <section className={busy ? "pane busy" : "pane"} aria-label={label} aria-busy={busy}>
       <Loading active={busy} />
-      <Partial reason={overview.query.partial} />
+      <PartialNotice reason={overview.query.partial} />
       {can && !can.explore ? (
         <p className="partial">
           This server is a plain Pyroscope v1: functions are cut to {NODES[0]} nodes, and the exact table,
@@ -215,7 +215,10 @@ export function FlamePane({
   );
 }
 
-function useSearch(flame: Flame | undefined, text: string): { found: Found | undefined; problem: string } {
+function useSearch(
+  flame: Flame | undefined,
+  text: string,
+): { found: SearchResult | undefined; problem: string } {
   return useMemo(() => {
     if (!flame || text === "") return { found: undefined, problem: "" };
     try {
@@ -275,7 +278,7 @@ export function TablePane({ selection, baseline }: PaneProps): ReactNode {
   return (
     <section className={q.isFetching ? "pane busy" : "pane"} aria-label="Functions" aria-busy={q.isFetching}>
       <Loading active={q.isFetching} />
-      <Partial reason={q.data?.partial ?? ""} />
+      <PartialNotice reason={q.data?.partial ?? ""} />
       <div
         className={baseline ? "table compare" : "table"}
         role="table"
@@ -389,7 +392,7 @@ export function SandwichPane({ selection, baseline }: PaneProps): ReactNode {
     queryFn: async ({ signal }) => {
       const { value, partial } = await client.binary(
         "cinderblock.explore.v1.ExploreService/FunctionNeighbours",
-        neighboursRequest(selection, baseline, fn, NODES[0]!),
+        neighborsRequest(selection, baseline, fn, NODES[0]!),
         signal,
       );
       return { source: { kind: "neighbours", bytes: value } as FlameSource, partial };
@@ -426,7 +429,7 @@ export function SandwichPane({ selection, baseline }: PaneProps): ReactNode {
       aria-busy={q.isFetching || behind}
     >
       <Loading active={q.isFetching} />
-      <Partial reason={q.data?.partial ?? ""} />
+      <PartialNotice reason={q.data?.partial ?? ""} />
       <h3>
         <code>{fn}</code>
       </h3>
@@ -540,7 +543,7 @@ export function TreePane({ selection, baseline }: PaneProps): ReactNode {
       aria-busy={query.isFetching || behind}
     >
       <Loading active={query.isFetching} />
-      <Partial reason={query.partial} />
+      <PartialNotice reason={query.partial} />
       {flame ? (
         <div
           className="treegrid"
@@ -645,7 +648,7 @@ export function TreePane({ selection, baseline }: PaneProps): ReactNode {
 /** Values of each label among the samples; one click filters by a value or compares it with all others. */
 export function LabelsPane({ selection }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp(),
-    stacks = can?.explore ? pickedStacks(selection.stacks) : undefined;
+    stacks = can?.explore ? valueFilters(selection.stacks) : undefined;
   const names = useQuery({
     queryKey: ["names", client.tenant, selection.selector, selection.startMs, selection.endMs, state.type],
     queryFn: ({ signal }) =>

@@ -11,14 +11,14 @@ import type { FlameHandle } from "../parts/FlameCanvas.tsx";
 import { FlamePane, LabelsPane, SandwichPane, TablePane, TreePane, unitOfType } from "../parts/panes.tsx";
 import { GraphPane } from "../parts/Graph.tsx";
 import { ProfilesPane } from "../parts/Profiles.tsx";
-import { LINES, Timeline } from "../parts/Timeline.tsx";
+import { LINE_COLORS, Timeline } from "../parts/Timeline.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
 import { useApp } from "../state/app.tsx";
 import { parseSelector, selectorOf, selectorText } from "../state/selector.ts";
-import { type Pane, pickedStacks, type Side, type State } from "../state/state.ts";
+import { type Pane, valueFilters, type Side, type State } from "../state/state.ts";
 import { VERSION_LABELS, versionPair } from "../state/versions.ts";
-import { formatLength, isRelative, shifted, timelineStep } from "../state/time.ts";
+import { formatLength, isRelative, shiftRange, timelineStep } from "../state/time.ts";
 
 const PANES: readonly [Pane, string][] = [
   ["flame", "Flame graph"],
@@ -48,7 +48,7 @@ function comparedWith(s: State, nowMs: number, byMs: number | undefined): Partia
     profile: "",
     baseline: {
       selector: s.side.selector,
-      ...shifted(s.side, nowMs, s.zone, -1, byMs === undefined ? undefined : -byMs),
+      ...shiftRange(s.side, nowMs, s.zone, -1, byMs === undefined ? undefined : -byMs),
     },
   };
 }
@@ -110,8 +110,8 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
         h: filter("hide"),
         c: () => go(comparedWith(state, nowMs, undefined)),
         e: () => setExporting(true),
-        "[": () => go({ side: { ...state.side, ...shifted(state.side, nowMs, state.zone, -1) } }),
-        "]": () => go({ side: { ...state.side, ...shifted(state.side, nowMs, state.zone, 1) } }),
+        "[": () => go({ side: { ...state.side, ...shiftRange(state.side, nowMs, state.zone, -1) } }),
+        "]": () => go({ side: { ...state.side, ...shiftRange(state.side, nowMs, state.zone, 1) } }),
       };
       PANES.forEach(([pane], i) => {
         act[String(i + 1)] = () => go({ pane });
@@ -559,7 +559,7 @@ function Course({
 }): ReactNode {
   const { state, go, client, nowMs, can } = useApp();
   const { group } = state,
-    stacks = can?.explore ? pickedStacks(selection.stacks) : undefined;
+    stacks = can?.explore ? valueFilters(selection.stacks) : undefined;
   const lines = (
     s: Selection,
     by: string,
@@ -585,7 +585,7 @@ function Course({
             s.endMs,
             stepS,
             by === "" ? [] : [by],
-            by === "" ? 0 : LINES.length,
+            by === "" ? 0 : LINE_COLORS.length,
             signal,
             stacks,
           ),
@@ -637,7 +637,7 @@ function Course({
             <ul className="legend" aria-label="Lines">
               {(q.data?.value ?? []).map((s, i) => (
                 <li key={nameOf(s)}>
-                  <i style={{ background: LINES[i % LINES.length] }} />
+                  <i style={{ background: LINE_COLORS[i % LINE_COLORS.length] }} />
                   {nameOf(s)}
                 </li>
               ))}

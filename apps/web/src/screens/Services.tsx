@@ -3,7 +3,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { formatCores, formatShare, formatValue } from "@cinderblock/flame";
 import { BASE } from "../api/client.ts";
 import { CopyButton } from "../parts/CopyButton.tsx";
-import { Failure, Loading, Partial } from "../parts/Failure.tsx";
+import { Failure, Loading, PartialNotice } from "../parts/Failure.tsx";
 import { Sparkline } from "../parts/Sparkline.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
 import { unitOfType } from "../parts/panes.tsx";
@@ -126,7 +126,7 @@ export function Services(): ReactNode {
         <TimePicker side={state.side} name="" onChange={(x) => go({ side: { ...state.side, ...x } })} />
       </div>
       <Loading active={q.isFetching} />
-      <Partial reason={q.data?.partial ?? ""} />
+      <PartialNotice reason={q.data?.partial ?? ""} />
       {q.error ? <Failure error={q.error} retry={() => void q.refetch()} /> : null}
       {empty && any.data!.length === 0 ? <FirstProfile /> : null}
       {empty && any.data!.length > 0 ? (

@@ -1,7 +1,7 @@
 import { type ReactNode, useEffect, useState } from "react";
-import { encode, initial, type Screen } from "../state/state.ts";
+import { encodeState, initialState, type Screen } from "../state/state.ts";
 import { addressOf, useApp } from "../state/app.tsx";
-import { frozen, isMoving, newShortId, shortAddress } from "../state/links.ts";
+import { withAbsoluteTimes, hasRelativeTime, newShortId, shortAddress } from "../state/links.ts";
 import { BASE, token } from "../api/client.ts";
 import { ApiError } from "../api/types.ts";
 import { copyText } from "../parts/clipboard.ts";
@@ -59,18 +59,20 @@ export function Shell(): ReactNode {
   const copyLink = (): Promise<void> =>
     copy(
       addressOf(state),
-      isMoving(state) ? "The link is copied. Its times count from when it is opened." : "The link is copied.",
+      hasRelativeTime(state)
+        ? "The link is copied. Its times count from when it is opened."
+        : "The link is copied.",
       true,
     );
   const copyFixed = (): Promise<void> =>
-    copy(addressOf(frozen(state, range)), "The link is copied, with times that stay.");
+    copy(addressOf(withAbsoluteTimes(state, range)), "The link is copied, with times that stay.");
   const copyShort = async (): Promise<void> => {
     try {
       await copy(
         new URL(
           shortAddress(
             await client.keepShort(
-              encode(state),
+              encodeState(state),
               newShortId((b) => crypto.getRandomValues(b)),
             ),
             state.tenant,
@@ -112,11 +114,11 @@ export function Shell(): ReactNode {
     return () => clearTimeout(t);
   }, [said]);
   const link = (screen: Screen): string =>
-    encode({
+    encodeState({
       ...state,
       screen,
       ...(screen === "services"
-        ? { side: { ...state.side, selector: [] }, stacks: initial.stacks, fn: "" }
+        ? { side: { ...state.side, selector: [] }, stacks: initialState.stacks, fn: "" }
         : {}),
     });
   return (
@@ -203,7 +205,7 @@ export function Shell(): ReactNode {
         <span role="status">{said?.text}</span>
         {said?.more ? (
           <>
-            {isMoving(state) ? (
+            {hasRelativeTime(state) ? (
               <button type="button" onClick={() => void copyFixed()}>
                 Copy with times that stay
               </button>

@@ -7,7 +7,7 @@ import { addressOf } from "../state/app.tsx";
 import { shortOf, stateOfStored } from "../state/links.ts";
 
 /** Screen of an address; first resolves a short link to its stored address. */
-export function Opened({ children }: { children: ReactNode }): ReactNode {
+export function AddressScreen({ children }: { children: ReactNode }): ReactNode {
   const [short] = useState(() => shortOf(location.search)),
     [open, setOpen] = useState(false);
   const { data, error, refetch } = useQuery({

@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { BASE, Client } from "../api/client.ts";
 import type { Capabilities, Selection } from "../api/types.ts";
 import { selectorOf } from "./selector.ts";
-import { decode, encode, type Side, type State } from "./state.ts";
+import { decodeState, encodeState, type Side, type State } from "./state.ts";
 import { resolveTime } from "./time.ts";
 
 export interface App {
@@ -31,10 +31,10 @@ export function useApp(): App {
 }
 
 const lastPart = (): string => location.pathname.slice(BASE.pathname.length).replace(/\/$/, "");
-const read = (): State => decode(lastPart(), location.search);
+const read = (): State => decodeState(lastPart(), location.search);
 /** The absolute address of a state, as in the address bar. */
 export function addressOf(s: State): string {
-  return new URL(encode(s), BASE).href;
+  return new URL(encodeState(s), BASE).href;
 }
 
 export function AppProvider({ children }: { children: ReactNode }): ReactNode {

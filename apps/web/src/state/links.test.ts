@@ -1,6 +1,13 @@
 import fc from "fast-check";
-import { frozen, isMoving, newShortId, shortAddress, shortOf, stateOfStored } from "./links.ts";
-import { encode, initial, type State } from "./state.ts";
+import {
+  withAbsoluteTimes,
+  hasRelativeTime,
+  newShortId,
+  shortAddress,
+  shortOf,
+  stateOfStored,
+} from "./links.ts";
+import { encodeState, initialState, type State } from "./state.ts";
 
 const NOW = 1_795_409_460_000;
 const range = (): [number, number] => [NOW - 3600_000, NOW];
@@ -9,26 +16,26 @@ describe("links", () => {
   it("with times that count from now move; fixed, they do not, and show the same", () => {
     expect(
       [
-        initial,
-        { ...initial, screen: "files" as const },
+        initialState,
+        { ...initialState, screen: "files" as const },
         {
-          ...initial,
+          ...initialState,
           screen: "explore" as const,
-          side: { ...initial.side, from: "1795405860000", until: "1795409460000" },
+          side: { ...initialState.side, from: "1795405860000", until: "1795409460000" },
         },
-      ].map(isMoving),
+      ].map(hasRelativeTime),
     ).toEqual([true, false, false]);
-    const fixed = frozen({ ...initial, screen: "explore", refresh: 15 }, range);
-    expect([isMoving(fixed), fixed.side.from, fixed.side.until, fixed.refresh]).toEqual([
+    const fixed = withAbsoluteTimes({ ...initialState, screen: "explore", refresh: 15 }, range);
+    expect([hasRelativeTime(fixed), fixed.side.from, fixed.side.until, fixed.refresh]).toEqual([
       false,
       "1795405860000",
       "1795409460000",
       0,
     ]);
-    expect(isMoving({ ...fixed, screen: "compare" })).toBe(false);
-    expect(isMoving({ ...fixed, screen: "compare", baseline: initial.baseline })).toBe(true);
+    expect(hasRelativeTime({ ...fixed, screen: "compare" })).toBe(false);
+    expect(hasRelativeTime({ ...fixed, screen: "compare", baseline: initialState.baseline })).toBe(true);
     // An invalid time stays unchanged.
-    expect(frozen(initial, () => undefined).side).toEqual(initial.side);
+    expect(withAbsoluteTimes(initialState, () => undefined).side).toEqual(initialState.side);
   });
   it("that are short come back as what they stand for", () => {
     const state = fc.record({
@@ -40,13 +47,13 @@ describe("links", () => {
     });
     fc.assert(
       fc.property(state, (some) => {
-        const s = { ...initial, ...some };
-        return encode(stateOfStored(encode(s))) === encode(s);
+        const s = { ...initialState, ...some };
+        return encodeState(stateOfStored(encodeState(s))) === encodeState(s);
       }),
     );
     // Stored text of any origin decodes to a state of this UI, never to another site.
     for (const text of ["https://elsewhere.example/?v=1", "//elsewhere.example", "javascript:alert(1)", ""])
-      expect(encode(stateOfStored(text))).toMatch(/^(\.|services|explore|compare|files|status)(\?|$)/);
+      expect(encodeState(stateOfStored(text))).toMatch(/^(\.|services|explore|compare|files|status)(\?|$)/);
   });
   it("that are short have names of ten letters, and an address of their tenant's", () => {
     expect(newShortId((b) => b.map((_, i) => i * 37))).toMatch(/^[a-z2-9]{10}$/);

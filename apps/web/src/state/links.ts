@@ -1,8 +1,8 @@
-import { decode, type Side, type State } from "./state.ts";
+import { decodeState, type Side, type State } from "./state.ts";
 import { isRelative } from "./time.ts";
 
 /** Whether a state has a time relative to now, so that its content changes. */
-export function isMoving(s: State): boolean {
+export function hasRelativeTime(s: State): boolean {
   if (s.screen === "files" || s.screen === "status") return false;
   return (s.screen === "compare" ? [s.side, s.baseline] : [s.side]).some(
     (x) => isRelative(x.from) || isRelative(x.until),
@@ -10,7 +10,7 @@ export function isMoving(s: State): boolean {
 }
 
 /** The state with absolute times. @param range a side's current times in milliseconds */
-export function frozen(
+export function withAbsoluteTimes(
   s: State,
   range: (side: Side) => [fromMs: number, untilMs: number] | undefined,
 ): State {
@@ -53,5 +53,5 @@ export function shortOf(search: string): { id: string; tenant: string } | undefi
 export function stateOfStored(text: string): State {
   const at = text.indexOf("?"),
     path = at < 0 ? text : text.slice(0, at);
-  return decode(path === "." ? "" : path, at < 0 ? "" : text.slice(at));
+  return decodeState(path === "." ? "" : path, at < 0 ? "" : text.slice(at));
 }

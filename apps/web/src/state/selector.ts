@@ -113,7 +113,7 @@ export function selectorOf(matchers: readonly Matcher[]): string {
 }
 
 const INVERSE: Record<Operator, Operator> = { "=": "!=", "!=": "=", "=~": "!~", "!~": "=~" };
-export function inverted(m: Matcher): Matcher {
+export function invertMatcher(m: Matcher): Matcher {
   return { ...m, op: INVERSE[m.op] };
 }
 /** The matchers with an additional one, which replaces an `=` matcher of the same label. */

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import {
-  inverted,
+  invertMatcher,
   matcherText,
   parseSelector,
   SelectorError,
@@ -8,8 +8,8 @@ import {
   selectorText,
   withMatcher,
 } from "./selector.ts";
-import { decode, encode, initial, type State } from "./state.ts";
-import { formatLength, formatTime, isZone, resolveTime, shifted, timelineStep } from "./time.ts";
+import { decodeState, encodeState, initialState, type State } from "./state.ts";
+import { formatLength, formatTime, isZone, resolveTime, shiftRange, timelineStep } from "./time.ts";
 
 const name = fc.stringMatching(/^[a-z_][a-z_.]{0,6}$/),
   text = fc.string({ unit: "grapheme", maxLength: 8 });
@@ -29,7 +29,7 @@ const state: fc.Arbitrary<State> = fc.record({
     "status" as const,
   ),
   tenant: text,
-  type: fc.constantFrom(initial.type, "memory:alloc_space:bytes:space:bytes"),
+  type: fc.constantFrom(initialState.type, "memory:alloc_space:bytes:space:bytes"),
   side,
   baseline: side,
   stacks: fc.record({ callSite: functions, only: functions, without: functions, hide: functions }),
@@ -70,8 +70,8 @@ const state: fc.Arbitrary<State> = fc.record({
 
 describe("state in the address", () => {
   const there = (s: State): State => {
-    const u = new URL(encode(s), "http://x/a/b/");
-    return decode(u.pathname.slice("/a/b/".length), u.search);
+    const u = new URL(encodeState(s), "http://x/a/b/");
+    return decodeState(u.pathname.slice("/a/b/".length), u.search);
   };
   it("comes back whole, 1,000 random states", () => {
     fc.assert(
@@ -82,12 +82,15 @@ describe("state in the address", () => {
     );
   });
   it("is short where it says nothing", () => {
-    expect([encode(initial), encode({ ...initial, screen: "explore" })]).toEqual([".", "explore"]);
+    expect([encodeState(initialState), encodeState({ ...initialState, screen: "explore" })]).toEqual([
+      ".",
+      "explore",
+    ]);
   });
   it("reads anything", () => {
     fc.assert(
       fc.property(fc.webQueryParameters(), (q) => {
-        decode("explore", q);
+        decodeState("explore", q);
       }),
     );
   });
@@ -96,7 +99,7 @@ describe("state in the address", () => {
     const q = encodeURIComponent(
       'process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name="shop", pod!="a"}',
     );
-    const single = decode("", `?query=${q}&from=now-3h&until=now-1h&tenantID=t1`);
+    const single = decodeState("", `?query=${q}&from=now-3h&until=now-1h&tenantID=t1`);
     expect([
       single.screen,
       single.type,
@@ -104,8 +107,8 @@ describe("state in the address", () => {
       single.side.from,
       single.side.until,
       single.tenant,
-    ]).toEqual(["explore", initial.type, 'service_name="shop", pod!="a"', "now-3h", "now-1h", "t1"]);
-    const diff = decode(
+    ]).toEqual(["explore", initialState.type, 'service_name="shop", pod!="a"', "now-3h", "now-1h", "t1"]);
+    const diff = decodeState(
       "comparison-diff",
       `?leftQuery=${q}&leftFrom=now-2h&leftUntil=now-1h&rightQuery=${q.replace("shop", "cart")}&rightFrom=now-1h&rightUntil=now`,
     );
@@ -122,8 +125,8 @@ describe("state in the address", () => {
       'service_name="cart", pod!="a"',
       "now-1h",
     ]);
-    expect(decode("comparison", `?query=${q}&from=now-3h&until=now`).side.from).toBe("now-3h");
-    expect(decode("explore", `?query=${q}&groupBy=pod`).group).toBe("pod");
+    expect(decodeState("comparison", `?query=${q}&from=now-3h&until=now`).side.from).toBe("now-3h");
+    expect(decodeState("explore", `?query=${q}&groupBy=pod`).group).toBe("pod");
   });
 });
 
@@ -180,7 +183,7 @@ describe("selectors", () => {
       'pod!="x"',
       'service_name="b"',
     ]);
-    expect(a.map(inverted).map(matcherText)).toEqual(['service_name!="a"', 'pod="x"']);
+    expect(a.map(invertMatcher).map(matcherText)).toEqual(['service_name!="a"', 'pod="x"']);
   });
 });
 
@@ -225,15 +228,15 @@ describe("time", () => {
     );
   });
   it("moves by its own length", () => {
-    expect(shifted({ from: "now-1h", until: "now" }, now, "utc", -1)).toEqual({
+    expect(shiftRange({ from: "now-1h", until: "now" }, now, "utc", -1)).toEqual({
       from: "now-2h",
       until: "now-1h",
     });
-    expect(shifted({ from: "now-1h", until: "now" }, now, "utc", 0, -864e5)).toEqual({
+    expect(shiftRange({ from: "now-1h", until: "now" }, now, "utc", 0, -864e5)).toEqual({
       from: "now-25h",
       until: "now-1d",
     });
-    expect(shifted({ from: "1000000000000", until: "1000000060000" }, now, "utc", 1)).toEqual({
+    expect(shiftRange({ from: "1000000000000", until: "1000000060000" }, now, "utc", 1)).toEqual({
       from: "1000000060000",
       until: "1000000120000",
     });

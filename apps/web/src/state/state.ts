@@ -1,4 +1,4 @@
-import type { ChangePalette, ColourMode } from "@cinderblock/flame";
+import type { ChangePalette, ColorMode } from "@cinderblock/flame";
 import { type Matcher, parseSelector, selectorText } from "./selector.ts";
 import type { TimeText } from "./time.ts";
 
@@ -21,7 +21,7 @@ export interface Stacks {
 }
 
 /** The filters that change values, without hidden functions; undefined if all stacks count. */
-export function pickedStacks(s: Stacks): Stacks | undefined {
+export function valueFilters(s: Stacks): Stacks | undefined {
   return s.callSite.length + s.only.length + s.without.length > 0 ? { ...s, hide: [] } : undefined;
 }
 
@@ -39,7 +39,7 @@ export interface State {
   /** selected function of the callers-and-callees pane and the drawer */
   fn: string;
   search: string;
-  colour: ColourMode;
+  colour: ColorMode;
   palette: ChangePalette;
   upwards: boolean;
   inverted: boolean;
@@ -64,7 +64,7 @@ export interface State {
 
 const CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
 
-export const initial: State = {
+export const initialState: State = {
   screen: "services",
   tenant: "",
   type: CPU,
@@ -101,13 +101,13 @@ const VERSION = "1";
 const SCREENS: readonly Screen[] = ["services", "explore", "compare", "files", "status"];
 const PANES: readonly Pane[] = ["flame", "table", "tree", "sandwich", "graph", "labels", "profiles"];
 const SORTS: readonly SortKey[] = ["self", "total", "name", "self-change", "total-change"];
-const COLOURS: readonly ColourMode[] = ["package", "value", "change"];
+const COLOURS: readonly ColorMode[] = ["package", "value", "change"];
 const PALETTES: readonly ChangePalette[] = ["blue-orange", "purple-green", "red-green"];
 const oneOf = <T extends string>(list: readonly T[], text: string | null, fallback: T): T =>
   list.includes(text as T) ? (text as T) : fallback;
 
 /** The address of a state, relative to the base of the UI, without default values. */
-export function encode(s: State): string {
+export function encodeState(s: State): string {
   const p = new URLSearchParams();
   const put = (key: string, value: string, fallback: string): void => {
     if (value !== fallback) p.set(key, value);
@@ -117,26 +117,26 @@ export function encode(s: State): string {
     put(`${prefix}f`, x.from, d.from);
     put(`${prefix}u`, x.until, d.until);
   };
-  put("t", s.tenant, initial.tenant);
-  put("p", s.type, initial.type);
-  side("", s.side, initial.side);
-  side("b", s.baseline, initial.baseline);
+  put("t", s.tenant, initialState.tenant);
+  put("p", s.type, initialState.type);
+  side("", s.side, initialState.side);
+  side("b", s.baseline, initialState.baseline);
   for (const f of s.stacks.callSite) p.append("cs", f);
   for (const f of s.stacks.only) p.append("on", f);
   for (const f of s.stacks.without) p.append("wo", f);
   for (const f of s.stacks.hide) p.append("hi", f);
-  put("z", s.zone, initial.zone);
-  put("pane", s.pane, initial.pane);
-  put("fn", s.fn, initial.fn);
-  put("q", s.search, initial.search);
-  put("c", s.colour, initial.colour);
-  put("pal", s.palette, initial.palette);
+  put("z", s.zone, initialState.zone);
+  put("pane", s.pane, initialState.pane);
+  put("fn", s.fn, initialState.fn);
+  put("q", s.search, initialState.search);
+  put("c", s.colour, initialState.colour);
+  put("pal", s.palette, initialState.palette);
   put("up", s.upwards ? "1" : "", "");
   put("inv", s.inverted ? "1" : "", "");
   put("rec", s.collapsed ? "1" : "", "");
-  put("o", s.sort, initial.sort);
+  put("o", s.sort, initialState.sort);
   put("asc", s.ascending ? "1" : "", "");
-  put("g", s.group, initial.group);
+  put("g", s.group, initialState.group);
   put("per", s.rate ? "s" : "", "");
   put("two", s.beside ? "1" : "", "");
   put("id", s.profile, "");
@@ -158,7 +158,7 @@ function matchers(text: string | null): Matcher[] {
 }
 
 /** The state of an address. @param path last part of the document's path */
-export function decode(path: string, search: string): State {
+export function decodeState(path: string, search: string): State {
   const p = new URLSearchParams(search);
   const old = decodeOld(path, p);
   if (old) return old;
@@ -169,21 +169,21 @@ export function decode(path: string, search: string): State {
   });
   return {
     screen: oneOf(SCREENS, path, "services"),
-    tenant: p.get("t") ?? initial.tenant,
-    type: p.get("p") ?? initial.type,
-    side: side("", initial.side),
-    baseline: side("b", initial.baseline),
+    tenant: p.get("t") ?? initialState.tenant,
+    type: p.get("p") ?? initialState.type,
+    side: side("", initialState.side),
+    baseline: side("b", initialState.baseline),
     stacks: { callSite: p.getAll("cs"), only: p.getAll("on"), without: p.getAll("wo"), hide: p.getAll("hi") },
-    zone: p.get("z") ?? initial.zone,
-    pane: oneOf(PANES, p.get("pane"), initial.pane),
+    zone: p.get("z") ?? initialState.zone,
+    pane: oneOf(PANES, p.get("pane"), initialState.pane),
     fn: p.get("fn") ?? "",
     search: p.get("q") ?? "",
-    colour: oneOf(COLOURS, p.get("c"), initial.colour),
-    palette: oneOf(PALETTES, p.get("pal"), initial.palette),
+    colour: oneOf(COLOURS, p.get("c"), initialState.colour),
+    palette: oneOf(PALETTES, p.get("pal"), initialState.palette),
     upwards: p.get("up") === "1",
     inverted: p.get("inv") === "1",
     collapsed: p.get("rec") === "1",
-    sort: oneOf(SORTS, p.get("o"), initial.sort),
+    sort: oneOf(SORTS, p.get("o"), initialState.sort),
     ascending: p.get("asc") === "1",
     group: p.get("g") ?? "",
     rate: p.get("per") === "s",
@@ -213,19 +213,19 @@ function decodeOld(path: string, p: URLSearchParams): State | undefined {
     const left = query("leftQuery") ?? query("query"),
       right = query("rightQuery") ?? query("query");
     return {
-      ...initial,
+      ...initialState,
       screen: "compare",
       tenant,
-      type: (right ?? left)?.type ?? initial.type,
+      type: (right ?? left)?.type ?? initialState.type,
       pane: "flame",
       colour: "change",
       side: {
         selector: right?.selector ?? [],
-        ...times("right", { ...initial.side, ...times("", initial.side) }),
+        ...times("right", { ...initialState.side, ...times("", initialState.side) }),
       },
       baseline: {
         selector: left?.selector ?? [],
-        ...times("left", { ...initial.baseline, ...times("", initial.baseline) }),
+        ...times("left", { ...initialState.baseline, ...times("", initialState.baseline) }),
       },
     };
   }
@@ -233,11 +233,11 @@ function decodeOld(path: string, p: URLSearchParams): State | undefined {
   if (!single) return undefined;
   const groupBy = p.get("groupBy");
   return {
-    ...initial,
+    ...initialState,
     screen: "explore",
     tenant,
     type: single.type,
-    side: { selector: single.selector, ...times("", initial.side) },
+    side: { selector: single.selector, ...times("", initialState.side) },
     ...(groupBy ? { group: groupBy } : {}),
   };
 }

@@ -122,7 +122,7 @@ export interface Range {
  * The range moved by multiples of its length (or by `byMs`), as absolute times. A range with two relative
  * times stays relative when it moves into the past.
  */
-export function shifted(r: Range, nowMs: number, zone: string, lengths: number, byMs?: number): Range {
+export function shiftRange(r: Range, nowMs: number, zone: string, lengths: number, byMs?: number): Range {
   const from = resolveTime(r.from, nowMs, zone),
     until = resolveTime(r.until, nowMs, zone);
   const by = byMs ?? lengths * (until - from);

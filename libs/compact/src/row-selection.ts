@@ -1,10 +1,10 @@
 import { type Labels, parseSelector, type Selector, selectorMatches } from "@cinderblock/model";
-import type { Rows } from "./source-block.ts";
+import type { RowBatch } from "./source-block.ts";
 
 /**
  * A selection of profiles to drop: series that a selector matches, times in [startMs, endMs], both inclusive.
  */
-export interface Drop {
+export interface RowSelection {
   selector: string;
   startMs: number;
   endMs: number;
@@ -24,7 +24,7 @@ function spansOf(labels: Labels, drops: readonly { selector: Selector; span: Spa
  * Time span of a drop in nanoseconds, both inclusive: it ends with the last nanosecond of `endMs`, like a
  * query.
  */
-export const spanOf = (d: Drop): Span => ({
+export const spanOf = (d: RowSelection): Span => ({
   from: BigInt(Math.trunc(d.startMs)) * 1_000_000n,
   to: BigInt(Math.trunc(d.endMs)) * 1_000_000n + 999_999n,
 });
@@ -32,8 +32,8 @@ export const spanOf = (d: Drop): Span => ({
 /** Returns a function that decides whether to drop a row; matches the selectors once per series. */
 export function droppedRows(
   series: readonly { labels: Labels }[],
-  drops: readonly Drop[],
-): (rank: number, rows: Rows, at: number) => boolean {
+  drops: readonly RowSelection[],
+): (rank: number, rows: RowBatch, at: number) => boolean {
   if (drops.length === 0) return () => false;
   const parsed = drops.map((d) => ({ selector: parseSelector(d.selector), span: spanOf(d) }));
   const byRank = series.map((s) => spansOf(s.labels, parsed));

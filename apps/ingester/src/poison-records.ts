@@ -6,11 +6,11 @@ import { replaceFileSync } from "@cinderblock/files";
  * thread's death counts: the process sees it and survives it briefly. A kill of the process is not attributed
  * to records.
  */
-export class Suspects {
+export class PoisonRecords {
   /**
    * `topic id/partition/offset` of records in flight; the topic ID tells a recreated topic's offsets apart
    */
-  private readonly held = new Set<string>();
+  private readonly inFlight = new Set<string>();
   /** `topic id/partition/offset` -> deaths */
   private readonly counts: Map<string, number>;
   private readonly file: string;
@@ -20,22 +20,22 @@ export class Suspects {
     this.counts = read(file);
   }
 
-  deaths(topicId: string, partition: number, offset: number): number {
+  deathsOf(topicId: string, partition: number, offset: number): number {
     return this.counts.size === 0 ? 0 : (this.counts.get(keyOf(topicId, partition, offset)) ?? 0);
   }
-  take(topicId: string, partition: number, offset: number): void {
-    this.held.add(keyOf(topicId, partition, offset));
+  track(topicId: string, partition: number, offset: number): void {
+    this.inFlight.add(keyOf(topicId, partition, offset));
   }
 
   /** Removes a record that was stored: it is not the poison record. */
-  done(topicId: string, partition: number, offset: number): void {
+  clear(topicId: string, partition: number, offset: number): void {
     const key = keyOf(topicId, partition, offset);
-    this.held.delete(key);
+    this.inFlight.delete(key);
     if (this.counts.delete(key)) this.save();
   }
 
   noteDeath(): void {
-    for (const key of this.held) this.counts.set(key, (this.counts.get(key) ?? 0) + 1);
+    for (const key of this.inFlight) this.counts.set(key, (this.counts.get(key) ?? 0) + 1);
     this.save();
   }
 

@@ -14,7 +14,7 @@ import { blocksPrefix } from "./marks.ts";
  * An object in a bucket that is not part of a complete block and that no reader uses, with a description and
  * the reason.
  */
-export interface Oddity {
+export interface Anomaly {
   kind: "partial-block" | "damaged-meta" | "foreign-object" | "stray-mark" | "damaged-index" | "stale-index";
   name: string;
   why: string;
@@ -24,7 +24,7 @@ export interface Oddity {
 const STALE_MS = 2 * 3600_000;
 
 /** Objects in a tenant's block folder that are neither blocks, markers nor the bucket index. */
-export function foreignNames(prefix: string, names: readonly string[]): Oddity[] {
+export function findForeignObjects(prefix: string, names: readonly string[]): Anomaly[] {
   const own = new Set([`${prefix}markers/`, `${prefix}bucket-index.json.gz`]);
   return names
     .filter((n) => !own.has(n) && !isUlid(n.slice(prefix.length).replace(/\/$/, "")))
@@ -36,10 +36,10 @@ export function foreignNames(prefix: string, names: readonly string[]): Oddity[]
 }
 
 /** Finds all oddities of a tenant, in order. Reads the metas of all blocks, and their marks. */
-export async function odditiesOf(bucket: Bucket, tenant: string, nowMs: number): Promise<Oddity[]> {
+export async function findAnomalies(bucket: Bucket, tenant: string, nowMs: number): Promise<Anomaly[]> {
   const prefix = blocksPrefix(tenant),
     names = await bucket.list(prefix);
-  const out = foreignNames(prefix, names),
+  const out = findForeignObjects(prefix, names),
     ulids = new Set<string>();
   for (const name of names) {
     const ulid = name.slice(prefix.length).replace(/\/$/, "");

@@ -1,5 +1,5 @@
 /** Shares an abort signal with another thread: [0] becomes 1 on abort. */
-export function stopOf(signal: AbortSignal | undefined): Int32Array | undefined {
+export function shareAbort(signal: AbortSignal | undefined): Int32Array | undefined {
   if (!signal) return undefined;
   const stop = new Int32Array(new SharedArrayBuffer(4));
   if (signal.aborted) stop[0] = 1;

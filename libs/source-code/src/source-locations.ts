@@ -3,7 +3,7 @@ import { invalid } from "@cinderblock/errors";
 import type { Repository } from "./github.ts";
 
 /** A possible location of a frame's source. */
-export interface Place {
+export interface SourceLocation {
   repository: Repository;
   ref: string;
   path: string;
@@ -71,13 +71,13 @@ const under = (folder: string, path: string): string => clean(`${folder}/${path}
  * Locations to try in order. The first matching rule decides: a mapping, then Go's known locations, then
  * suffixes of the path in the repository.
  */
-export function placesOf(
+export function candidateLocations(
   f: FrameFile,
   mappings: readonly Mapping[],
   repository: Repository,
   ref: string,
   root: string,
-): Place[] {
+): SourceLocation[] {
   for (const m of mappings) {
     const prefix = m.paths.find((p) => f.path.startsWith(p)),
       named = m.functions.some((p) => f.functionName.startsWith(p));
@@ -116,7 +116,7 @@ function javaPath(functionName: string): string {
 }
 
 /** Location of a file in Go's standard library or module cache, which its path identifies. */
-function goPlace({ path }: FrameFile): Place | undefined {
+function goPlace({ path }: FrameFile): SourceLocation | undefined {
   if (!path.endsWith(".go") && !path.endsWith(".s")) return undefined;
   const own =
     /(?:^|\/)go(?:@|\/|-)?v?(\d+\.\d+(?:\.\d+)?)?[^/]*\/(?:libexec\/)?src\/(.+)$/.exec(path) ??
@@ -137,7 +137,7 @@ function goPlace({ path }: FrameFile): Place | undefined {
   const commit = /-(?:0\.)?\d{14}-([0-9a-f]{12})$/.exec(m[2]!),
     tag = m[2]!.replace(/\+incompatible$/, ""),
     ref = commit ? commit[1]! : folder === "" ? tag : `${folder}/${tag}`;
-  const at = (o: string, n: string): Place => ({
+  const at = (o: string, n: string): SourceLocation => ({
     repository: { owner: o, name: n },
     ref,
     path: clean(`${folder}/${m[3]!}`),

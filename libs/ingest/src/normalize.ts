@@ -54,7 +54,7 @@ function resolver(lo: Ids, hi: Ids): (qlo: number, qhi: number) => number {
 }
 
 /** Arrays to reuse between profiles: a profile's columns are valid until the next profile. */
-export class NormaliseScratch {
+export class NormalizeScratch {
   private readonly arrays = new Map<string, Uint32Array>();
   private bytes = new Uint8Array(1024);
   u32(name: string, n: number): Uint32Array {
@@ -74,12 +74,12 @@ export class NormaliseScratch {
  * with an unknown location. Treats locations without lines and address as unknown. Cuts stacks at the leaf
  * end.
  */
-export function normalise(
+export function normalizeProfile(
   kernel: ProfileKernel,
   t: PprofTables,
   maxDepth: number,
   nowNanos: bigint,
-  scratch: NormaliseScratch,
+  scratch: NormalizeScratch,
 ): NormalizedProfile {
   const resident = kernel.normalise(t, maxDepth);
   if (!resident) return normalisePlain(t, maxDepth, nowNanos, scratch);
@@ -99,7 +99,7 @@ function normalisePlain(
   t: PprofTables,
   maxDepth: number,
   nowNanos: bigint,
-  scratch: NormaliseScratch,
+  scratch: NormalizeScratch,
 ): NormalizedProfile {
   const functionAt = resolver(t.funcIdLo, t.funcIdHi);
   const mappingAt = resolver(t.mappingIdLo, t.mappingIdHi);

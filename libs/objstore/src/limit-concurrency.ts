@@ -2,7 +2,7 @@ import { Semaphore } from "@cinderblock/async";
 import type { Bucket } from "./bucket.ts";
 
 /** Limits a bucket to `limit` requests in flight; other requests wait in order. */
-export function bounded(bucket: Bucket, limit: number): Bucket {
+export function limitConcurrency(bucket: Bucket, limit: number): Bucket {
   const slots = new Semaphore(limit);
   const run = <T>(work: () => Promise<T>): Promise<T> => slots.run(work);
   return {

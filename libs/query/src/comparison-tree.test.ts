@@ -9,7 +9,7 @@ import {
   callersAndCallees,
   type StackFilter,
   mergeComparison,
-} from "./two-trees.ts";
+} from "./comparison-tree.ts";
 
 type Stack = [frames: string[], value: number];
 const NONE: StackFilter = { callSite: [], only: [], without: [], hide: [] };

@@ -1,5 +1,5 @@
 import type { BlockMeta } from "@cinderblock/block-meta";
-import { requireWorkRoom } from "./work-room.ts";
+import { requireWorkRoom } from "./disk-space.ts";
 
 const block = { files: [{ sizeBytes: 60 }, { sizeBytes: 40 }] } as BlockMeta;
 const disk = (bavail: number) => () => Promise.resolve({ bsize: 10, blocks: 200, bavail });

@@ -1,4 +1,4 @@
-import { remarksOf, remarkText } from "./remarks.ts";
+import { annotationSpans, annotationText } from "./annotations.ts";
 
 const throttled = (body: object): string => JSON.stringify({ body });
 
@@ -29,7 +29,7 @@ describe("remarks on profiles", () => {
     ["something.else", throttled({ a: 1 }), 'something.else: {"body":{"a":1}}'],
     ["pyroscope.ingest.throttled", "not JSON", "pyroscope.ingest.throttled: not JSON"],
   ])("read %s %s", (key, value, text) => {
-    expect(remarkText(key, value, "utc")).toBe(text);
+    expect(annotationText(key, value, "utc")).toBe(text);
   });
 
   it("stand once, from their first point to their last", () => {
@@ -39,7 +39,7 @@ describe("remarks on profiles", () => {
       labels: {},
       points: points.map(([ms, annotations]) => ({ ms, value: 1, annotations })),
     });
-    expect(remarksOf([line([30, [a]], [40, []]), line([10, [a, b]], [20, [b]])], "utc")).toEqual([
+    expect(annotationSpans([line([30, [a]], [40, []]), line([10, [a, b]], [20, [b]])], "utc")).toEqual([
       { text: "k: a", fromMs: 10, untilMs: 30 },
       { text: "k: b", fromMs: 10, untilMs: 20 },
     ]);

@@ -2,7 +2,7 @@ import { type BlockFiles, BlockReader, selectSeries } from "@cinderblock/block";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import type { Hasher } from "@cinderblock/bytes";
 import { parseSelector } from "@cinderblock/model";
-import { type Drop, spanOf } from "./drops.ts";
+import { type RowSelection, spanOf } from "./row-selection.ts";
 
 /** Number of series and profiles in a block that a drop would remove. */
 export interface DropCount {
@@ -14,10 +14,10 @@ export interface DropCount {
  * For each drop, counts the matching rows of a block. Reads only the index and the columns of series and
  * times.
  */
-export async function countDrops(
+export async function countDroppedRows(
   meta: BlockMeta,
   files: BlockFiles,
-  drops: readonly Drop[],
+  drops: readonly RowSelection[],
   hasher: Hasher,
 ): Promise<DropCount[]> {
   const reader = new BlockReader(meta, files, hasher);

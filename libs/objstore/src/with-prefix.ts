@@ -1,7 +1,7 @@
 import type { Bucket } from "./bucket.ts";
 
 /** A bucket whose objects are all below `prefix`, which has no slash at its end; "": the bucket itself. */
-export function prefixed(bucket: Bucket, prefix: string): Bucket {
+export function withPrefix(bucket: Bucket, prefix: string): Bucket {
   if (prefix === "") return bucket;
   const p = `${prefix}/`;
   return {

@@ -7,7 +7,7 @@ const UNREADABLE = "parse binary: ";
  * Corrects the answer to an undecodable message, which is the caller's mistake. The Connect library answers
  * `internal`, status 500; v1 answers `invalid_argument`, 400. Both answer `internal` in gRPC.
  */
-export function mendUnreadable(router: ConnectRouter): void {
+export function correctParseErrors(router: ConnectRouter): void {
   router.handlers.forEach((handler, i) => {
     const mended: typeof handler = Object.assign(async (request: Parameters<typeof handler>[0]) => {
       const response = await handler(request);

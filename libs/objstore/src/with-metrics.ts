@@ -14,7 +14,7 @@ export function operationCounters(): SharedArrayBuffer {
 }
 
 /** Counts the requests of a bucket. `observeOperations` exports the counts under v1's metric names. */
-export function measured(bucket: Bucket, counters: SharedArrayBuffer): Bucket {
+export function withMetrics(bucket: Bucket, counters: SharedArrayBuffer): Bucket {
   const cells = new BigInt64Array(counters);
   async function run<T>(
     operation: Operation,

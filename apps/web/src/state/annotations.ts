@@ -2,7 +2,7 @@ import type { Series } from "../api/types.ts";
 import { formatTime } from "./time.ts";
 
 /** An annotation of a time series as text, with its first and last point. */
-export interface Remark {
+export interface AnnotationSpan {
   text: string;
   fromMs: number;
   untilMs: number;
@@ -21,7 +21,7 @@ interface Sampled {
 }
 
 /** Text of a stored annotation (a key, and a value in JSON). Shows unknown annotations unchanged. */
-export function remarkText(key: string, value: string, zone: string): string {
+export function annotationText(key: string, value: string, zone: string): string {
   let body: Throttled & Sampled;
   try {
     body = (JSON.parse(value) as { body?: Throttled & Sampled }).body ?? {};
@@ -43,12 +43,12 @@ export function remarkText(key: string, value: string, zone: string): string {
 }
 
 /** The annotations of some series, each once, in order of their first points. */
-export function remarksOf(series: readonly Series[], zone: string): Remark[] {
-  const out = new Map<string, Remark>();
+export function annotationSpans(series: readonly Series[], zone: string): AnnotationSpan[] {
+  const out = new Map<string, AnnotationSpan>();
   for (const s of series) {
     for (const p of s.points) {
       for (const { key, value } of p.annotations) {
-        const text = remarkText(key, value, zone),
+        const text = annotationText(key, value, zone),
           known = out.get(text);
         if (!known) out.set(text, { text, fromMs: p.ms, untilMs: p.ms });
         else {

@@ -1,12 +1,12 @@
-import { BitSet } from "./bits.ts";
+import { BitSet } from "./bitset.ts";
 import { type MergedRow, MergeWalk } from "./merge.ts";
-import type { Rows, SourceBlock, StreamBounds } from "./source-block.ts";
+import type { RowBatch, SourceBlock, StreamBounds } from "./source-block.ts";
 
 /** Stacks that each shard's rows use: shard -> source -> symbol partition -> stacktrace IDs. */
 export type UsedStacks = Map<bigint, BitSet>[][];
 
 /** Result of the first pass: the kept rows, the stacks that they use, and the counts of each shard. */
-export interface Kept {
+export interface RowDecisions {
   /** source -> rows that are kept */
   rows: BitSet[];
   used: UsedStacks;
@@ -31,9 +31,9 @@ export async function decideRows(
   shards: number,
   shardOf: ShardOf,
   bounds: StreamBounds,
-  isDropped: (rank: number, rows: Rows, at: number) => boolean,
-): Promise<Kept> {
-  const kept: Kept = {
+  isDropped: (rank: number, rows: RowBatch, at: number) => boolean,
+): Promise<RowDecisions> {
+  const kept: RowDecisions = {
     rows: sources.map(() => new BitSet()),
     used: Array.from({ length: shards }, () => sources.map(() => new Map<bigint, BitSet>())),
     counts: Array.from({ length: shards }, () => ({ rows: 0, samples: 0 })),
@@ -95,7 +95,7 @@ export async function decideRows(
   return kept;
 }
 
-function sameId(a: Rows, i: number, b: Rows, k: number): boolean {
+function sameId(a: RowBatch, i: number, b: RowBatch, k: number): boolean {
   for (let n = 0; n < 16; n++) if (a.id[i * 16 + n] !== b.id[k * 16 + n]) return false;
   return true;
 }
