@@ -28,6 +28,7 @@ interface Both {
 async function compare(
   profiles: Iterable<{ body: Uint8Array; partition: number; labels?: { name: string; value: string }[] }>,
   partitions: number,
+  see: (both: Both) => void = () => {},
 ): Promise<number> {
   const both: Both[] = Array.from({ length: partitions }, () => ({
     kernel: new SymbolPartition(),
@@ -80,6 +81,7 @@ async function compare(
     for (const table of ["functions", "mappings", "locations"] as const)
       expect(Buffer.compare(bytesOf(kernel[table].words.view()), bytesOf(plain[table].words.view()))).toBe(0);
     expect(Buffer.from(kernel.strings.bytes.view()).equals(plain.strings.bytes.view())).toBe(true);
+    see({ kernel, plain });
   }
   return stacks;
 }
@@ -129,6 +131,30 @@ describe("interning through the kernel", () => {
         };
     };
     expect(await compare(versions(), 1)).toBe(300);
+  });
+  it("keeps addresses of mappings without functions, and none of others", async () => {
+    const stacks = [{ frames: ["f"], values: [1] }],
+      timeNanos = 1_795_409_460_000_000_000n;
+    const bodies = [true, true, false].map((symbolized, i) => ({
+      partition: 0,
+      body: tinyPprof({
+        timeNanos,
+        stacks,
+        symbolized,
+        address: 0x1234,
+        extent: [0x1000n << BigInt(i), 0x5_0000_0000n, 16n],
+      }),
+    }));
+    let mappings: number[] = [],
+      locations: number[] = [];
+    await compare(bodies, 1, ({ kernel }) => {
+      mappings = [...kernel.mappings.words.view()];
+      locations = [...kernel.locations.words.view()];
+    });
+    const [symbolized, other] = [mappings.slice(0, 9), mappings.slice(9)];
+    expect(symbolized!.slice(0, 6)).toEqual([0, 0, 0, 0, 0, 0]);
+    expect(other).toEqual([0x4000, 0, 0, 5, 16, 0, symbolized![6], 0, 0]);
+    expect([locations[1], locations[7]]).toEqual([0, 0x1234]);
   });
   it("stays right when its table overflows many times", async () => {
     // Strings, functions and locations of 20,000 names in two partitions exceed the symbols' 65,536 entries;

@@ -146,6 +146,8 @@ export class SymbolInterner {
     tuple[6] = filename;
     tuple[7] = buildId;
     tuple[8] = t.mappingFlags.data[i]!;
+    // A mapping with known functions needs no addresses.
+    if ((tuple[8] & HAS_FUNCTIONS) !== 0) tuple.fill(0, 0, 6);
     return (this.mappingMap[i] = this.target!.mappings.intern(tuple, 9));
   }
 
@@ -158,7 +160,6 @@ export class SymbolInterner {
     const tuple = size > 64 ? new Uint32Array(size) : TUPLE;
     const m = profile!.locationMapping[i]!;
     tuple[0] = this.mapping(m);
-    // A mapping with known functions needs no addresses.
     const symbolised = m !== UNKNOWN && (t.mappingFlags.data[m]! & HAS_FUNCTIONS) !== 0;
     tuple[1] = symbolised ? 0 : t.locAddress.words[2 * i]!;
     tuple[2] = symbolised ? 0 : t.locAddress.words[2 * i + 1]!;

@@ -32,7 +32,7 @@ export function locationIdentities(p: NormalizedProfile): { lo: Uint32Array; hi:
     );
   const mappings = new Map<string, number>(),
     mapping = (size: bigint, offset: bigint, name: number): number => {
-      const key = `${(size + PAGE - 1n) / PAGE} ${offset} ${name}`;
+      const key = `${BigInt.asUintN(64, size + PAGE - 1n) / PAGE} ${offset} ${name}`;
       let n = mappings.get(key);
       if (n === undefined) mappings.set(key, (n = mappings.size));
       return n;

@@ -188,35 +188,78 @@ function putStack(
 }
 
 /**
- * Clears the addresses of mappings whose functions are known, then merges equal locations; flags do not
- * distinguish mappings.
+ * Clears the addresses of mappings whose functions are known, and merges equal mappings and then equal
+ * locations. Mappings are equal if size, offset and build ID (without one: the file) are: the largest one
+ * stands for all, with the flags of all. Mappings without locations are dropped.
  */
 function sanitise(p: PartialProfile): PartialProfile {
-  const mappingWords = p.mappingWords.slice(),
-    locationWords = p.locationWords.slice();
-  const flags = new Map<string, number>();
-  const keyOf = (i: number): string => mappingWords.subarray(i, i + MAPPING_WORDS - 1).join(",");
-  for (let i = 0; i < mappingWords.length; i += MAPPING_WORDS) {
-    if ((mappingWords[i + 8]! & HAS_FUNCTIONS) !== 0) mappingWords.fill(0, i, i + 6);
-    flags.set(keyOf(i), (flags.get(keyOf(i)) ?? 0) | mappingWords[i + 8]!);
+  const words = p.mappingWords.slice(),
+    count = words.length / MAPPING_WORDS,
+    locationWords = p.locationWords.slice(),
+    locations = p.locationOffset.length - 1;
+  const used = new Uint8Array(count);
+  let rebuild = false;
+  for (let i = 0; i < locations; i++) {
+    const at = p.locationOffset[i]!,
+      m = locationWords[at]!;
+    if (m >= count) {
+      rebuild = true;
+      continue;
+    }
+    used[m] = 1;
+    if ((words[m * MAPPING_WORDS + 8]! & HAS_FUNCTIONS) === 0) continue;
+    if ((locationWords[at + 1]! | locationWords[at + 2]!) !== 0) rebuild = true;
+    locationWords[at + 1] = locationWords[at + 2] = 0;
   }
-  for (let i = 0; i + 1 < p.locationOffset.length; i++) {
-    const at = p.locationOffset[i]!;
-    if ((mappingWords[locationWords[at]! * MAPPING_WORDS + 8]! & HAS_FUNCTIONS) !== 0)
-      locationWords[at + 1] = locationWords[at + 2] = 0;
+  const groups = new Map<string, number>(),
+    groupOf = new Uint32Array(count),
+    mappingWords = new Uint32Array(words.length);
+  for (let m = 0; m < count; m++) {
+    if (used[m] === 0) continue;
+    const at = m * MAPPING_WORDS;
+    if ((words[at + 8]! & HAS_FUNCTIONS) !== 0) words.fill(0, at, at + 6);
+    const key = mappingKey(words, at),
+      known = groups.get(key),
+      to = (known ?? groups.size) * MAPPING_WORDS,
+      flags = mappingWords[to + 8]! | words[at + 8]!;
+    if (known !== undefined) rebuild = true;
+    if (known === undefined || isLarger(words, at, mappingWords, to))
+      mappingWords.set(words.subarray(at, at + MAPPING_WORDS), to);
+    mappingWords[to + 8] = flags;
+    groups.set(key, (groupOf[m] = known ?? groups.size));
   }
-  for (let i = 0; i < mappingWords.length; i += MAPPING_WORDS) mappingWords[i + 8] = flags.get(keyOf(i))!;
-  // The mappings are distinct and the locations unchanged: there is nothing to merge.
-  if (flags.size * MAPPING_WORDS === mappingWords.length && same(locationWords, p.locationWords))
-    return { ...p, mappingWords };
+  for (let i = 0; i < locations; i++) {
+    const at = p.locationOffset[i]!,
+      m = locationWords[at]!;
+    if (m < count) locationWords[at] = groupOf[m]!;
+  }
+  const clean = {
+    ...p,
+    mappingWords: mappingWords.slice(0, groups.size * MAPPING_WORDS),
+    locationWords,
+  };
+  if (!rebuild) return clean;
   const merged = new ProfileMerger();
-  merged.add({ ...p, mappingWords, locationWords });
+  merged.add(clean);
   return merged.finish();
 }
 
-function same(a: Uint32Array, b: Uint32Array): boolean {
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
+const PAGE = 4096n;
+
+const long = (words: Uint32Array, at: number): bigint => (BigInt(words[at + 1]!) << 32n) | BigInt(words[at]!);
+const mappingSize = (words: Uint32Array, at: number): bigint =>
+  BigInt.asUintN(64, long(words, at + 2) - long(words, at));
+
+/** Equal for mappings that count as one; their sizes are rounded up to pages, modulo 2^64. */
+function mappingKey(words: Uint32Array, at: number): string {
+  const pages = BigInt.asUintN(64, mappingSize(words, at) + PAGE - 1n) / PAGE;
+  return `${pages} ${long(words, at + 4)} ${words[at + 7]! || words[at + 6]!}`;
+}
+
+/** Whether mapping `a` is larger than `b`, or as large and before it. */
+function isLarger(words: Uint32Array, a: number, others: Uint32Array, b: number): boolean {
+  const difference = mappingSize(words, a) - mappingSize(others, b);
+  return difference > 0n || (difference === 0n && long(words, a) < long(others, b));
 }
 
 /**
@@ -263,33 +306,36 @@ function addValue(m: ProfileMerger, node: number, v: bigint): void {
 }
 
 /**
- * Profile for Go's compiler (PGO): keeps the `keepLocations` frames nearest the leaf; may merge callees of
- * one call site.
+ * Profile for Go's compiler (PGO): keeps the `keepLocations` frames nearest the leaf, or all frames if that is
+ * 0. With `aggregateCallees`, locations that end a stack lose their line, also within other stacks.
  */
 function pgo(p: PartialProfile, options: NonNullable<StackSelector["goPgo"]>): PartialProfile {
   const out = new ProfileMerger();
-  const rewriter = new SymbolRewriter(p, out.symbols);
-  const keep = Math.max(1, options.keepLocations);
+  const { keepLocations, aggregateCallees } = options,
+    keep = keepLocations > 0 ? keepLocations : Number.POSITIVE_INFINITY;
+  const locationWords = aggregateCallees ? withoutLeafLines(p) : p.locationWords,
+    rewriter = new SymbolRewriter({ ...p, locationWords }, out.symbols);
+  const stack: number[] = [];
   for (let i = 1; i < p.value.length; i++) {
     if (p.value[i] === 0n) continue;
-    const stack: number[] = [];
+    stack.length = 0;
     for (let at = i; at > 0 && stack.length < keep; at = p.stackParent[at]!) stack.push(p.stackLocation[at]!);
     let node = 0;
-    for (let k = stack.length - 1; k >= 0; k--) {
-      let location = rewriter.location(stack[k]!);
-      if (k === 0 && options.aggregateCallees) location = withoutLines(out.symbols, location);
-      node = out.symbols.stackChild(node, location);
-    }
+    for (let k = stack.length - 1; k >= 0; k--)
+      node = out.symbols.stackChild(node, rewriter.location(stack[k]!));
     addValue(out, node, p.value[i]!);
   }
   return out.finish();
 }
 
-/** A location of the same functions without line numbers: PGO ignores the leaf's lines. */
-function withoutLines(s: SymbolPartition, location: number): number {
-  const from = s.locations.offset.data[location]!,
-    to = s.locations.offset.data[location + 1]!;
-  const tuple = s.locations.words.data.slice(from, to);
-  for (let k = LOCATION_HEAD + 1; k < tuple.length; k += 2) tuple[k] = 0;
-  return s.locations.intern(tuple, tuple.length);
+/** The locations without the line of the innermost function where they end a stack with a value. */
+function withoutLeafLines(p: PartialProfile): Uint32Array {
+  const words = p.locationWords.slice();
+  for (let i = 1; i < p.value.length; i++) {
+    if (p.value[i] === 0n) continue;
+    const location = p.stackLocation[i]!,
+      line = p.locationOffset[location]! + LOCATION_HEAD + 1;
+    if (line < p.locationOffset[location + 1]!) words[line] = 0;
+  }
+  return words;
 }

@@ -8,6 +8,12 @@ export interface TinyProfile {
   stacks: { frames: string[]; values: number[]; labels?: Record<string, string> }[];
   timeNanos?: bigint;
   mapping?: string;
+  /** start, limit and offset of the mapping */
+  extent?: [start: bigint, limit: bigint, offset: bigint];
+  /** whether the mapping says that its functions are known; by default true */
+  symbolized?: boolean;
+  /** address of the first location; the next ones follow */
+  address?: number;
   /** line of each function; by default each has one of its own */
   line?: number;
 }
@@ -64,12 +70,20 @@ export function tinyPprof(p: TinyProfile): Uint8Array {
       ]),
     );
   }
-  out.push(...message(3, [...field(1, 1), ...field(5, str(p.mapping ?? "/bin/app")), ...field(7, 1)]));
+  out.push(
+    ...message(3, [
+      ...field(1, 1),
+      ...(p.extent ?? []).flatMap((v, i) => field(2 + i, v)),
+      ...field(5, str(p.mapping ?? "/bin/app")),
+      ...field(7, p.symbolized === false ? 0 : 1),
+    ]),
+  );
   functions.forEach((f, i) => {
     out.push(
       ...message(4, [
         ...field(1, i + 1),
         ...field(2, 1),
+        ...(p.address === undefined ? [] : field(3, p.address + i)),
         ...message(4, [...field(1, i + 1), ...field(2, p.line ?? i + 10)]),
       ]),
     );
