@@ -20,13 +20,14 @@ import {
   planJobs,
   tenantMarkName,
 } from "@cinderblock/compact";
-import { CinderblockError } from "@cinderblock/errors";
 import { crashPoint } from "@cinderblock/files";
+import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { pathBelow } from "@cinderblock/tenant";
 import { WorkerClient } from "@cinderblock/threads";
+import { damagedBlock } from "./damaged-block.ts";
 import type { CompactorLimits } from "./limits.ts";
 import type { CompactAnswer, CompactWorkerData } from "./protocol.ts";
 import { Rewriter } from "./rewriter.ts";
@@ -253,10 +254,7 @@ export class Compactor implements Service {
         failures.set(job.key, n);
         this.jobsFailed.inc();
         this.base.log.error({ tenant, job: job.key, attempt: n, err }, "compaction failed");
-        const damaged =
-          err instanceof CinderblockError && err.kind === "corrupt"
-            ? job.blocks.find((b) => err.message.includes(b.ulid))
-            : undefined;
+        const damaged = await damagedBlock(this.bucket, tenant, job.blocks, err);
         // Leave the damaged block unchanged; the others are compacted without it.
         if (damaged) await this.setAside(tenant, damaged, (err as Error).message);
       }

@@ -1,7 +1,7 @@
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder } from "@cinderblock/testkit";
-import type { BlockMeta } from "@cinderblock/block-meta";
+import { type BlockMeta, encodeMeta } from "@cinderblock/block-meta";
 import { createLogger } from "@cinderblock/telemetry";
 import { LocalBlocks } from "./local-blocks.ts";
 
@@ -68,5 +68,61 @@ describe("blocks on an ingester's disk", () => {
     expect(again.unshippedBytes()).toBe(3);
     again.scan();
     expect(again.unshippedBytes()).toBe(3);
+  });
+  it("are adopted whole from the folder of a head, and nothing else there is touched", () => {
+    const path = temporaryFolder(),
+      [whole, cut, bare, both] = [
+        "01M8EKZW7M023ZEFRNNKY74X0A",
+        "01M8EKZW7M023ZEFRNNKY74X0B",
+        "01M8EKZW7M023ZEFRNNKY74X0C",
+        "01M8EKZW7M023ZEFRNNKY74X0D",
+      ] as const;
+    const block = (folder: string, ulid: string, bytes = 7): void => {
+      mkdirSync(join(folder, ulid, "symbols"), { recursive: true });
+      writeFileSync(join(folder, ulid, "index.tsdb"), Buffer.alloc(5));
+      writeFileSync(join(folder, ulid, "symbols", "strings.parquet"), Buffer.alloc(bytes));
+      writeFileSync(
+        join(folder, ulid, "meta.json"),
+        encodeMeta({
+          ulid,
+          minTimeMs: 1,
+          maxTimeMs: 2,
+          stats: { numSamples: 1, numSeries: 1, numProfiles: 1 },
+          files: [
+            { relPath: "index.tsdb", sizeBytes: 5 },
+            { relPath: "symbols/strings.parquet", sizeBytes: 7 },
+          ],
+          compaction: { level: 1, sources: [ulid], parents: [] },
+          version: 3,
+          labels: {},
+          source: "ingester",
+          downsampleResolution: 0,
+        } as unknown as BlockMeta),
+      );
+    };
+    const heads = join(path, "t", "head");
+    for (const [ulid, bytes] of [
+      [whole, 7],
+      [cut, 3],
+      [both, 7],
+    ] as const)
+      block(heads, ulid, bytes);
+    block(join(path, "t", "local"), both);
+    mkdirSync(join(heads, bare));
+    writeFileSync(join(heads, bare, "profiles.parquet"), "");
+    mkdirSync(join(path, "t", "cut", bare), { recursive: true });
+    const blocks = new LocalBlocks(path, createLogger({ level: "silent", format: "json" }));
+    expect(blocks.any()).toBe(true);
+    blocks.scan();
+    expect(readdirSync(heads).sort()).toEqual([cut, bare, both].sort());
+    expect(readdirSync(join(path, "t", "local")).sort()).toEqual([whole, both].sort());
+    expect(readdirSync(join(path, "t", "cut"))).toEqual([]);
+    expect(
+      blocks
+        .metas("t")
+        .map((m) => m.ulid)
+        .sort(),
+    ).toEqual([whole, both].sort());
+    expect(blocks.damaged("t")).toEqual([]);
   });
 });

@@ -34,6 +34,23 @@ export function damagedInfo({ ulid, minTimeMs, maxTimeMs }: DamagedBlock): Block
   return { ulid, minTimeMs, maxTimeMs, level: 1, sources: [ulid], parents: [], shardId: "", hints: [] };
 }
 
+/** Cause why a folder is not a whole block; undefined for a whole one. */
+function missingPart(folder: string): string | undefined {
+  try {
+    const meta = decodeMeta(readFileSync(join(folder, "meta.json")), `${folder}/meta.json`);
+    if (meta.files.length === 0) return "its meta.json names no files";
+    for (const f of meta.files) {
+      const found = statSync(join(folder, f.relPath), { throwIfNoEntry: false });
+      if (found?.size !== f.sizeBytes)
+        return `${f.relPath} has ${found?.size ?? "no"} bytes of ${f.sizeBytes}`;
+    }
+    return undefined;
+  } catch (err) {
+    if (kindOf(err) !== "corrupt" && (err as NodeJS.ErrnoException).code !== "ENOENT") throw err;
+    return messageOf(err);
+  }
+}
+
 function renamed(meta: BlockMeta, ulid: string): BlockMeta {
   const sources = meta.compaction.sources.map((s) => (s === meta.ulid ? ulid : s));
   return { ...meta, ulid, compaction: { ...meta.compaction, sources } };
@@ -68,7 +85,10 @@ export class LocalBlocks {
     this.log = log;
   }
 
-  /** Reads the blocks on disk; removes heads whose cut a crash interrupted (their log is replayed). */
+  /**
+   * Reads the blocks on disk; removes the remains of cuts that a crash interrupted (their log is replayed), and
+   * adopts whole blocks in the heads of Pyroscope v1.
+   */
   scan(): void {
     this.unshippedSum = undefined;
     mkdirSync(this.dataPath, { recursive: true });
@@ -78,6 +98,7 @@ export class LocalBlocks {
       const unfinished = removeUnfinished(dir);
       if (unfinished.length > 0)
         this.log.info({ tenant: e.name, blocks: unfinished.length }, "unfinished local blocks removed");
+      this.adoptHeads(e.name, dir);
       this.scanQuarantine(e.name, join(dir, "quarantine"));
       const local = join(dir, "local");
       if (!existsSync(local)) continue;
@@ -98,11 +119,37 @@ export class LocalBlocks {
     }
   }
 
-  /** Whether any tenant has a folder of local blocks; does not need `scan`. */
+  /**
+   * Completes what Pyroscope v1 (or an earlier Cinderblock) did not: it writes a block below `head/` and renames
+   * it, so a whole block there may be the only copy of acknowledged profiles. The rename also marks the head of
+   * a log as finished, so that its data are not read twice. Other folders stay: v1 has no log, and removing
+   * them is an operator's decision.
+   */
+  private adoptHeads(tenant: string, dir: string): void {
+    const heads = join(dir, "head");
+    if (!existsSync(heads)) return;
+    for (const ulid of readdirSync(heads)) {
+      const from = join(heads, ulid),
+        missing = isUlid(ulid) ? missingPart(from) : "its name is not a ULID";
+      if (missing === undefined && !existsSync(join(dir, "local", ulid))) {
+        moveDirectorySync(from, join(dir, "local", ulid));
+        this.log.warn({ tenant, blockId: ulid }, "block in the folder of a head adopted");
+      } else
+        this.log.warn(
+          { tenant, path: from, reason: missing ?? "the block is among the local blocks" },
+          "folder of a head left in place, remove it when its data are not needed",
+        );
+    }
+  }
+
+  /** Whether any tenant has a folder of local blocks or heads; does not need `scan`. */
   any(): boolean {
     if (!existsSync(this.dataPath)) return false;
     return readdirSync(this.dataPath, { withFileTypes: true }).some(
-      (e) => e.isDirectory() && isTenantId(e.name) && existsSync(join(this.dataPath, e.name, "local")),
+      (e) =>
+        e.isDirectory() &&
+        isTenantId(e.name) &&
+        ["local", "head"].some((f) => existsSync(join(this.dataPath, e.name, f))),
     );
   }
 

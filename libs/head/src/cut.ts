@@ -20,14 +20,14 @@ import type { Head } from "./head.ts";
 
 /**
  * Cuts a frozen head into `<data>/<tenant>/local/<ULID>`: sync the files, rename the directory, sync the
- * parents. A crash at any point leaves either a complete block or a folder under `head/`, which the next
- * start removes. Yields between stages, so that this thread continues to handle pushes and queries.
+ * parents. A crash at any point leaves either a complete block or a folder under `cut/`, which the next start
+ * removes: the log has its data. `head/` belongs to v1, whose only copy may be there. Yields between stages, so that this thread continues to handle pushes and queries.
  * @returns undefined for an empty head
  */
 export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta | undefined> {
   if (head.rowCount === 0) return undefined;
   const tenantDir = tenantFolder(dataPath, head.tenant);
-  const work = pathBelow(tenantDir, "head", head.ulid);
+  const work = pathBelow(tenantDir, WORK, head.ulid);
   rmSync(work, { recursive: true, force: true });
   await makeDirectorySyncedAsync(tenantDir);
   // needs no sync before the rename: until then the log has the head's data
@@ -109,12 +109,12 @@ export async function cutHead(head: Head, dataPath: string): Promise<BlockMeta |
   return meta;
 }
 
-/**
- * Removes the remains of interrupted cuts under `head/`. v1's unfinished heads in that folder contain no
- * readable data either.
- */
+/** Folder of a tenant's blocks that are being written. */
+const WORK = "cut";
+
+/** Removes the remains of interrupted cuts. */
 export function removeUnfinished(tenantDir: string): string[] {
-  const dir = join(tenantDir, "head");
+  const dir = join(tenantDir, WORK);
   if (!existsSync(dir)) return [];
   const names = readdirSync(dir);
   for (const n of names) rmSync(join(dir, n), { recursive: true, force: true });

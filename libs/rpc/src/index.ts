@@ -9,6 +9,7 @@ export { acceptsGzip } from "./compression.ts";
 export { Html, html, relativeRoot, sendPage, table, wantsJson } from "./page.ts";
 export { rawUnary } from "./raw-unary.ts";
 export type { RawCall, RawHandler } from "./raw-unary.ts";
+export { bindHost } from "./bind-host.ts";
 export { ACCEPTED_CODINGS, contentCoding, decodedBody } from "./content-coding.ts";
 export { mediaType } from "./media-type.ts";
 export { acceptRawBodies } from "./body.ts";

@@ -9,6 +9,7 @@ import type { Service } from "@cinderblock/service";
 import { correctParseErrors } from "./parse-errors.ts";
 import { httpError, toConnectError } from "./edge.ts";
 import { Authorizer, type Gate } from "./authorize.ts";
+import { bindHost } from "./bind-host.ts";
 import { COMPRESS_FROM_BYTES, compressResponse, fastGzip } from "./compression.ts";
 import type { BodyBudget } from "./body-budget.ts";
 import { connectGuard } from "./connect-guard.ts";
@@ -241,7 +242,7 @@ export class ApiServer implements Service {
         compressMinBytes: COMPRESS_FROM_BYTES,
       });
     });
-    await app.listen({ host: config.address === "" ? "::" : config.address, port: config.port });
+    await app.listen({ host: await bindHost(config.address), port: config.port });
     base.log.info(
       { address: config.address, port: this.port, tls: tls !== undefined },
       `${this.name} listening`,

@@ -25,7 +25,7 @@ import { periodic, type Service, ServiceGroup } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { RemoteStore } from "@cinderblock/transport";
 import { type CommonConfig, redisOf } from "./config.ts";
-import { advertisedHost, internalListenAddress, internalPortOf } from "./internal-address.ts";
+import { advertisedHost, hostAndPort, internalListenAddress, internalPortOf } from "./internal-address.ts";
 import { checkInternalTokens, internalCredentialsOf } from "./internal-tokens.ts";
 import { type Resources, describeWaiting } from "./resources.ts";
 import { DnsSchedulers, RingSchedulers, type Schedulers } from "./schedulers.ts";
@@ -315,8 +315,8 @@ export class ClusterProcess {
   private get address(): string {
     const { config, internalServer } = this;
     return internalServer
-      ? `${advertisedHost(config, internalListenAddress(config))}:${internalServer.port}`
-      : `${advertisedHost(config, config.httpAddress)}:${config.httpPort}`;
+      ? hostAndPort(advertisedHost(config, internalListenAddress(config)), internalServer.port)
+      : hostAndPort(advertisedHost(config, config.httpAddress), config.httpPort);
   }
 
   private async startInternal(): Promise<void> {

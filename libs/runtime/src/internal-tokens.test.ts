@@ -5,7 +5,8 @@ import { CinderblockError } from "@cinderblock/errors";
 import { InMemoryMembers } from "@cinderblock/redis";
 import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import { freePort, temporaryFolder } from "@cinderblock/testkit";
-import { advertisedHost, internalPortOf } from "./internal-address.ts";
+import { advertisedHost, hostAndPort, internalPortOf } from "./internal-address.ts";
+import type { NetworkInterfaceInfo } from "node:os";
 import {
   checkInternalTokens,
   internalCredentialsOf,
@@ -179,5 +180,30 @@ describe("the internal port", () => {
     expect(advertisedHost({ instanceAddr: "10.0.0.7" }, "127.0.0.1")).toBe("10.0.0.7");
     expect(advertisedHost({ instanceAddr: "" }, "127.0.0.1")).toBe("127.0.0.1");
     expect(advertisedHost({ instanceAddr: "" }, "0.0.0.0")).not.toBe("0.0.0.0");
+    expect(advertisedHost({ instanceAddr: "[fd00::7]" }, "")).toBe("fd00::7");
+    expect(advertisedHost({ instanceAddr: "" }, "[fd00::8]")).toBe("fd00::8");
+    const address = (family: string, address: string, internal = false): NetworkInterfaceInfo =>
+      ({ family, address, internal }) as NetworkInterfaceInfo;
+    const lo4 = address("IPv4", "127.0.0.1", true),
+      lo6 = address("IPv6", "::1", true),
+      link = address("IPv6", "fe80::1"),
+      v6 = address("IPv6", "fd00::5"),
+      v4 = address("IPv4", "10.0.0.5");
+    for (const listen of ["", "0.0.0.0", "::", "[::]"]) {
+      const found = (...list: NetworkInterfaceInfo[]): string =>
+        advertisedHost({ instanceAddr: "" }, listen, { a: list, b: undefined });
+      expect([
+        found(lo4, lo6, link, v6, v4),
+        found(lo6, link, v6),
+        found(lo4, lo6, link),
+        found(lo6, link),
+        found(),
+      ]).toEqual(["10.0.0.5", "fd00::5", "127.0.0.1", "::1", "127.0.0.1"]);
+    }
+    expect([hostAndPort("10.0.0.5", 1), hostAndPort("fd00::5", 2), hostAndPort("name", 3)]).toEqual([
+      "10.0.0.5:1",
+      "[fd00::5]:2",
+      "name:3",
+    ]);
   });
 });
