@@ -130,7 +130,7 @@ describe("the command line", () => {
       cli("symbols", "remove", id, bucket, "-tenant=a").status,
       cli("symbols", "remove", id, bucket, "-tenant=a").err,
     ]).toEqual([0, expect.stringContaining("no debug file with build ID")]);
-    expect(cli("symbols", "lookup", file, "main").err).toContain('address "main" is no number');
+    expect(cli("symbols", "lookup", file, "main").err).toContain('address "main" is not a number');
   });
 
   it("imports pprof files of any age, and names those that it cannot", () => {
@@ -180,7 +180,7 @@ describe("the command line", () => {
     });
     expect(cli("blocks", "shred")).toMatchObject({
       status: 2,
-      err: expect.stringContaining('there is no command "blocks shred"'),
+      err: expect.stringContaining('unknown command "blocks shred"'),
     });
     expect(
       rows(cli("blocks", "list", "-tenant", "other", "--output", "json", bucket)).every(
@@ -195,7 +195,7 @@ describe("the command line", () => {
     expect(cli("blocks", "verify", "-help").out).toContain("-storage.s3.bucket-name");
     expect(cli("ring", "-url=http://127.0.0.1:1")).toMatchObject({
       status: 1,
-      err: expect.stringContaining("does not answer"),
+      err: expect.stringContaining("did not respond"),
     });
   });
 
@@ -267,7 +267,7 @@ describe("the command line", () => {
 
     const bad = cli("push", url, file("bad.pb", new Uint8Array([1, 2, 3])));
     expect(bad.status).toBe(1);
-    expect(bad.err).toMatch(/bad\.pb: .* refused it with status 4\d\d: /);
+    expect(bad.err).toMatch(/bad\.pb: .* refused the push with status 4\d\d: /);
     expect(cli("push", url, file("odd.json", '{"a":1}')).err).toContain("neither a V8 CPU profile");
     expect(cli("push", url, join(dir, "none")).err).toContain("no such file");
     await server.stop();

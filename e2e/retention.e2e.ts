@@ -180,7 +180,7 @@ describe("old data", () => {
       "-output=json",
     ];
     const dry = cli(server, ...ask, "-dry-run");
-    expect(dry.err).toMatch(/^20 profiles of \d+ blocks would go \(dry run\)/);
+    expect(dry.err).toMatch(/^20 profiles in \d+ blocks would be deleted \(dry run\)/);
     expect(cli(server, "deletions", "list", "-output=json").out).toBe("[]\n");
     expect(cli(server, "series", "delete", `-from=${from}`, `-to=${to}`)).toMatchObject({
       status: 1,

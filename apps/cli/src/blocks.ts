@@ -191,7 +191,7 @@ export async function compactSelected(c: Context): Promise<number> {
       })),
     );
     c.err.write(
-      `${rows.toLocaleString("en")} rows of ${all.length} blocks, ${duplicates} of them in several\n`,
+      `${rows.toLocaleString("en")} rows of ${all.length} blocks, ${duplicates} duplicates removed\n`,
     );
   } finally {
     rmSync(workDir, { recursive: true, force: true });

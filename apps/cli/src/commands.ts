@@ -20,116 +20,126 @@ const COMMANDS: readonly {
   {
     words: "push",
     args: "FILE…",
-    does: "send profile files to the server at -url: pprof, V8 .cpuprofile, JFR, speedscope, folded text",
+    does: "push profile files to the server at -url: pprof, V8 .cpuprofile, JFR, speedscope, folded text",
     run: pushProfiles,
   },
   {
     words: "top",
     args: "",
-    does: "functions by self value, from the server at -url: -profile-type -query -from -to -limit",
+    does: "print the functions with the largest self values from the server at -url: -profile-type -query -from -to -limit",
     run: printServerTop,
   },
-  { words: "blocks list", args: "", does: "the blocks of a bucket", run: listBlocks },
+  { words: "blocks list", args: "", does: "list the blocks of a bucket", run: listBlocks },
   {
     words: "blocks inspect",
     args: "ULID…",
-    does: "what is inside of blocks: files, types, services, series",
+    does: "print the content of blocks: files, profile types, services, series",
     run: inspectBlocks,
   },
   {
     words: "blocks verify",
     args: "[ULID…]",
-    does: "read blocks whole: every checksum, order, sum and reference; exit 1 when one is not sound",
+    does: "verify blocks completely: checksums, order, sums and references; exit 1 if a block is damaged",
     run: verifyBlocks,
   },
   {
     words: "blocks compact",
     args: "ULID ULID…",
-    does: "merge blocks into one, or -shards, and upload it",
+    does: "merge blocks into one block, or into -shards blocks, and upload the result",
     run: compactSelected,
   },
-  { words: "index rebuild", args: "", does: "write the bucket index of tenants anew", run: rebuildIndex },
+  { words: "index rebuild", args: "", does: "rebuild the bucket index of tenants", run: rebuildIndex },
   {
     words: "series delete",
     args: "",
-    does: "have the profiles of -query from -from to -to deleted by the compactor; -dry-run says which",
+    does: "request the deletion of the profiles that match -query between -from and -to; -dry-run counts them",
     run: deleteSeries,
   },
   {
     words: "deletions list",
     args: "",
-    does: "who asked for which deletion, and what was done",
+    does: "list deletion requests with their requesters and progress",
     run: listDeletions,
   },
-  { words: "deletions cancel", args: "ID", does: "end a request; what is gone is gone", run: cancelDeletion },
+  {
+    words: "deletions cancel",
+    args: "ID",
+    does: "cancel a deletion request; deleted profiles stay deleted",
+    run: cancelDeletion,
+  },
   {
     words: "query top",
     args: "",
-    does: "functions of a bucket by their own share, without a server",
+    does: "print the functions with the largest self values, without a server",
     run: printTop,
   },
   { words: "query series", args: "", does: "label sets", run: printSeries },
-  { words: "query labels", args: "", does: "names of labels", run: printLabels },
-  { words: "query pprof", args: "", does: "a merged pprof into -out", run: writePprof },
+  { words: "query labels", args: "", does: "list label names", run: printLabels },
+  { words: "query pprof", args: "", does: "write a merged pprof to -out", run: writePprof },
   {
     words: "query export",
     args: "",
-    does: "profiles as -format into -out: a table of samples, a flame graph, another program's file",
+    does: "export profiles in -format to -out: a table of samples, a flame graph, or another program's file",
     run: async (c) => (await import("./export.ts")).exportProfiles(c),
   },
   {
     words: "import",
     args: "FILE|FOLDER…",
-    does: "pprof files of any age into blocks of the bucket, as -name",
+    does: "import pprof files of any age as blocks of the bucket, under -name",
     run: importProfiles,
   },
   {
     words: "symbols add",
     args: "FILE…",
-    does: "debug files of programs into the bucket, so that their native frames have names (-symbolizer.enabled)",
+    does: "upload debug files of programs to the bucket to name their native frames (-symbolizer.enabled)",
     run: addSymbols,
   },
-  { words: "symbols list", args: "", does: "build ids of the debug files in the bucket", run: listSymbols },
+  {
+    words: "symbols list",
+    args: "",
+    does: "list the build IDs of the debug files in the bucket",
+    run: listSymbols,
+  },
   {
     words: "symbols remove",
     args: "BUILD-ID…",
-    does: "take debug files out of the bucket",
+    does: "delete debug files from the bucket",
     run: removeSymbols,
   },
   {
     words: "symbols lookup",
     args: "FILE ADDRESS…",
-    does: "the functions behind addresses of a debug file, inlined ones first",
+    does: "print the functions at addresses of a debug file, inlined functions first",
     run: lookUpAddress,
   },
   {
     words: "ingesters list",
     args: "",
-    does: "ingesters that may hold profiles that the bucket does not have",
+    does: "list ingesters that may hold profiles that the bucket lacks",
     run: listIngesters,
   },
   {
     words: "ingesters forget",
     args: "ID",
-    does: "remove the roster entry of an ingester that does not return",
+    does: "remove the roster entry of a lost ingester",
     run: forgetIngester,
   },
   {
     words: "partitions",
     args: "",
-    does: "partitions of Kafka's topic: owners, offsets, lag; asks -url",
+    does: "list the partitions of the Kafka topic with owners, offsets and lag; queries -url",
     run: printPartitions,
   },
   {
     words: "ring",
     args: "[ingester|store-gateway|query-scheduler|compactor]",
-    does: "members of a ring; asks -url",
+    does: "list the members of a ring; queries -url",
     run: printRing,
   },
 ];
 
 function usage(): string {
-  return `cinderblock-cli <command> [flags] [arguments]\n\n${COMMANDS.map((c) => `  ${`${c.words} ${c.args}`.padEnd(46)} ${c.does}`).join("\n")}\n\nFlags are those of the bucket (-storage.backend=s3 -storage.s3.bucket-name=…, or a server's -config.file) and those that\ncinderblock-cli <command> -help names. -output=json prints for programs.\n`;
+  return `cinderblock-cli <command> [flags] [arguments]\n\n${COMMANDS.map((c) => `  ${`${c.words} ${c.args}`.padEnd(46)} ${c.does}`).join("\n")}\n\nSet the bucket with -storage.backend=s3 -storage.s3.bucket-name=…, or with a server's -config.file.\ncinderblock-cli <command> -help lists all flags. -output=json prints JSON.\n`;
 }
 
 /** Splits arguments into words and flags; like the server, accepts `-tenant=a` and `-tenant a`. */
@@ -164,7 +174,7 @@ export async function runCommand(argv: readonly string[], out: Output, err: Outp
     (asked ? out : err).write(
       asked
         ? usage()
-        : `cinderblock-cli: there is no command ${JSON.stringify(words.slice(0, 2).join(" "))}\n\n${usage()}`,
+        : `cinderblock-cli: unknown command ${JSON.stringify(words.slice(0, 2).join(" "))}\n\n${usage()}`,
     );
     return asked ? 0 : 2;
   }

@@ -31,7 +31,7 @@ async function preview(
     hasher = await loadHasher();
   for (let tries = 1; ; tries++) {
     const blocks = planned(await selectedBlocks({ ...c, args: [] }, bucket)),
-      bar = progressBar(c, "blocks looked at"),
+      bar = progressBar(c, "blocks checked"),
       rows = [];
     try {
       for (const [i, { tenant, meta }] of blocks.entries()) {
@@ -66,8 +66,7 @@ export async function deleteSeries(c: Context): Promise<number> {
   const { config } = c,
     now = Date.now();
   const tenant = config.tenant === "" ? "anonymous" : config.tenant;
-  if (config.from === "" || config.to === "")
-    throw invalid("a deletion needs -from and -to: what is to go, and no more");
+  if (config.from === "" || config.to === "") throw invalid("a deletion needs -from and -to");
   if (config.query === "{}") throw invalid("a deletion needs -query with at least one matcher");
   const drop = {
     selector: config.query,
@@ -78,7 +77,9 @@ export async function deleteSeries(c: Context): Promise<number> {
   printRows(c, rows);
   const profiles = rows.reduce((n, r) => n + r.profiles, 0);
   if (config.dryRun) {
-    c.err.write(`${profiles.toLocaleString("en")} profiles of ${rows.length} blocks would go (dry run)\n`);
+    c.err.write(
+      `${profiles.toLocaleString("en")} profiles in ${rows.length} blocks would be deleted (dry run)\n`,
+    );
     return 0;
   }
   const by = config.by === "" ? userInfo().username : config.by;
@@ -91,7 +92,7 @@ export async function deleteSeries(c: Context): Promise<number> {
     periodMs: 86_400_000,
   });
   c.err.write(
-    `request ${request.id}: ${profiles.toLocaleString("en")} profiles of ${rows.length} blocks go with the compactor's next runs; blocks that come until ${formatTime(request.untilMs)} are looked at, too\n`,
+    `request ${request.id}: ${profiles.toLocaleString("en")} profiles in ${rows.length} blocks will be deleted in the compactor's next runs, also from blocks uploaded until ${formatTime(request.untilMs)}\n`,
   );
   return 0;
 }
@@ -135,9 +136,9 @@ export async function cancelDeletion(c: Context): Promise<number> {
     if (r.state !== "active") throw new CinderblockError("conflict", `request ${id} is ${r.state}`);
     await saveDeletion(bucket, { ...r, state: "cancelled", doneMs: Date.now() });
     c.err.write(
-      `request ${id} is cancelled; ${r.steps.reduce((n, s) => n + s.profiles, 0).toLocaleString("en")} profiles were deleted before\n`,
+      `request ${id} is canceled; ${r.steps.reduce((n, s) => n + s.profiles, 0).toLocaleString("en")} profiles were deleted before\n`,
     );
     return 0;
   }
-  throw new CinderblockError("not-found", `there is no request ${id}`);
+  throw new CinderblockError("not-found", `unknown request ${id}`);
 }

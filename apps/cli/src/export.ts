@@ -111,7 +111,7 @@ async function table(
       if (out === undefined && bytes > MAX_PARQUET_BYTES)
         throw new CinderblockError(
           "limit",
-          `the table has more than ${MAX_PARQUET_BYTES >> 20} MiB before it is compressed, the limit of a Parquet file: -from and -to nearer to each other, more labels, or -format=arrow, which has no limit`,
+          `the uncompressed table exceeds ${MAX_PARQUET_BYTES >> 20} MiB, the limit of a Parquet export: choose a shorter time range, a narrower selector, or -format=arrow, which has no limit`,
         );
     }
     bar(step.endMs - select.startMs + 1, select.endMs - select.startMs + 1);

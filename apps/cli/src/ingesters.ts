@@ -27,6 +27,6 @@ export async function forgetIngester(c: Context): Promise<number> {
   if (id === undefined) throw invalid("name the ingester: ingesters forget ID");
   if (!(await (await roster(c)).forget(id)))
     throw new CinderblockError("not-found", `the roster has no ingester ${id}`);
-  c.err.write(`ingester ${id} is forgotten: answers no longer wait for its profiles\n`);
+  c.err.write(`ingester ${id} is forgotten: query results no longer count its profiles as missing\n`);
   return 0;
 }

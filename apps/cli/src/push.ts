@@ -47,9 +47,13 @@ function fromJson(file: string, raw: Uint8Array, nowMs: number): Body {
   try {
     value = JSON.parse(Buffer.from(raw).toString());
   } catch (err) {
-    throw new CinderblockError("invalid", `${file} begins like JSON but is not: ${(err as Error).message}`, {
-      cause: err,
-    });
+    throw new CinderblockError(
+      "invalid",
+      `${file} starts like JSON but is not valid JSON: ${(err as Error).message}`,
+      {
+        cause: err,
+      },
+    );
   }
   if (isCpuProfile(value)) {
     const durationMs = Math.max(1, Math.round((value.endTime - value.startTime) / 1000)),
@@ -64,7 +68,7 @@ function fromJson(file: string, raw: Uint8Array, nowMs: number): Body {
   if (typeof (value as { $schema?: unknown }).$schema === "string")
     return { format: "speedscope", body: raw, fromMs: nowMs - TEXT_MS, untilMs: nowMs, kind: "speedscope" };
   throw invalid(
-    `${file} is JSON, yet neither a V8 CPU profile (nodes, samples, timeDeltas) nor speedscope ($schema)`,
+    `${file} is JSON but neither a V8 CPU profile (nodes, samples, timeDeltas) nor speedscope ($schema)`,
   );
 }
 
@@ -116,7 +120,7 @@ export async function pushProfiles(c: Context): Promise<number> {
     });
     if (!response.ok)
       throw invalid(
-        `${file}: ${config.url} refused it with status ${response.status}: ${(await response.text()).trim().slice(0, 500)}`,
+        `${file}: ${config.url} refused the push with status ${response.status}: ${(await response.text()).trim().slice(0, 500)}`,
       );
     bar(i + 1, c.args.length);
     const service = name.split("{")[0]!;

@@ -33,7 +33,7 @@ export async function openSources(c: Context): Promise<{ sources: ProfileSource[
   if (tenants.size > 1)
     throw new CinderblockError(
       "invalid",
-      `the bucket has several tenants, name one with -tenant: ${[...tenants].join(", ")}`,
+      `the bucket has several tenants; set -tenant to one of ${[...tenants].join(", ")}`,
     );
   const metas = all.map((b) => b.meta),
     now = Date.now();

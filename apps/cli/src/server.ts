@@ -23,7 +23,7 @@ export async function requestServer(c: Context, path: string, init: RequestInit)
     const reason = ((err as Error).cause as Error | undefined)?.message ?? (err as Error).message;
     throw new CinderblockError(
       "unavailable",
-      `${config.url} does not answer (${reason}); start a server or name one with -url`,
+      `${config.url} did not respond (${reason}); start a server or set -url`,
       { cause: err },
     );
   }
@@ -38,7 +38,10 @@ async function ask<T>(c: Context, path: string, body?: object): Promise<T> {
       : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) },
   );
   if (r.status === 404)
-    throw new CinderblockError("not-found", `${c.config.url} has no ${path}: ask a process that has it`);
+    throw new CinderblockError(
+      "not-found",
+      `${c.config.url} has no ${path}: set -url to a process that serves it`,
+    );
   if (!r.ok)
     throw new CinderblockError(
       "unavailable",

@@ -13,7 +13,7 @@ const tenantOf = (c: Context): string => (c.config.tenant === "" ? DEFAULT_TENAN
 /** Stores the address tables of debug files; reports an unreadable file and continues with the others. */
 export async function addSymbols(c: Context): Promise<number> {
   if (c.args.length === 0)
-    throw invalid("name at least one debug file: a program or library that was not stripped");
+    throw invalid("name at least one debug file: a program or library with debug information");
   const files = await filesOf(c),
     bar = progressBar(c, "files read"),
     rows: Record<string, string | number>[] = [];
@@ -50,7 +50,7 @@ export async function listSymbols(c: Context): Promise<number> {
 }
 
 export async function removeSymbols(c: Context): Promise<number> {
-  if (c.args.length === 0) throw invalid("name at least one build id; symbols list has them");
+  if (c.args.length === 0) throw invalid("name at least one build ID; symbols list prints them");
   const files = await filesOf(c);
   for (const id of c.args) await files.remove(tenantOf(c), id);
   return 0;
@@ -68,7 +68,7 @@ export function lookUpAddress(c: Context): Promise<number> {
     c,
     addresses.flatMap((a) => {
       if (!/^(0x[0-9a-fA-F]{1,16}|\d{1,20})$/.test(a))
-        throw invalid(`address ${JSON.stringify(a)} is no number`);
+        throw invalid(`address ${JSON.stringify(a)} is not a number`);
       const frames = table.lookup(BigInt(a), { start: 0n, offset: 0n });
       return frames.length === 0
         ? [{ address: a, function: "", file: "", line: 0 }]

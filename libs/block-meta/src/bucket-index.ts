@@ -4,6 +4,7 @@ import { CorruptError } from "@cinderblock/errors";
 import { secondsToken, stringifyWithSeconds } from "./meta.ts";
 import { isUlid } from "./ulid.ts";
 
+/** A block of the bucket index: its time range, upload time, shard and compaction level. */
 export interface BucketIndexBlock {
   ulid: string;
   minTimeMs: number;
@@ -12,6 +13,7 @@ export interface BucketIndexBlock {
   shardId: string;
   level: number;
 }
+/** A deletion mark in the bucket index. */
 export interface BucketIndexMark {
   ulid: string;
   deletionTimeS: number;
@@ -28,8 +30,10 @@ export interface BucketIndex {
   updatedAtS: number;
 }
 
+/** Version of the bucket index that writers write and readers accept. */
 export const BUCKET_INDEX_VERSION = 3;
 
+/** Encodes a bucket index as gzipped JSON. Format: docs/formats/bucket-index.md */
 export function encodeBucketIndex(index: BucketIndex): Uint8Array {
   return gzipSync(
     stringifyWithSeconds(
@@ -53,6 +57,7 @@ export function encodeBucketIndex(index: BucketIndex): Uint8Array {
 
 const MAX_INDEX_BYTES = 256 << 20;
 
+/** Decodes a bucket index. @throws CorruptError for other bytes or another version */
 export function decodeBucketIndex(bytes: Uint8Array, file = "bucket-index.json.gz"): BucketIndex {
   let json: Record<string, unknown>;
   try {
@@ -96,6 +101,7 @@ export interface DeletionMark {
   deletionTimeS: number;
 }
 
+/** Encodes a block's deletion mark as JSON. */
 export function encodeDeletionMark(m: DeletionMark): string {
   return JSON.stringify({
     id: m.id,
@@ -105,6 +111,7 @@ export function encodeDeletionMark(m: DeletionMark): string {
   });
 }
 
+/** Decodes a block's deletion mark. @throws CorruptError for other text or another version */
 export function decodeDeletionMark(bytes: Uint8Array, file = "deletion-mark.json"): DeletionMark {
   let json: Record<string, unknown>;
   try {
@@ -128,6 +135,7 @@ export function uncompactedUlid(name: string): string | undefined {
   return m && isUlid(m[1]!) ? m[1] : undefined;
 }
 
+/** Encodes a mark that excludes a block from compaction, as JSON. */
 export function encodeNoCompactMark(m: {
   id: string;
   details: string;
@@ -149,6 +157,7 @@ export interface TenantDeletionMark {
   finishedTimeS: number;
 }
 
+/** Encodes a tenant's deletion mark as JSON. */
 export function encodeTenantDeletionMark(m: TenantDeletionMark): string {
   return JSON.stringify({
     deletion_time: m.deletionTimeS,
@@ -156,6 +165,7 @@ export function encodeTenantDeletionMark(m: TenantDeletionMark): string {
   });
 }
 
+/** Decodes a tenant's deletion mark. @throws CorruptError for other text */
 export function decodeTenantDeletionMark(
   bytes: Uint8Array,
   file = "tenant-deletion-mark.json",

@@ -38,7 +38,9 @@ export interface BlockMeta {
   downsampleResolution: number;
 }
 
+/** External label of a block with its shard, as in v1. */
 export const LABEL_SHARD = "__compactor_shard_id__";
+/** External label of a block with the host that wrote it, as in v1. */
 export const LABEL_HOSTNAME = "__hostname__";
 
 /** `1702904400.005`: seconds with up to three decimals, never in exponent notation. */

@@ -32,6 +32,7 @@ const REWRITTEN = "rewritten:";
 export function rewrittenHint(ulid: string): string {
   return REWRITTEN + ulid;
 }
+/** Whether a hint comes from `rewrittenHint`. */
 export function isRewrittenHint(hint: string): boolean {
   return hint.startsWith(REWRITTEN);
 }

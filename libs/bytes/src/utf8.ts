@@ -1,6 +1,7 @@
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
+/** Encodes a string as UTF-8 bytes. */
 export function encodeUtf8(text: string): Uint8Array {
   return encoder.encode(text);
 }

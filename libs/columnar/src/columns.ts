@@ -30,6 +30,7 @@ export class U32Column {
   }
 }
 
+/** Growable column of int32 values. */
 export class I32Column {
   data: Int32Array;
   length = 0;
@@ -91,6 +92,7 @@ export class I64Column {
   }
 }
 
+/** Growable column of bytes. */
 export class ByteColumn {
   data: Uint8Array;
   length = 0;

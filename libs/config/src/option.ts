@@ -30,6 +30,7 @@ function names(flag: string, yaml: string | undefined): { flag: string; yaml: st
   return { flag, yaml: yaml ?? flag.replaceAll("-", "_") };
 }
 
+/** Declares a string option. */
 export function str(
   flag: string,
   yaml: string | undefined,
@@ -39,9 +40,11 @@ export function str(
 ): Option<string> {
   return { ...names(flag, yaml), kind: "string", initial, doc, ...extra };
 }
+/** Declares a string option that every output masks. */
 export function secret(flag: string, yaml: string | undefined, doc: string): Option<string> {
   return { ...names(flag, yaml), kind: "secret", initial: "", doc };
 }
+/** Declares an integer option. */
 export function int(
   flag: string,
   yaml: string | undefined,
@@ -51,6 +54,7 @@ export function int(
 ): Option<number> {
   return { ...names(flag, yaml), kind: "int", initial, doc, ...extra };
 }
+/** Declares a floating-point option. */
 export function float(
   flag: string,
   yaml: string | undefined,
@@ -60,6 +64,7 @@ export function float(
 ): Option<number> {
   return { ...names(flag, yaml), kind: "float", initial, doc, ...extra };
 }
+/** Declares a Boolean option. */
 export function bool(flag: string, yaml: string | undefined, initial: boolean, doc: string): Option<boolean> {
   return { ...names(flag, yaml), kind: "bool", initial, doc };
 }

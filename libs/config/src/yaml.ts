@@ -8,6 +8,7 @@ export function parseYaml(text: string, name: string): unknown {
   return doc.toJS() as unknown;
 }
 
+/** Formats a value as YAML. */
 export function stringifyYaml(value: unknown): string {
   return stringify(value);
 }

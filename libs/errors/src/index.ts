@@ -19,6 +19,7 @@ export type ErrorKind =
   | "internal"
   | "unknown";
 
+/** All error kinds. docs/reference/errors.md lists their codes and statuses. */
 export const ERROR_KINDS: readonly ErrorKind[] = [
   "invalid",
   "unauthenticated",
@@ -37,6 +38,7 @@ export const ERROR_KINDS: readonly ErrorKind[] = [
   "unknown",
 ];
 
+/** Cause, fields for logs, and discard reason of an error. */
 export interface ErrorOptions {
   /** The causing error of another layer. */
   cause?: unknown;
@@ -67,6 +69,7 @@ export const DISCARD_REASONS = [
   "dropped_by_sampling_rules",
   "unknown",
 ] as const;
+/** Value of the label `reason` of the discarded profiles' metrics. */
 export type DiscardReason = (typeof DISCARD_REASONS)[number];
 
 /** An error that states a fact, the exceeded limit, and its kind. */
@@ -95,6 +98,7 @@ export class CorruptError extends CinderblockError {
   }
 }
 
+/** Creates an `invalid` error: the request is wrong, and a retry fails again. */
 export function invalid(message: string, reason?: DiscardReason): CinderblockError {
   return new CinderblockError("invalid", message, reason === undefined ? {} : { reason });
 }
@@ -144,6 +148,7 @@ export function kindOf(err: unknown): ErrorKind {
   return err instanceof CinderblockError ? err.kind : "internal";
 }
 
+/** Message of a thrown value of any type. */
 export function messageOf(err: unknown): string {
   return err instanceof Error ? err.message : String(err);
 }
@@ -168,6 +173,7 @@ export function toErrorRecord(err: unknown): ErrorRecord {
   return record;
 }
 
+/** Converts the record of another thread or process back to an error; unknown kinds become `internal`. */
 export function fromErrorRecord(record: ErrorRecord): CinderblockError {
   // A process of another release may have more kinds.
   const kind = ERROR_KINDS.includes(record.kind) ? record.kind : "internal";
@@ -179,6 +185,7 @@ export function fromErrorRecord(record: ErrorRecord): CinderblockError {
   return err;
 }
 
+/** Rejects a value outside of a closed union. @throws `internal` */
 export function assertNever(value: never): never {
   throw new CinderblockError("internal", `unexpected value ${String(value)}`);
 }

@@ -12,6 +12,7 @@ export const EXPORTS = {
   arrow: { type: "application/vnd.apache.arrow.stream", extension: "arrows", diff: false },
   parquet: { type: "application/vnd.apache.parquet", extension: "parquet", diff: false },
 } as const;
+/** Name of an export format. */
 export type ExportFormat = keyof typeof EXPORTS;
 /** Formats of a call tree by function name. */
 export type TreeFormat = "folded" | "speedscope" | "firefox" | "svg" | "html";

@@ -48,6 +48,7 @@ export const CRASH_POINTS = [
   "hand-over/roster-removed",
 ] as const;
 
+/** Name of a crash point. */
 export type CrashPoint = (typeof CRASH_POINTS)[number];
 
 /** Environment variable with the point at which a test stops the process. */

@@ -1,7 +1,10 @@
 import { FOLDED, type Flame } from "./layout.ts";
 
+/** Criterion that colors the boxes of a flame graph. */
 export type ColorMode = "package" | "value" | "change";
+/** Colors of increases and decreases in a comparison. */
 export type ChangePalette = "blue-orange" | "purple-green" | "red-green";
+/** Light or dark background. */
 export type Theme = "light" | "dark";
 
 /** Colors of one box. */

@@ -1,6 +1,7 @@
 /** Unit of a profile type's values. */
 export type Unit = "nanoseconds" | "bytes" | "count";
 
+/** Unit of a sample type's values, from pprof's unit name. */
 export function unitOf(sampleUnit: string): Unit {
   return sampleUnit === "nanoseconds" ? "nanoseconds" : sampleUnit === "bytes" ? "bytes" : "count";
 }

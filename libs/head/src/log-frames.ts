@@ -10,6 +10,7 @@ import { type ByteWriter, crc32c } from "@cinderblock/bytes";
  */
 const MAGIC = 0x4342_4c47; // "CBLG"
 const VERSION = 1;
+/** Size of a segment's header in bytes. Format: docs/formats/head-log.md */
 export const SEGMENT_HEADER_BYTES = 8;
 const FRAME_HEADER = 8;
 /**

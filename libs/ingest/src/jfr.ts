@@ -82,6 +82,7 @@ export interface JfrLabels {
   contexts: ReadonlyMap<number, readonly Label[]>;
   strings: ReadonlyMap<number, string>;
 }
+/** Label contexts of a recording without labels. */
 export const NO_JFR_LABELS: JfrLabels = { contexts: new Map(), strings: new Map() };
 
 /** LabelsSnapshot: 1 contexts: map<int64, {1 labels: map<int64, int64>}>, 2 strings: map<int64, string>. */

@@ -72,6 +72,7 @@ export function textType(app: string): { service: string; type: TextType } {
   return { service: dot < 0 ? app : app.slice(0, dot), type };
 }
 
+/** Text formats of /ingest. */
 export type TextFormat = "groups" | "lines" | "trie" | "tree";
 
 /** Reads stacks and counts from a body in one of the text and tree formats. */

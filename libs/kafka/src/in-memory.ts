@@ -25,6 +25,7 @@ export type Operation = "produce" | "offsets" | "committed" | "commit" | "join" 
 /** Kind of failure: throws `unavailable`, or never responds. */
 export type FailureMode = "refuses" | "is silent";
 
+/** Retention of the in-memory log, by time and by bytes per partition. */
 export interface InMemoryLogOptions {
   retentionMs?: number;
   /** maximum bytes of a partition; the oldest records are dropped, read or unread */

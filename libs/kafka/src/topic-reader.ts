@@ -10,6 +10,7 @@ import {
 } from "kafkajs";
 import type { LogRecord, OffsetRange, PartitionReader, ReadOptions } from "./partitioned-log.ts";
 
+/** Topic and partition of a reader, and the maximum size of a fetched batch in bytes. */
 export interface TopicReaderConfig {
   topic: string;
   partition: number;

@@ -20,9 +20,11 @@ export const Tag = {
   record: 12,
 } as const;
 
+/** Typed arrays that a message carries as columns. */
 export type Column = Int32Array | Uint32Array | Float64Array | BigInt64Array | BigUint64Array;
 
 /** Typed arrays that are copied as they lie in memory, little-endian; the index is the kind byte. */
 export const COLUMNS = [Int32Array, Uint32Array, Float64Array, BigInt64Array, BigUint64Array] as const;
 
+/** Maximum nesting depth of a message. */
 export const MAX_DEPTH = 64;

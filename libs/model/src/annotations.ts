@@ -14,6 +14,7 @@ export const ANNOTATION_THROTTLED = "pyroscope.ingest.throttled";
 /** Key of profiles that a sampling rule kept. */
 export const ANNOTATION_SAMPLED = "pyroscope.ingest.sampled";
 
+/** The empty list of annotations. */
 export const NO_ANNOTATIONS: Annotations = [];
 
 function compare(a: Annotation, b: Annotation): number {

@@ -8,20 +8,33 @@ export interface Label {
 /** Labels of a series in stored order: bytewise by name, unless the sender enforced another (`__order__`). */
 export type Labels = readonly Label[];
 
+/** Profile name, such as `process_cpu`. */
 export const LABEL_NAME = "__name__";
+/** Profile type ID of a stored series. */
 export const LABEL_PROFILE_TYPE = "__profile_type__";
+/** Service of a series; every stored series has one. */
 export const LABEL_SERVICE_NAME = "service_name";
+/** Service name that an agent sends before relabeling. */
 export const LABEL_SERVICE_NAME_PRIVATE = "__service_name__";
+/** Sample type of a stored series, such as `cpu`. */
 export const LABEL_TYPE = "__type__";
+/** Sample unit of a stored series, such as `nanoseconds`. */
 export const LABEL_UNIT = "__unit__";
+/** Period type of a stored series. */
 export const LABEL_PERIOD_TYPE = "__period_type__";
+/** Period unit of a stored series. */
 export const LABEL_PERIOD_UNIT = "__period_unit__";
+/** `false` on series whose agent sends differences instead of cumulative values. */
 export const LABEL_DELTA = "__delta__";
+/** Marks series that arrived through OTLP. */
 export const LABEL_OTEL = "__otel__";
+/** Marks series whose sender enforced the order of the labels. */
 export const LABEL_ORDER = "__order__";
 /** `true` on series of sampled-out profiles: totals without stacks. */
 export const LABEL_SAMPLED = "__sampled__";
+/** Session of an agent process; limited per series by -validation.max-sessions-per-series. */
 export const LABEL_SESSION_ID = "__session_id__";
+/** Name of the agent that sent a profile. */
 export const LABEL_SPY = "pyroscope_spy";
 
 /** Value of a label; "" without the label. */
@@ -38,6 +51,7 @@ export function mayBeCumulative(labels: Labels): boolean {
   return labelValue(labels, LABEL_NAME) === "memory" && labelValue(labels, LABEL_DELTA) !== "false";
 }
 
+/** Sorts labels by name in place, bytewise, and returns them. */
 export function sortLabels(labels: Label[]): Label[] {
   return labels.sort((a, b) => compareUtf8(a.name, b.name));
 }

@@ -3,6 +3,7 @@ import { invalid } from "@cinderblock/errors";
 import { type Labels, LABEL_NAME } from "./labels.ts";
 import { anchoredPattern, anchoredTest, PatternBudget, type TextTest } from "./pattern.ts";
 
+/** Operator of a matcher, as in PromQL. */
 export type MatchOp = "=" | "!=" | "=~" | "!~";
 
 /** A regular expression that matches a complete text, for relabeling rules. */

@@ -10,6 +10,7 @@ export class DebugFileError extends CinderblockError {
   }
 }
 
+/** A section header of an ELF file. */
 export interface ElfSection {
   name: string;
   type: number;

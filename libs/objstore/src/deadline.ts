@@ -18,6 +18,7 @@ export const requestTimeoutMs = (timeout: RequestTimeout, bytes: number): number
 
 /** Key in the detail of an error whose operation exceeded its deadline. */
 const TIMED_OUT = "timedOut";
+/** Whether an error is the timeout of a bucket request. */
 export const isTimeout = (err: unknown): boolean =>
   err instanceof CinderblockError && err.detail[TIMED_OUT] === true;
 

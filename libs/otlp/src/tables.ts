@@ -1,10 +1,13 @@
 import { I64Column, U32Column } from "@cinderblock/columnar";
 
+/** Value of an attribute. */
 export type OtlpValue = string | number | bigint | boolean | OtlpValue[] | undefined;
+/** An attribute: key and value. */
 export interface OtlpAttribute {
   key: string;
   value: OtlpValue;
 }
+/** A resource: its attributes and the profiles of each scope. */
 export interface OtlpResource {
   attributes: OtlpAttribute[];
   scopes: { attributes: OtlpAttribute[]; profiles: OtlpProfile[] }[];

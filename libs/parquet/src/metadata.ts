@@ -2,6 +2,7 @@ import { ByteReader, ShortRead } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
 import { list, num, readStruct, struct, text, type ThriftStruct } from "./thrift.ts";
 
+/** Physical types of the Parquet format, by their Thrift number. */
 export const PhysicalType = {
   BOOLEAN: 0,
   INT32: 1,
@@ -12,6 +13,7 @@ export const PhysicalType = {
   BYTE_ARRAY: 6,
   FIXED_LEN_BYTE_ARRAY: 7,
 } as const;
+/** Encodings of the Parquet format, by their Thrift number. */
 export const Encoding = {
   PLAIN: 0,
   PLAIN_DICTIONARY: 2,
@@ -23,6 +25,7 @@ export const Encoding = {
   RLE_DICTIONARY: 8,
   BYTE_STREAM_SPLIT: 9,
 } as const;
+/** Compression codecs of the Parquet format, by their Thrift number. */
 export const Codec = {
   UNCOMPRESSED: 0,
   SNAPPY: 1,
@@ -33,6 +36,7 @@ export const Codec = {
   ZSTD: 6,
   LZ4_RAW: 7,
 } as const;
+/** Page types of the Parquet format, by their Thrift number. */
 export const PageType = { DATA: 0, INDEX: 1, DICTIONARY: 2, DATA_V2: 3 } as const;
 
 /** A leaf of the schema, with the limits of its column's levels. */
@@ -58,11 +62,13 @@ export interface ColumnChunk {
   columnIndex: { offset: number; length: number } | undefined;
 }
 
+/** A row group: its number of rows, and column path -> column chunk. */
 export interface RowGroup {
   numRows: number;
   columns: Map<string, ColumnChunk>;
 }
 
+/** Footer of a Parquet file: schema leaves and row groups. */
 export interface FileMeta {
   numRows: number;
   leaves: Leaf[];

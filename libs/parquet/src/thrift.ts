@@ -16,6 +16,7 @@ const T = {
   STRUCT: 12,
 } as const;
 
+/** A decoded value of the Thrift compact protocol. */
 export type ThriftValue = number | boolean | bigint | Uint8Array | ThriftValue[] | ThriftStruct;
 /** field id -> value */
 export interface ThriftStruct {
@@ -90,15 +91,19 @@ function readValue(r: ByteReader, type: number, depth: number): ThriftValue {
   }
 }
 
+/** Number in a Thrift field; `otherwise` for an absent field or another type. */
 export function num(value: ThriftValue | undefined, otherwise = 0): number {
   return typeof value === "number" ? value : otherwise;
 }
+/** Text in a Thrift field; "" for an absent field or another type. */
 export function text(value: ThriftValue | undefined): string {
   return value instanceof Uint8Array ? decodeUtf8(value) : "";
 }
+/** List in a Thrift field; empty for an absent field or another type. */
 export function list(value: ThriftValue | undefined): ThriftValue[] {
   return Array.isArray(value) ? value : [];
 }
+/** Struct in a Thrift field; empty for an absent field or another type. */
 export function struct(value: ThriftValue | undefined): ThriftStruct {
   return value !== undefined &&
     typeof value === "object" &&

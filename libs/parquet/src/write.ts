@@ -62,6 +62,7 @@ interface WrittenChunk {
   encodings: number[];
 }
 
+/** Creator, compression and page sizes of a written file. */
 export interface ParquetOptions {
   createdBy: string;
   codec: number;

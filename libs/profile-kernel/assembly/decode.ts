@@ -23,7 +23,7 @@ function longVarint(end: usize): u64 {
   return v;
 }
 
-/** The varint that begins at `p`, when its first byte is not all of it; `at` is then behind it. */
+/** Reads the rest of the varint at `p`, which has more than one byte, and moves `at` behind it. */
 function longAt(p: usize, end: usize): u64 { at = p; return longVarint(end); }
 
 @inline function varint(end: usize): u64 {
@@ -40,7 +40,7 @@ function longAt(p: usize, end: usize): u64 { at = p; return longVarint(end); }
   return <usize>n;
 }
 
-/** A string index: one that cannot be valid becomes 0xffffffff, which validation refuses. */
+/** Reads a string index. An impossible index becomes 0xffffffff, which validation refuses. */
 @inline function indexOf(v: u64): u32 { return v > 0xffffffff ? UNKNOWN : <u32>v; }
 @inline function index(end: usize): u32 { return indexOf(varint(end)); }
 
@@ -55,7 +55,7 @@ function skip(wire: u32, end: usize): void {
   at += n;
 }
 
-/** Varints in [from, to): bytes without the continuation bit. */
+/** Counts the varints in [from, to): the bytes without the continuation bit. */
 function countVarints(from: usize, to: usize): u32 {
   let n: u32 = 0;
   while (from + 16 <= to) { n += 16 - popcnt<i32>(i8x16.bitmask(v128.load(from))); from += 16; }
@@ -68,7 +68,7 @@ function setCounts(strings: u32, types: u32, samples: u32, refs: u32, values: u3
   setWord(MAPPINGS, mappings); setWord(LOCATIONS, locations); setWord(LINES, lines); setWord(FUNCTIONS, functions); setWord(COMMENTS, comments);
 }
 
-/** Counts the rows of every table, so that columns can be laid out. False: this is no pprof that is decoded here. */
+/** Counts the rows of every table for the layout of the columns. False: the plain decoder must decode the input. */
 export function count(from: usize, length: usize): bool {
   const end = from + length;
   at = from;
@@ -112,8 +112,9 @@ export const REFUSED: u32 = 0, DECODED: u32 = 1, NO_ROOM: u32 = 2;
 @inline function room(table: i32, rows: u32): bool { return rows <= word(CAPACITY + table); }
 
 /**
- * Fills the columns and counts their rows. REFUSED: not a pprof, what is wrong with it is for the plain decoder to say.
- * NO_ROOM: a column may be too short, to be laid out by what `count` finds; counting first, always, costs as much as decoding.
+ * Fills the columns and counts their rows. REFUSED: the input is not a pprof, and the plain decoder reports the error.
+ * NO_ROOM: a column may be too short; the caller lays the columns out by `count` and repeats. Counting every input first
+ * would cost as much as decoding.
  */
 export function decode(from: usize, length: usize): u32 {
   const end = from + length;
@@ -135,7 +136,7 @@ export function decode(from: usize, length: usize): u32 {
         case 4: {
           if (!room(LOCATIONS, locations + 1)) return NO_ROOM;
           let id: u64 = 0, mapping: u64 = 0, address: u64 = 0, folded: u32 = 0;
-          // The position is local in the loops over most bytes: through the global each byte would wait for a store.
+          // A local position in the loops over most bytes: with the global, each byte would wait for a store.
           let p = at;
           while (p < to) {
             let t: u64 = load<u8>(p);
@@ -187,7 +188,7 @@ export function decode(from: usize, length: usize): u32 {
           break;
         }
         case 2: {
-          // A varint has at least a byte: as many more rows as bytes are enough.
+          // A varint has at least one byte, so the number of bytes bounds the number of new rows.
           if (!room(SAMPLES, samples + 1) || !room(REFS, refs + <u32>n) || !room(VALUES, values + <u32>n) || !room(LABELS, labels + <u32>n)) return NO_ROOM;
           while (at < to) {
             const t = <u32>varint(to);

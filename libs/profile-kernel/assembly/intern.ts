@@ -5,11 +5,11 @@ import {
   col, get, getLong, put, putLong, word,
 } from "./layout";
 
-// Symbols are known by what they are: a string by a hash of its bytes, a function by the hashes of its strings, a
-// location by those of its functions, a stack by those of its locations, each 64 bits and seeded for this process. One
-// table gives the id that a hash has in a symbol partition. Most stacks of a profile were in the one before: then only
-// its stacks are looked up, and none of its strings, functions and locations. Two contents with one hash would be taken
-// for one; among a million that happens once in some ten million processes, and not at a pusher's will (ADR 5).
+// A hash of its content identifies a symbol: the bytes of a string, the hashes of a function's strings, of a location's
+// functions, and of a stack's locations. Hashes have 64 bits and a seed per process. One table maps
+// (symbol partition, hash) -> ID. Most stacks of a profile were in the previous profile of the service; then only stacks
+// are looked up, and no strings, functions or locations. Two contents with the same hash would share an ID: among a
+// million symbols this happens in one of about ten million processes, and the seed prevents crafted collisions (ADR 5).
 
 @external("head", "missString") declare function missString(start: u32, end: u32): u32;
 @external("head", "missFunction") declare function missFunction(name: u32, systemName: u32, filename: u32, startLine: u32): u32;
@@ -19,20 +19,20 @@ import {
 
 
 const KIND_STRING: u32 = 0, KIND_FUNCTION: u32 = 1, KIND_LOCATION: u32 = 2, KIND_STACK: u32 = 3, KIND_MAPPING: u32 = 4;
-/** mapping flag: the mapping's functions are known, so its locations need no addresses */
+/** mapping flag: the mapping has function names, so its locations need no addresses */
 const HAS_FUNCTIONS: u32 = 8;
 
 let seed: u64 = 0x243f6a8885a308d3;
 export function setSeed(s: u64): void { seed = s; }
 
 let profileAt: usize = 0;
-/** the symbol partition in the tag of an entry, whose three lowest bits are the kind */
+/** tag of an entry without its kind: the symbol partition above the three lowest bits, which are the kind */
 let partitionTag: u32 = 0;
 let turn: usize = 0;
 let unfit: bool = false;
-/** id of the mapping that locations without one have */
+/** mapping ID of locations without a mapping */
 let stub: u32 = UNKNOWN;
-/** what touching reads goes here, so that it is not optimised away */
+/** sink of prefetching reads, so that the compiler keeps them */
 let touched: u32 = 0;
 
 // ---- hashes
@@ -51,7 +51,7 @@ function hashBytes(p: usize, n: u32): u64 {
   return finish(h);
 }
 
-/** Begins interning the profile at `from` into a symbol partition: what its symbols are, not yet which ids they have. */
+/** Starts interning the profile at `from` into a symbol partition: hashes its symbols, without looking up IDs. */
 export function begin(from: usize, partition: u32): void {
   profileAt = from;
   partitionTag = partition << 3;
@@ -89,7 +89,7 @@ function hashMappings(): void {
   }
 }
 
-/** Locations that a sample may reach: their mapping and functions exist. */
+/** Marks the valid locations: their mapping and functions exist. */
 function hashLocations(): void {
   const n = word(LOCATIONS), hash = col(C_LOC_HASH), mappings = col(C_MAPPING_HASH), flags = col(C_MAPPING_FLAGS), functions = col(C_FUNC_HASH), locMapping = col(C_LOC_MAPPING), locLines = col(C_LOC_LINES),
     lineFunction = col(C_LINE_FUNCTION), lineNumber = col(C_LINE_NUMBER), valid = col(C_LOC_VALID), address = col(C_LOC_ADDRESS), folded = col(C_LOC_FOLDED);
@@ -111,7 +111,7 @@ function hashLocations(): void {
 // ---- table: (symbol partition, kind, hash) -> id, in lines of four entries
 //   entry: partition and kind <4b>, 0 is free | id <4b> | hash <8b>
 
-/** The line where a hash lies; when that was full, it lies in the line of the hash's other half. */
+/** Table line of a hash. If this line is full, the entry is in the line of the hash's other half. */
 @inline function lineOf(kind: u32, h: u64): usize {
   return kind == KIND_STACK ? STACK_TABLE + ((<usize>h & (STACK_LINES - 1)) << 6) : SYMBOL_TABLE + ((<usize>h & (SYMBOL_LINES - 1)) << 6);
 }
@@ -143,7 +143,7 @@ function remember(kind: u32, h: u64, id: u32): void {
   store<u64>(e, h, 8);
 }
 
-// ---- ids, when a sample reaches what has none yet
+// ---- IDs of new symbols, assigned when a sample first refers to them
 
 function stringId(i: u32): u32 {
   let id = get(col(C_STRING_MAP), i);
@@ -205,13 +205,13 @@ function locationId(i: u32): u32 {
 
 // ---- stacks
 
-/** A new stack is walked in pieces of so many frames, root first, from the longest prefix that is known. */
+/** Frames per step in which a new stack is added, root first, starting after its longest known prefix. */
 const PIECE: u32 = 16;
-/** ids of a piece, behind the words of one location */
+/** location IDs of one step, after the words of one location */
 const PIECE_IDS: usize = WORDS + (<usize>MAX_WORDS << 1);
 
 @inline function stackSeed(): u64 { return seed + KIND_STACK; }
-/** of a stack or a prefix: by all locations, root first, and how many */
+/** Hash of a stack or a prefix: the chained hashes of its locations, root first, and their number. */
 @inline function stackHash(chain: u64, depth: u32): u64 { return finish(mix(chain, depth)); }
 
 function placeStack(from: u32, to: u32): u32 {
@@ -234,14 +234,14 @@ function placeStack(from: u32, to: u32): u32 {
   return node;
 }
 
-/** Stack node of each of the `n` samples in the group column, into the node column. False: something does not fit here. */
+/** Writes the stack node of each of the `n` samples of the group column to the node column. False: a table is too small. */
 export function stacks(n: u32): bool {
   unfit = false;
   const group = col(C_GROUP), nodes = col(C_NODES), sampleFrom = col(C_SAMPLE_FROM), sampleTo = col(C_SAMPLE_TO), refLocation = col(C_REF_LOCATION), hash = col(C_LOC_HASH);
   let sink: u32 = 0;
   for (let first: u32 = 0; first < n; first += BLOCK) {
     const rows = min(BLOCK, n - first);
-    // All lines of a block are touched before the first is read: one by one each lookup waits for memory.
+    // Touch all table lines of a block before reading the first: one by one, each lookup would wait for memory.
     for (let i: u32 = 0; i < rows; i++) {
       const s = get(group, first + i), from = get(sampleFrom, s), to = get(sampleTo, s);
       if (to - from > MAX_DEPTH) return false;

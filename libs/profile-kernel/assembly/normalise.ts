@@ -4,7 +4,7 @@ import {
   get, put, setWord, word,
 } from "./layout";
 
-/** Ids are 1, 2, 3, …: a reference is its position and one. */
+/** Whether IDs are 1, 2, 3, …, so that a reference is a position plus one. */
 function dense(lo: usize, hi: usize, n: u32): bool {
   for (let i: u32 = 0; i < n; i++) if (get(lo, i) != i + 1 || get(hi, i) != 0) return false;
   return true;
@@ -12,7 +12,7 @@ function dense(lo: usize, hi: usize, n: u32): bool {
 
 @inline function position(lo: u32, hi: u32, n: u32): u32 { return hi == 0 && lo - 1 < n ? lo - 1 : UNKNOWN; }
 
-/** As ingest's `normalise`, for profiles whose ids are positions. False: they are not. */
+/** The same as ingest's `normalizeProfile`, for profiles whose IDs are positions. False: IDs are not positions. */
 export function normalise(maxDepth: u32): bool {
   const functions = word(FUNCTIONS), mappings = word(MAPPINGS), locations = word(LOCATIONS), lines = word(LINES), refs = word(REFS), samples = word(SAMPLES);
   if (!dense(col(C_FUNC_LO), col(C_FUNC_HI), functions) || !dense(col(C_MAPPING_LO), col(C_MAPPING_HI), mappings) || !dense(col(C_LOC_LO), col(C_LOC_HI), locations)) return false;

@@ -3,6 +3,7 @@ import type { PprofTables } from "@cinderblock/pprof";
 
 /** Words of the header in the kernel's memory, from byte 64; assembly/layout.ts has the same words. */
 export const HEADER = 64;
+/** Index of each 32-bit word in the kernel's header. */
 export const HeaderWord = {
   strings: 0,
   types: 1,

@@ -30,6 +30,7 @@ export interface ProfileRows {
   annotations?: { set: Uint32Array; sets: AnnotationSets };
 }
 
+/** Maximum number of rows in a row group. */
 export const ROWS_PER_GROUP = 100_000;
 const { INT32, INT64, BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY } = PhysicalType;
 const { PLAIN, DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY, RLE_DICTIONARY } = Encoding;
@@ -96,6 +97,7 @@ export type DownsampledRows = Pick<
   | "annotations"
 >;
 
+/** Writes a downsampled table, one row group per call. */
 export class DownsampledTableWriter {
   private readonly writer: ParquetWriter;
   private readonly sink: (bytes: Uint8Array) => void;

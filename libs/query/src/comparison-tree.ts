@@ -300,6 +300,7 @@ export function functionSums(t: ComparisonTree): FunctionSums {
   return { self, total, baseSelf, baseTotal };
 }
 
+/** Column that orders a function table. */
 export type FunctionOrder = "self" | "total" | "name" | "self-change" | "total-change";
 /** Selection and order of a function table's rows; `only`: complete names, empty means all. */
 export interface TablePage {

@@ -75,6 +75,7 @@ export type SourceQuery =
   | { kind: "samples"; select: SelectRequest; spans: string[]; traces?: string[] }
   | { kind: "profiles"; select: SelectRequest; minValue: number; maxValue: number; limit: number };
 
+/** Result of some sources, before the last merge. */
 export type PartialResult =
   | { kind: "tree"; tree: PartialTree }
   | { kind: "profile"; profile: PartialProfile }

@@ -25,6 +25,7 @@ export interface Points {
 /** Maximum profiles of one answer: each takes 16 bytes between components. */
 const MAX_POINTS = 2_000_000;
 
+/** Checks the number of single profiles in an answer. @throws `limit` */
 export function checkCount(n: number): void {
   if (n > MAX_POINTS)
     throw new CinderblockError(
@@ -33,6 +34,7 @@ export function checkCount(n: number): void {
     );
 }
 
+/** Time and total of each selected row, without series and IDs. */
 export function pointsOf(table: RowTable, selected: readonly SelectedSeries[]): Points {
   let n = 0;
   for (const { rows } of selected) n += rows.length;
@@ -49,6 +51,7 @@ export function pointsOf(table: RowTable, selected: readonly SelectedSeries[]): 
   return out;
 }
 
+/** Concatenates the points of several sources. Optional columns remain if all parts have them. */
 export function mergePoints(parts: readonly Points[]): Points {
   const n = parts.reduce((sum, p) => sum + p.timeMs.length, 0);
   checkCount(n);
@@ -213,6 +216,7 @@ export function largestProfiles(
   };
 }
 
+/** Merges lists of the largest profiles, and keeps the `limit` largest. */
 export function mergeProfileLists(parts: readonly ProfileList[], limit: number): ProfileList {
   return {
     profiles: parts

@@ -28,6 +28,7 @@ export interface PartialSeries {
   annotations?: (Annotations | null)[];
 }
 
+/** Time range, step and group-by labels of a time series query. */
 export interface SeriesRange {
   startMs: number;
   endMs: number;
@@ -53,6 +54,7 @@ export function bucketOf(ms: number, range: SeriesRange): number {
   return bucket > Math.floor((range.endMs - range.startMs) / range.stepMs) ? -1 : bucket;
 }
 
+/** Merges the partial time series of several sources by their group labels. */
 export class SeriesMerger {
   private readonly groups = new Map<string, Group>();
 
@@ -232,6 +234,7 @@ interface SeriesPoint {
   exemplar?: Exemplar;
   annotations?: Annotations;
 }
+/** A finished time series: labels and points. */
 export interface SeriesResult {
   labels: Label[];
   points: SeriesPoint[];

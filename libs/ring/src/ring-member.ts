@@ -9,6 +9,7 @@ import { decodeMember, encodeMember, isNewer, type Member, type MemberState } fr
 const isToken = (t: unknown): t is number =>
   typeof t === "number" && Number.isInteger(t) && t >= 0 && t < 2 ** 32;
 
+/** Identity, tokens and heartbeat period of a ring member. */
 export interface RingMemberConfig {
   ring: string;
   id: string;

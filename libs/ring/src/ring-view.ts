@@ -4,6 +4,7 @@ import type { Base } from "@cinderblock/telemetry";
 import { decodeMember, type Member } from "./member.ts";
 import { RingSnapshot } from "./snapshot.ts";
 
+/** Ring to watch, refresh period, and timeouts for unhealthy and forgotten members. */
 export interface RingViewConfig {
   ring: string;
   refreshMs: number;

@@ -15,6 +15,7 @@ import {
   rosterName,
 } from "./roster-entry.ts";
 
+/** Identity of an ingester in the roster, and the timeouts of its entry's requests. */
 export interface RosterMemberConfig {
   id: string;
   /** host:port at which readers reach this process; known once the process starts */

@@ -12,6 +12,7 @@ import {
   rosterName,
 } from "./roster-entry.ts";
 
+/** Refresh period and request timeout of the roster. */
 export interface RosterConfig {
   refreshMs: number;
   /** deadline of one read of the complete roster */

@@ -27,7 +27,9 @@ export interface ConnectionLimits {
   protocol: "http" | "internal";
 }
 
+/** A request over HTTP/1.1 or HTTP/2. */
 export type AnyRequest = IncomingMessage | Http2ServerRequest;
+/** A response over HTTP/1.1 or HTTP/2. */
 export type AnyResponse = ServerResponse | Http2ServerResponse;
 
 /** Minimum rate of a body or an answer that exceeds its timeout: 64 KiB/s. */

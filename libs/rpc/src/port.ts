@@ -7,6 +7,7 @@ import { type AnyRequest, type AnyResponse, type ConnectionLimits, Connections }
 /** Maximum number of a request's header fields; cookies of HTTP/2 may come one by one. */
 const MAX_HEADER_FIELDS = 4096;
 
+/** Options of a port that serves HTTP/1.1 and HTTP/2. */
 export interface PortOptions extends ConnectionLimits {
   maxConcurrentStreams: number;
   /** creates a server that decrypts TLS and passes on the connections; absent: cleartext */

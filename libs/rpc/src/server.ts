@@ -20,6 +20,7 @@ import { MountedPaths } from "./mounted-path.ts";
 import { createPortServer } from "./port.ts";
 import { createTlsServer, type ServerTls } from "./tls.ts";
 
+/** Address, timeouts, limits and TLS of a server. */
 export interface ServerConfig {
   address: string;
   port: number;

@@ -3,6 +3,7 @@ import { Health, HealthCheckResponse_ServingStatus } from "@cinderblock/api";
 import type { Logger, Metrics } from "@cinderblock/telemetry";
 import { html, type Routes, sendPage, wantsJson } from "@cinderblock/rpc";
 
+/** Dependencies of the admin pages. */
 export interface AdminDeps<S extends Schema> {
   schema: S;
   config: ConfigOf<S>;

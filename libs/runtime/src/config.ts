@@ -875,6 +875,7 @@ export const commonSchema = {
   ),
 };
 
+/** Values of the options that all components share. */
 export type CommonConfig = ConfigOf<typeof commonSchema>;
 
 /** Options of v1 without effect here, or not supported yet: accepted, and named in a warning. */

@@ -12,6 +12,7 @@ const RELOAD_MS = 10_000,
 /** Maximum valid tokens: the current one, and the next or the last one of a rotation. */
 const MOST_TOKENS = 2;
 
+/** Configured sources of the internal token. */
 export interface InternalTokenConfig {
   /** the token itself; "": none */
   internalToken: string;

@@ -40,6 +40,7 @@ export interface Scripts {
   debugFiles: URL;
   web: URL;
 }
+/** Version and Git revision of the program. */
 export interface Build {
   version: string;
   revision: string;

@@ -331,6 +331,7 @@ export const storageSchema = {
   cosSecretKey: secret("storage.cos.secret-key", "storage.cos.secret_key", "The key."),
 };
 
+/** Values of the object store options. */
 export type StorageConfig = ConfigOf<typeof storageSchema>;
 
 const refuse = (message: string): never => {

@@ -80,6 +80,7 @@ export const tlsSchema = {
   ),
 };
 
+/** Values of the TLS options. */
 export type TlsConfig = ConfigOf<typeof tlsSchema>;
 
 /** TLS settings of the port; undefined: cleartext. @throws `invalid` for contradictory settings */

@@ -26,6 +26,7 @@ export class OwnProfiles {
   }
 }
 
+/** Push interval, labels and receiver of this process's profiles. */
 export interface SelfProfilerConfig {
   /** duration of each CPU profile, and interval between pushes, in milliseconds */
   intervalMs: number;

@@ -11,6 +11,7 @@ export interface Service {
   stop(): Promise<void>;
 }
 
+/** Lifecycle state of a service. Terminated and Failed are final. */
 export type ServiceState = "New" | "Starting" | "Running" | "Stopping" | "Terminated" | "Failed";
 
 /** Starts services in order and stops them in reverse; tracks the state of each. */

@@ -7,6 +7,7 @@ const STUCK_PERIODS = 3;
 /** Interval between log lines while passes fail. */
 const LOG_EVERY_MS = 60_000;
 
+/** Name, period and deadline of a background loop. */
 export interface LoopConfig extends PeriodicConfig {
   /** constant name, for metrics and logs: `shipper` */
   name: string;

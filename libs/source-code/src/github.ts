@@ -2,10 +2,12 @@ import { CinderblockError, invalid } from "@cinderblock/errors";
 import type { Session } from "./session.ts";
 import type { GithubSettings } from "./settings.ts";
 
+/** Owner and name of a GitHub repository. */
 export interface Repository {
   owner: string;
   name: string;
 }
+/** A commit, as the API returns it to the UI. */
 export interface Commit {
   message: string;
   login: string;

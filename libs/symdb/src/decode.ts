@@ -140,6 +140,7 @@ function lows(c: ColumnData): Int32Array {
   return new Int32Array(v.buffer, v.byteOffset, v.length * 2);
 }
 
+/** Parquet files of symbol tables, version 2. */
 export interface SymbolFiles {
   strings: Uint8Array;
   functions: Uint8Array;
@@ -147,6 +148,7 @@ export interface SymbolFiles {
   locations: Uint8Array;
 }
 
+/** Decodes the symbol tables of format version 2. */
 export function decodeParquetSymbols(files: SymbolFiles, block: string): ParquetSymbols {
   try {
     return {

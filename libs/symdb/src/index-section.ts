@@ -40,6 +40,7 @@ export interface PartitionIndex {
   tables?: TableHeader[];
 }
 
+/** Index section: the location of every symbol partition's tables. */
 export interface SymdbIndex {
   version: 1 | 2 | 3;
   reserved: bigint;
@@ -47,7 +48,9 @@ export interface SymdbIndex {
 }
 
 const MAGIC = 0x73796d31; // "sym1"
+/** Size of the version 3 footer in bytes. Format: docs/formats/symbols-symdb.md */
 export const FOOTER_SIZE = 24;
+/** Format number of each table in its version 3 header. */
 export const TABLE_FORMAT = { locations: 1, functions: 2, mappings: 3, strings: 4 } as const;
 
 function readStackHeader(r: ByteReader): StackBlockHeader {

@@ -56,6 +56,7 @@ function header(out: ByteWriter, words: readonly number[]): void {
 
 const MAX_STRING = 65535;
 
+/** Encodes the string table of a symbol partition. */
 export function encodeStrings(t: SymbolTables, out: ByteWriter): void {
   const n = stringCount(t);
   for (let from = 0; from < n; from += BLOCK_SIZE) {
@@ -81,6 +82,7 @@ export function encodeStrings(t: SymbolTables, out: ByteWriter): void {
   }
 }
 
+/** Encodes the function table of a symbol partition. */
 export function encodeFunctions(t: SymbolTables, out: ByteWriter): void {
   const w = t.functionWords,
     n = w.length / FUNCTION_WORDS;
@@ -93,6 +95,7 @@ export function encodeFunctions(t: SymbolTables, out: ByteWriter): void {
   }
 }
 
+/** Encodes the mapping table of a symbol partition. */
 export function encodeMappings(t: SymbolTables, out: ByteWriter): void {
   const w = t.mappingWords,
     n = w.length / MAPPING_WORDS;
@@ -115,6 +118,7 @@ export function encodeMappings(t: SymbolTables, out: ByteWriter): void {
   }
 }
 
+/** Encodes the location table of a symbol partition, with its lines. */
 export function encodeLocations(t: SymbolTables, out: ByteWriter): void {
   const w = t.locationWords,
     o = t.locationOffset,
@@ -187,6 +191,7 @@ function unpack64(r: ByteReader, size: number, n: number): Int32Array {
   return new Int32Array(out.buffer);
 }
 
+/** Decodes a string table. @throws ShortRead for damaged bytes */
 export function decodeStrings(
   bytes: Uint8Array,
   length: number,
@@ -224,6 +229,7 @@ export function decodeStrings(
   return { stringBytes, stringOffset };
 }
 
+/** Decodes a function table. @throws ShortRead for damaged bytes */
 export function decodeFunctions(bytes: Uint8Array, length: number, headerSize: number): Uint32Array {
   const r = new ByteReader(bytes);
   const columns: Int32Array[][] = [];
@@ -241,6 +247,7 @@ export function decodeFunctions(bytes: Uint8Array, length: number, headerSize: n
   return out;
 }
 
+/** Decodes a mapping table. @throws ShortRead for damaged bytes */
 export function decodeMappings(bytes: Uint8Array, length: number, headerSize: number): Uint32Array {
   const r = new ByteReader(bytes);
   const parts: Uint32Array[] = [];
@@ -270,6 +277,7 @@ export function decodeMappings(bytes: Uint8Array, length: number, headerSize: nu
   return out;
 }
 
+/** Decodes a location table with its lines. @throws ShortRead for damaged bytes */
 export function decodeLocations(
   bytes: Uint8Array,
   length: number,

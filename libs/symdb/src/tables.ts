@@ -25,19 +25,26 @@ export interface SymbolTables {
   stackLocation: Uint32Array;
 }
 
+/** Words per function. */
 export const FUNCTION_WORDS = 4;
+/** Words per mapping. */
 export const MAPPING_WORDS = 9;
 /** words of a location before its lines */
 export const LOCATION_HEAD = 4;
 /** mapping flags */
 export const HAS_FUNCTIONS = 8;
+/** Mapping flag: its functions have file names. */
 export const HAS_FILENAMES = 4;
+/** Mapping flag: its locations have line numbers. */
 export const HAS_LINE_NUMBERS = 2;
+/** Mapping flag: its locations have inlined frames. */
 export const HAS_INLINE_FRAMES = 1;
 
+/** Number of strings. */
 export function stringCount(t: SymbolTables): number {
   return Math.max(0, t.stringOffset.length - 1);
 }
+/** Number of locations. */
 export function locationCount(t: SymbolTables): number {
   return Math.max(0, t.locationOffset.length - 1);
 }

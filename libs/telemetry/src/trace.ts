@@ -15,6 +15,7 @@ export interface Tracer {
   stop(): Promise<void>;
 }
 
+/** Tracer that records nothing. */
 export const noTracer: Tracer = {
   enabled: false,
   span: (_name, _attributes, work) => work(),

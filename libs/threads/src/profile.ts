@@ -21,6 +21,7 @@ export interface HeapProfile {
   head: HeapNode;
   samples: { size: number; nodeId: number; ordinal: number }[];
 }
+/** A node of V8's allocation tree. */
 export interface HeapNode {
   callFrame: CallFrame;
   id: number;
