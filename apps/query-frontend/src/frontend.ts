@@ -18,6 +18,7 @@ import {
   type PartialResult,
   type ProfileList,
   type QueryJob,
+  pointTimes,
   renderSeries,
   selectorOf,
   type SelectRequest,
@@ -852,7 +853,7 @@ function checkStep(stepMs: number): void {
     throw invalid(`step must be non-zero: ${stepMs / 1000} s is below the minimum of 0.001 s`);
 }
 
-/** The rows behind the points of a range: the first point is the right edge of (start - step, start]. */
+/** The rows behind the points of a range. */
 function pointSelect(
   r: { profileTypeId: string; labelSelector: string; stepMs: number },
   range: { startMs: number; endMs: number },
@@ -860,8 +861,7 @@ function pointSelect(
   return {
     profileTypeId: r.profileTypeId,
     labelSelector: r.labelSelector,
-    startMs: Math.max(0, Math.floor(range.startMs - r.stepMs) + 1),
-    endMs: range.endMs,
+    ...pointTimes({ ...range, stepMs: r.stepMs }),
   };
 }
 

@@ -29,7 +29,7 @@ export function splitQuery(query: SourceQuery, intervalMs: number, shards: numbe
       const select = { ...query.select, ...r, ...(of > 1 ? { shard: { index, of } } : {}) };
       if (query.kind === "tree") return { ...r, shift: 0, query: { ...query, maxNodes: 0, select } };
       if (query.kind !== "series") return { ...r, shift: 0, query: { ...query, select } };
-      // Rows in (first - step, first] count for the first point; rows after the last one for the next part.
+      // Rows up to the first point count for it; rows after the last one for the next part.
       const { range } = query,
         shift = Math.max(0, Math.ceil((r.startMs - range.startMs) / range.stepMs)),
         first = range.startMs + shift * range.stepMs;

@@ -26,7 +26,7 @@ export { encodeFunctionLines, functionLines } from "./function-lines.ts";
 export type { FunctionFile } from "./function-lines.ts";
 export { ProfileMerger, renderPprof } from "./profile.ts";
 export type { PartialProfile, StackSelector } from "./profile.ts";
-export { renderSeries, SeriesMerger } from "./series.ts";
+export { pointTimes, renderSeries, SeriesMerger } from "./series.ts";
 export type { PartialSeries, SeriesRange, SeriesResult } from "./series.ts";
 export {
   executeOn,

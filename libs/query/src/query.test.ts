@@ -12,6 +12,7 @@ import {
   type PartialSeries,
   type PartialTree,
   ProfileMerger,
+  pointTimes,
   renderSeries,
   SeriesMerger,
   TreeMerger,
@@ -192,6 +193,30 @@ describe("time series", () => {
       { timestampMs: 10, value: 3, annotations: [x, y] },
       { timestampMs: 20, value: 3, annotations: [y] },
     ]);
+  });
+  it("count the profiles of both edges of the first step, and of the right edge of others", () => {
+    const range = { startMs: 1000, endMs: 1040, stepMs: 20, groupBy: [] },
+      { startMs, endMs } = pointTimes(range),
+      m = new SeriesMerger();
+    const times = [980, 981, 1000, 1001, 1020, 1021, 1040].filter((ms) => ms >= startMs && ms <= endMs);
+    m.addRows(
+      table(
+        times,
+        times.map(() => 1n),
+      ),
+      [],
+      Uint32Array.from(times, (_, i) => i),
+      range,
+      undefined,
+    );
+    expect(startMs).toBe(980);
+    expect(renderSeries(m.finish(), range, false, 0)[0]!.points.map((p) => [p.timestampMs, p.value])).toEqual(
+      [
+        [1000, 3],
+        [1020, 2],
+        [1040, 2],
+      ],
+    );
   });
   it("are ordered by total, and limited from the top", () => {
     const m = new SeriesMerger();

@@ -48,6 +48,17 @@ export function groupLabels(labels: readonly Label[], groupBy: readonly string[]
     .map((l) => ({ name: l.name, value: l.value }));
 }
 
+/**
+ * Times of the profiles behind a range's points, both ends included. A point is the right edge of its step;
+ * the first one also counts profiles exactly at its left edge.
+ */
+export function pointTimes(range: { startMs: number; endMs: number; stepMs: number }): {
+  startMs: number;
+  endMs: number;
+} {
+  return { startMs: Math.max(0, Math.ceil(range.startMs - range.stepMs)), endMs: range.endMs };
+}
+
 /** Bucket of a profile: the first one at or after its time; -1 after the last bucket. */
 export function bucketOf(ms: number, range: SeriesRange): number {
   const bucket = Math.max(0, Math.ceil((ms - range.startMs) / range.stepMs));
