@@ -1,5 +1,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import type { Growth } from "@cinderblock/ingest";
 import { Random, temporaryFolder } from "@cinderblock/testkit";
 import { logDirectory } from "./index.ts";
 import { ALLOC, alloc, CPU, Instance, MEMORY, SECOND, T0 } from "./shard.testing.ts";
@@ -55,6 +56,58 @@ describe("baselines of cumulative profiles", () => {
     const c = await restarted(b);
     await c.push(MEMORY, heap(1, 5000));
     expect(await grown(c)).toBe(4000);
+    await c.shard.close();
+  });
+
+  it("of two Kafka partitions are two, over a restart and a forgotten one", async () => {
+    const at = (i: Instance, kafkaPartition: number, growth: Growth = "counts"): Instance => {
+      i.shard.route = "shop";
+      i.shard.origin = { kafkaPartition, growth };
+      return i;
+    };
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    await at(a, 1).push(MEMORY, heap(0, 1000));
+    await at(a, 1).push(MEMORY, heap(1, 2000));
+    // The same profile is in both partitions: it sets the baseline of the new one and counts in the old one, in any order.
+    await at(a, 5).push(MEMORY, heap(2, 2500));
+    await at(a, 1, "leaves").push(MEMORY, heap(2, 2500));
+    expect(await grown(a)).toBe(1500);
+    await a.shard.flush();
+    const b = await restarted(a);
+    expect(b.shard.baselineServices()).toEqual([{ tenant: "t", service: "shop", kafkaPartition: 5 }]);
+    await at(b, 1, "leaves").push(MEMORY, heap(3, 2600));
+    await at(b, 1, "ignored").push(MEMORY, heap(3, 2600));
+    expect(await grown(b)).toBe(1500);
+    await at(b, 5).push(MEMORY, heap(3, 2600));
+    expect(await grown(b)).toBe(1600);
+    expect(b.shard.forgetBaselines([{ tenant: "t", service: "shop", kafkaPartition: 1 }])).toBe(0);
+    expect(b.shard.forgetBaselines([{ tenant: "t", service: "shop", kafkaPartition: 5 }])).toBe(1);
+    await b.shard.commit();
+    const c = await restarted(b);
+    expect(c.shard.baselineServices()).toEqual([]);
+    await c.shard.close();
+  });
+
+  it("of an earlier release, which name no Kafka partition, go to the first partition that has their series", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    a.shard.route = "shop";
+    await a.push(MEMORY, heap(0, 1000));
+    const b = await restarted(a);
+    b.shard.route = "shop";
+    b.shard.origin = { kafkaPartition: 1, growth: "counts" };
+    await b.push(MEMORY, heap(1, 3000));
+    expect(await grown(b)).toBe(2000);
+    const c = await restarted(b);
+    expect(c.shard.baselineServices()).toEqual([{ tenant: "t", service: "shop", kafkaPartition: 1 }]);
+    c.shard.route = "shop";
+    c.shard.origin = { kafkaPartition: 2, growth: "counts" };
+    await c.push(MEMORY, heap(2, 4000));
+    expect(await grown(c)).toBe(2000);
+    c.shard.origin = { kafkaPartition: 1, growth: "counts" };
+    await c.push(MEMORY, heap(2, 4000));
+    expect(await grown(c)).toBe(3000);
     await c.shard.close();
   });
 

@@ -1,7 +1,8 @@
 import { ByteWriter } from "@cinderblock/bytes";
-import { LABEL_SERVICE_NAME, labelsKey, labelValue } from "@cinderblock/model";
+import type { PushOrigin } from "@cinderblock/ingest";
+import { LABEL_SERVICE_NAME, type Labels, labelValue } from "@cinderblock/model";
 import { type Baseline, Baselines, type BaselineUpdate } from "./baselines.ts";
-import { encodeBaselineRecord, encodeForgottenRecord } from "./log-records.ts";
+import { encodeBaselineRecord, encodeForgottenRecord } from "./baseline-records.ts";
 
 /** Maximum stacks of one snapshot record: about a megabyte. */
 const RECORD_STACKS = 65_536;
@@ -12,6 +13,14 @@ const STACK_BYTES = 13,
 /** Destination of baseline records. */
 export interface BaselineLog {
   append(record: Uint8Array): unknown;
+}
+
+/** Series of a service that have a baseline in one Kafka partition. */
+export interface BaselineService {
+  tenant: string;
+  /** service that placed the pushes in a Kafka partition; without a partition, the service of the series */
+  service: string;
+  kafkaPartition?: number;
 }
 
 /**
@@ -27,6 +36,8 @@ export class BaselineStore {
    * thread count finds it
    */
   route: string | undefined;
+  /** Kafka partition of the current push, and whether its growth counts there; undefined: a direct push */
+  origin: PushOrigin | undefined;
 
   constructor(log: BaselineLog) {
     this.log = log;
@@ -37,6 +48,7 @@ export class BaselineStore {
     let b = this.tenants.get(tenant);
     if (!b) this.tenants.set(tenant, (b = new Baselines()));
     b.route = this.route;
+    b.origin = this.origin;
     return b;
   }
 
@@ -48,14 +60,36 @@ export class BaselineStore {
   /** Logs the baseline updates of the last profile. */
   logPending(tenant: string): void {
     const b = this.tenants.get(tenant);
-    if (!b || b.pending.length === 0) return;
-    this.write(tenant, b.pending, b.route);
-    b.pending = [];
+    if (!b) return;
+    const kafkaPartition = b.origin?.kafkaPartition;
+    if (b.pending.length > 0) {
+      this.write(tenant, b.pending, b.route, kafkaPartition);
+      b.pending = [];
+    }
+    if (b.pendingForgotten.length > 0) {
+      this.writeForgotten(tenant, b.pendingForgotten, kafkaPartition);
+      b.pendingForgotten = [];
+    }
   }
 
-  private write(tenant: string, updates: readonly BaselineUpdate[], route: string | undefined): void {
+  private write(
+    tenant: string,
+    updates: readonly BaselineUpdate[],
+    route: string | undefined,
+    kafkaPartition: number | undefined,
+  ): void {
     this.record.reset();
-    encodeBaselineRecord(tenant, updates, route, this.record);
+    encodeBaselineRecord(tenant, updates, route, this.record, kafkaPartition);
+    this.log.append(this.record.finish());
+  }
+
+  private writeForgotten(
+    tenant: string,
+    series: readonly Labels[],
+    kafkaPartition: number | undefined,
+  ): void {
+    this.record.reset();
+    encodeForgottenRecord(tenant, series, this.record, kafkaPartition);
     this.log.append(this.record.finish());
   }
 
@@ -64,7 +98,7 @@ export class BaselineStore {
    * stacks takes several records; the first record marks its beginning.
    */
   private writeWhole(tenant: string, key: string, b: Baseline): void {
-    const { labels, lastTime: timeNanos, route } = b,
+    const { labels, lastTime: timeNanos, route, kafkaPartition } = b,
       value = b.value.view();
     for (let at = 0, first = true; first || at < b.lo.length; at += RECORD_STACKS, first = false) {
       const end = Math.min(b.lo.length, at + RECORD_STACKS);
@@ -77,7 +111,7 @@ export class BaselineStore {
         hi: Uint32Array.from(b.hi.slice(at, end)),
         value: value.slice(at, end),
       };
-      this.write(tenant, [update], route);
+      this.write(tenant, [update], route, kafkaPartition);
     }
   }
 
@@ -128,32 +162,48 @@ export class BaselineStore {
     return n;
   }
 
-  /** Tenants and services that have a baseline. */
-  services(): { tenant: string; service: string }[] {
-    return [...this.tenants].flatMap(([tenant, b]) =>
-      [...new Set([...b.series.values()].map((s) => labelValue(s.labels, LABEL_SERVICE_NAME)))].map(
-        (service) => ({ tenant, service }),
-      ),
-    );
+  /** Tenants, services and Kafka partitions that have a baseline. */
+  services(): BaselineService[] {
+    return [...this.tenants].flatMap(([tenant, b]) => {
+      const found = new Map<string, BaselineService>();
+      for (const s of b.series.values()) {
+        const { kafkaPartition } = s,
+          service = serviceOf(s);
+        found.set(`${kafkaPartition ?? ""}/${service}`, {
+          tenant,
+          service,
+          ...(kafkaPartition === undefined ? {} : { kafkaPartition }),
+        });
+      }
+      return [...found.values()];
+    });
   }
 
   /**
-   * Forgets the baselines of services whose profiles another ingester may have received, and logs that.
+   * Forgets the baselines of services whose profiles another ingester or partition may have received, and logs
+   * that.
    * @returns the number of forgotten series
    */
-  forget(services: readonly { tenant: string; service: string }[]): number {
+  forget(services: readonly BaselineService[]): number {
     let n = 0;
     for (const [tenant, b] of this.tenants) {
-      const gone = new Set(services.filter((s) => s.tenant === tenant).map((s) => s.service));
-      const series = [...b.series.values()]
-        .map((s) => s.labels)
-        .filter((l) => gone.has(labelValue(l, LABEL_SERVICE_NAME)));
-      if (series.length === 0) continue;
-      b.forget(series.map(labelsKey));
-      n += series.length;
-      this.record.reset();
-      encodeForgottenRecord(tenant, series, this.record);
-      this.log.append(this.record.finish());
+      const nameOf = (service: string, kafkaPartition: number | undefined): string =>
+        `${kafkaPartition ?? ""}/${service}`;
+      const names = new Set(
+        services.filter((s) => s.tenant === tenant).map((s) => nameOf(s.service, s.kafkaPartition)),
+      );
+      const keys: string[] = [],
+        byPartition = new Map<number | undefined, Labels[]>();
+      for (const [key, s] of b.series) {
+        if (!names.has(nameOf(serviceOf(s), s.kafkaPartition))) continue;
+        keys.push(key);
+        const list = byPartition.get(s.kafkaPartition);
+        if (list) list.push(s.labels);
+        else byPartition.set(s.kafkaPartition, [s.labels]);
+      }
+      b.forget(keys);
+      n += keys.length;
+      for (const [kafkaPartition, series] of byPartition) this.writeForgotten(tenant, series, kafkaPartition);
     }
     return n;
   }
@@ -164,4 +214,12 @@ export class BaselineStore {
     for (const b of this.tenants.values()) n += b.firstProfiles;
     return n;
   }
+}
+
+/**
+ * Service of a baseline. Relabeling may rewrite the label after the placement, so a baseline of a Kafka partition
+ * uses the service that placed its pushes.
+ */
+function serviceOf({ labels, route, kafkaPartition }: Baseline): string {
+  return kafkaPartition !== undefined && route !== undefined ? route : labelValue(labels, LABEL_SERVICE_NAME);
 }

@@ -1,5 +1,6 @@
 import { I64Column, PairTable } from "@cinderblock/columnar";
-import type { Labels } from "@cinderblock/model";
+import type { PushOrigin } from "@cinderblock/ingest";
+import { type Labels, labelsKey } from "@cinderblock/model";
 import type { StackHashes } from "./symbol-interner.ts";
 
 /**
@@ -10,6 +11,8 @@ export interface Baseline {
   labels: Labels;
   /** route that placed the series on its thread; undefined in logs of earlier releases */
   route: string | undefined;
+  /** Kafka partition whose records it follows from; undefined: direct pushes, or a log of an earlier release */
+  kafkaPartition: number | undefined;
   lastTime: bigint;
   /** segment of the last record; set by a replay */
   segment: number;
@@ -31,6 +34,14 @@ export interface BaselineUpdate {
 }
 
 /**
+ * Key of a baseline. Each Kafka partition has its own baselines, which follow from the records of that partition
+ * alone.
+ */
+export function baselineKey(seriesKey: string, kafkaPartition: number | undefined): string {
+  return kafkaPartition === undefined ? seriesKey : `${seriesKey}\u0000${kafkaPartition}`;
+}
+
+/**
  * Baselines of one tenant, which turn cumulative profiles into differences (docs/correctness.md, "Cumulative
  * baselines").
  */
@@ -38,16 +49,21 @@ export class Baselines {
   readonly series = new Map<string, Baseline>();
   /** updates that are not logged yet */
   pending: BaselineUpdate[] = [];
+  /** series whose baselines moved to another partition; not logged yet */
+  pendingForgotten: Labels[] = [];
   firstProfiles = 0;
   /** route that placed the current push on this thread */
   route: string | undefined;
+  /** Kafka partition of the current push, and whether its growth counts there; undefined: a direct push */
+  origin: PushOrigin | undefined;
   /** stacks of all series, which determine the snapshot size */
   stacks = 0;
 
   /**
    * Turns samples [start, end) into differences in place and returns the new end. The first profile of a
    * series, and a profile with a decreased value, only set the baseline. A profile that is not newer than the
-   * last one changes nothing.
+   * last one changes nothing. The last profile that counts in a Kafka partition leaves no baseline there
+   * (docs/correctness.md, "One partition counts growth").
    */
   difference(
     series: { key: string; labels: Labels },
@@ -58,11 +74,14 @@ export class Baselines {
     end: number,
     timeNanos: bigint,
   ): number {
-    const known = this.series.get(series.key);
-    if (known && timeNanos <= known.lastTime) return start;
+    if (this.origin?.growth === "ignored") return start;
+    const key = baselineKey(series.key, this.origin?.kafkaPartition),
+      leaves = this.origin?.growth === "leaves",
+      known = this.series.get(key) ?? this.adoptPlain(series, key);
+    if (known ? timeNanos <= known.lastTime : leaves) return start;
     const n = end - start;
     const update: BaselineUpdate = {
-      key: series.key,
+      key,
       labels: series.labels,
       timeNanos,
       reset: !known,
@@ -92,18 +111,44 @@ export class Baselines {
       }
     }
     if (!known) this.firstProfiles++;
-    this.apply(update, this.route);
+    if (leaves) {
+      this.forget([key]);
+      this.pendingForgotten.push(series.labels);
+      return out;
+    }
+    this.apply(update, this.route, 0, this.origin?.kafkaPartition);
     this.pending.push(update);
     return out;
   }
 
-  apply(u: BaselineUpdate, route: string | undefined, segment = 0): void {
+  /** Moves a baseline of an earlier release, which names no partition, to the partition of the current push. */
+  private adoptPlain(series: { key: string; labels: Labels }, key: string): Baseline | undefined {
+    const plain = key === series.key ? undefined : this.series.get(series.key);
+    if (!plain) return undefined;
+    const whole: BaselineUpdate = {
+      key,
+      labels: plain.labels,
+      timeNanos: plain.lastTime,
+      reset: true,
+      lo: Uint32Array.from(plain.lo),
+      hi: Uint32Array.from(plain.hi),
+      value: plain.value.view().slice(),
+    };
+    this.apply(whole, this.route ?? plain.route, 0, this.origin?.kafkaPartition);
+    this.pending.push(whole);
+    return this.series.get(key);
+  }
+
+  apply(u: BaselineUpdate, route: string | undefined, segment = 0, kafkaPartition?: number): void {
     let b = this.series.get(u.key);
+    // The first partition that reads the series takes over a baseline of an earlier release.
+    if (!b && kafkaPartition !== undefined) this.forget([labelsKey(u.labels)]);
     if (!b || u.reset) {
       this.stacks -= b?.lo.length ?? 0;
       b = {
         labels: u.labels,
         route,
+        kafkaPartition,
         segment,
         lastTime: u.timeNanos,
         table: new PairTable(u.lo.length),

@@ -267,8 +267,23 @@ export class Head implements ProfileSource {
         );
         bySignature.set(signature, series);
       }
-      const isNew = this.addId(series, group.id),
-        cumulative = isCumulative(group.labels, type);
+      const cumulative = isCumulative(group.labels, type);
+      if (cumulative && baselines.origin) {
+        // Each Kafka partition has its own baselines: a profile is compared in each partition that has it, and is
+        // stored once.
+        const kept = baselines.difference(
+          this.series[series]!,
+          this.interner.contentHashes(symbols),
+          this.stacktraceId.data,
+          this.value.data,
+          start,
+          end,
+          profile.timeNanos,
+        );
+        this.truncate(kept);
+        if (kept === start) continue;
+      }
+      const isNew = this.addId(series, group.id);
       if (into && !cumulative) {
         into.add(
           this.series[series]!.labels,
@@ -289,7 +304,7 @@ export class Head implements ProfileSource {
         this.truncate(start);
         continue;
       }
-      if (cumulative) {
+      if (cumulative && !baselines.origin) {
         const kept = baselines.difference(
           this.series[series]!,
           this.interner.contentHashes(symbols),

@@ -1,5 +1,6 @@
 export { Head, isCumulative } from "./head.ts";
 export { HeadShard } from "./shard.ts";
+export type { BaselineService } from "./baseline-store.ts";
 export type { ShardOptions, ShardStats } from "./shard-types.ts";
 export { lastLoggedMs, lastSegment, logDirectory, loggedShards } from "./log-folders.ts";
 export { OWN_LOG_ONLY } from "./replayer.ts";

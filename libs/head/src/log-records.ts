@@ -3,7 +3,6 @@ import { isUlid } from "@cinderblock/block-meta";
 import type { Annotations, Labels } from "@cinderblock/model";
 import { FUNCTION_WORDS, LOCATION_HEAD, MAPPING_WORDS, type SymbolPartition } from "@cinderblock/symdb";
 import { isTenantId } from "@cinderblock/tenant";
-import type { BaselineUpdate } from "./baselines.ts";
 import type { Head, NewRow } from "./head.ts";
 
 /** Record types. Format: docs/formats/head-log.md */
@@ -201,7 +200,7 @@ function words(out: ByteWriter, data: Uint32Array, from: number, to: number): vo
   for (let i = from; i < to; i++) out.uvarint(data[i]!);
 }
 
-function labels(out: ByteWriter, l: Labels): void {
+export function labels(out: ByteWriter, l: Labels): void {
   out.uvarint(l.length);
   for (const x of l) {
     out.str(x.name);
@@ -209,87 +208,11 @@ function labels(out: ByteWriter, l: Labels): void {
   }
 }
 
-function readLabels(r: ByteReader): Labels {
+export function readLabels(r: ByteReader): Labels {
   const n = r.uvarint();
   const out: { name: string; value: string }[] = [];
   for (let i = 0; i < n; i++) out.push({ name: r.str(), value: r.str() });
   return out;
-}
-
-/**
- * Appends the baseline updates of one tenant.
- * @param route route that placed the series on its thread; undefined: unknown
- */
-export function encodeBaselineRecord(
-  tenant: string,
-  updates: readonly BaselineUpdate[],
-  route: string | undefined,
-  out: ByteWriter,
-): void {
-  out.u8(RecordType.baseline);
-  out.str(tenant);
-  out.uvarint(updates.length);
-  for (const u of updates) {
-    labels(out, u.labels);
-    out.u64le(u.timeNanos);
-    out.u8(u.reset ? 1 : 0);
-    out.uvarint(u.lo.length);
-    for (let i = 0; i < u.lo.length; i++) {
-      out.u32le(u.lo[i]!);
-      out.u32le(u.hi[i]!);
-      out.uvarint64(u.value[i]!);
-    }
-  }
-  // Earlier releases ignore the bytes after the updates.
-  if (route !== undefined) out.str(route);
-}
-
-/** Reads a baseline record. @throws `ShortRead` for a damaged record */
-export function decodeBaselineRecord(
-  r: ByteReader,
-  keyOf: (l: Labels) => string,
-): { tenant: string; updates: BaselineUpdate[]; route: string | undefined } {
-  const tenant = r.str();
-  const updates: BaselineUpdate[] = [];
-  for (let k = r.uvarint(); k > 0; k--) {
-    const l = readLabels(r);
-    const timeNanos = r.i64le(),
-      reset = r.u8() === 1,
-      n = r.uvarint();
-    if (n > r.left) r.need(n);
-    const u: BaselineUpdate = {
-      key: keyOf(l),
-      labels: l,
-      timeNanos,
-      reset,
-      lo: new Uint32Array(n),
-      hi: new Uint32Array(n),
-      value: new BigInt64Array(n),
-    };
-    for (let i = 0; i < n; i++) {
-      u.lo[i] = r.u32le();
-      u.hi[i] = r.u32le();
-      u.value[i] = r.uvarint64();
-    }
-    updates.push(u);
-  }
-  return { tenant, updates, route: r.left > 0 ? r.str() : undefined };
-}
-
-/** Appends the series whose baselines are void. */
-export function encodeForgottenRecord(tenant: string, series: readonly Labels[], out: ByteWriter): void {
-  out.u8(RecordType.forgotten);
-  out.str(tenant);
-  out.uvarint(series.length);
-  for (const l of series) labels(out, l);
-}
-
-/** Reads a record of forgotten series. */
-export function decodeForgottenRecord(r: ByteReader): { tenant: string; series: Labels[] } {
-  const tenant = r.str(),
-    series: Labels[] = [];
-  for (let k = r.uvarint(); k > 0; k--) series.push(readLabels(r));
-  return { tenant, series };
 }
 
 /**

@@ -4,15 +4,14 @@ import { ByteReader, type Hasher, ShortRead } from "@cinderblock/bytes";
 import { makeDirectorySynced } from "@cinderblock/files";
 import { type Labels, labelsKey } from "@cinderblock/model";
 import { pathBelow, tenantFolder } from "@cinderblock/tenant";
-import { Baselines } from "./baselines.ts";
+import { decodeBaselineRecord, decodeForgottenRecord } from "./baseline-records.ts";
+import { baselineKey, Baselines } from "./baselines.ts";
 import { Head } from "./head.ts";
 import { listSegments, segmentName } from "./log-file.ts";
 import { logDirectory } from "./log-folders.ts";
 import { type ReadReport, scanSegment, type SegmentRecords } from "./log-frames.ts";
 import {
   applyAppendRecord,
-  decodeBaselineRecord,
-  decodeForgottenRecord,
   type HeadName,
   readAnchoredSeries,
   readHeadName,
@@ -369,13 +368,13 @@ class BaselineRecords {
 
   apply(type: number, r: ByteReader, segment: number): void {
     if (type === RecordType.baseline) {
-      const { tenant, updates, route } = decodeBaselineRecord(r, labelsKey);
+      const { tenant, updates, route, kafkaPartition } = decodeBaselineRecord(r, labelsKey);
       let b = this.tenants.get(tenant);
       if (!b) this.tenants.set(tenant, (b = new Baselines()));
-      for (const u of updates) b.apply(u, route, segment);
+      for (const u of updates) b.apply(u, route, segment, kafkaPartition);
     } else if (type === RecordType.forgotten) {
-      const { tenant, series } = decodeForgottenRecord(r);
-      this.tenants.get(tenant)?.forget(series.map(labelsKey));
+      const { tenant, series, kafkaPartition } = decodeForgottenRecord(r);
+      this.tenants.get(tenant)?.forget(series.map((l) => baselineKey(labelsKey(l), kafkaPartition)));
     } else if (type === RecordType.checkpoint) {
       const from = r.uvarint();
       for (const b of this.tenants.values())

@@ -4,9 +4,9 @@ import { ByteWriter, type Hasher, encodeUtf8 } from "@cinderblock/bytes";
 import { type BlockMeta, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
 import { kindOf, messageOf, noRoom } from "@cinderblock/errors";
 import { crashPoint, isNoSpace, isUnwritable, syncDirectory } from "@cinderblock/files";
-import type { ProcessedProfile, ProfileSink } from "@cinderblock/ingest";
+import type { ProcessedProfile, ProfileSink, PushOrigin } from "@cinderblock/ingest";
 import { checkTenantId } from "@cinderblock/tenant";
-import { BaselineStore } from "./baseline-store.ts";
+import { type BaselineService, BaselineStore } from "./baseline-store.ts";
 import type { Baselines } from "./baselines.ts";
 import { cutHead } from "./cut.ts";
 import { type CutCandidate, selectCuts, isCutDue } from "./cut-policy.ts";
@@ -96,6 +96,11 @@ export class HeadShard implements ProfileSink {
    */
   set route(route: string) {
     this.baselines.route = route;
+  }
+
+  /** Kafka partition of the following pushes, and whether their growth counts there; undefined: direct pushes. */
+  set origin(origin: PushOrigin | undefined) {
+    this.baselines.origin = origin;
   }
 
   /** Replays the log of this shard, and the logs that the plan names; then `resume` must be called. */
@@ -321,16 +326,16 @@ export class HeadShard implements ProfileSink {
     this.baselines.logPending(tenant);
   }
 
-  /** Tenants and services that have a baseline. */
-  baselineServices(): { tenant: string; service: string }[] {
+  /** Tenants, services and Kafka partitions that have a baseline. */
+  baselineServices(): BaselineService[] {
     return this.baselines.services();
   }
 
   /**
-   * Forgets the baselines of services whose profiles another ingester may have received.
+   * Forgets the baselines of services whose profiles another ingester or partition may have received.
    * @returns the number of forgotten series
    */
-  forgetBaselines(services: readonly { tenant: string; service: string }[]): number {
+  forgetBaselines(services: readonly BaselineService[]): number {
     return this.baselines.forget(services);
   }
 

@@ -18,6 +18,7 @@ export {
   refusedProfiles,
 } from "./aggregate.ts";
 export type { Aggregate, SeriesPush } from "./aggregate.ts";
+export type { Growth, PushOrigin } from "./push-origin.ts";
 export { UNKNOWN } from "./normalize.ts";
 export type { NormalizedProfile } from "./normalize.ts";
 export type { SampleIds } from "./split.ts";
