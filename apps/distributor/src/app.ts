@@ -7,6 +7,7 @@ import { Distributor } from "./distributor.ts";
 import { KafkaWritePath } from "./kafka-write-path.ts";
 import { SeriesWatch } from "./owner-series.ts";
 import { PartitionWatch } from "./partition-watch.ts";
+import { RecordPlacement } from "./record-placement.ts";
 import { RingWritePath } from "./ring-write-path.ts";
 import { distributorRoutes } from "./rpc.ts";
 import { Validator } from "./validator.ts";
@@ -54,12 +55,23 @@ export const distributor: Component<typeof distributorSchema> = {
       setFlagsFromString("--heap-growing-percent=300");
       const { log, service } = partitionedLog(config, base);
       const watch = new PartitionWatch(log, ring, client, base);
-      host.add(service, validator, watch);
+      const placement = new RecordPlacement(
+        {
+          handOverMs: config.kafkaHandOver,
+          timeoutMs: config.pushTimeout,
+          limits: limits.forTenant("anonymous"),
+        },
+        log,
+        watch,
+        base,
+      );
+      host.add(service, validator, watch, placement);
       const path = new KafkaWritePath(
         { timeoutMs: config.pushTimeout, maxRecordBytes: config.kafkaMaxRecord },
         log,
         decisions((tenant) => watch.seriesOf(tenant)),
         watch,
+        placement,
         base,
       );
       // An aggregate is one record: half of the maximum leaves room for labels and limits next to the bodies.
@@ -77,7 +89,9 @@ export const distributor: Component<typeof distributorSchema> = {
         partitionRoutes(() => watch.states()),
       );
       host.readyWhen(() =>
-        watch.partitions === 0 ? "no ingester has reported its partitions yet" : log.problem,
+        watch.partitions === 0 || placement.placedBy.length === 0
+          ? "no ingester has reported its partitions yet"
+          : log.problem,
       );
       return;
     }

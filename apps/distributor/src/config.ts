@@ -9,6 +9,12 @@ const distributorSection = {
     "5s",
     "Timeout of a push to an ingester.",
   ),
+  kafkaHandOver: duration(
+    "distributor.kafka-hand-over-period",
+    "distributor.kafka_hand_over_period",
+    "2m",
+    "Time after an addition of partitions for which records of services that move are written to the old and the new partition. Set it above the interval of profiles, so that cumulative profiles lose no growth; 0 ends it at the next pass, after one second.",
+  ),
   maxUsageGroupNames: int(
     "distributor.max-usage-group-names",
     "distributor.max_usage_group_names",

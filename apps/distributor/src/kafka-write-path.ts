@@ -5,7 +5,7 @@ import type { PartitionedLog } from "@cinderblock/kafka";
 import { placementToken } from "@cinderblock/ring";
 import type { Base } from "@cinderblock/telemetry";
 import type { IngestLimits } from "@cinderblock/tenant";
-import { encodePushRecord, type PushRecord } from "@cinderblock/transport";
+import { encodePushRecord, type PushRecord, targetsOf } from "@cinderblock/transport";
 import type { Decider } from "./decisions.ts";
 import type { WritePath } from "./distributor.ts";
 import type { PartitionWatch } from "./partition-watch.ts";
@@ -21,6 +21,7 @@ export class KafkaWritePath implements WritePath {
   private readonly log: PartitionedLog;
   private readonly decider: Decider;
   private readonly watch: PartitionWatch;
+  private readonly placement: { readonly placedBy: readonly number[] };
   private readonly produced: { inc(labels: { partition: string }): void };
 
   constructor(
@@ -28,12 +29,14 @@ export class KafkaWritePath implements WritePath {
     log: PartitionedLog,
     decider: Decider,
     watch: PartitionWatch,
+    placement: { readonly placedBy: readonly number[] },
     base: Base,
   ) {
     this.config = config;
     this.log = log;
     this.decider = decider;
     this.watch = watch;
+    this.placement = placement;
     this.produced = base.metrics.counter(
       "cinderblock_distributor_records_produced_total",
       "Records written to the partitioned log.",
@@ -53,7 +56,13 @@ export class KafkaWritePath implements WritePath {
   }
 
   private async write(push: PushRecord): Promise<void> {
-    const record = encodePushRecord(push),
+    const { placedBy } = this.placement;
+    if (placedBy.length === 0)
+      throw new CinderblockError(
+        "unavailable",
+        "the number of partitions to place pushes by is not known: no ingester has reported the partitions that it reads",
+      );
+    const record = encodePushRecord({ ...push, placedBy }),
       { maxRecordBytes, timeoutMs } = this.config;
     if (record.length > maxRecordBytes) {
       throw new CinderblockError(
@@ -62,14 +71,28 @@ export class KafkaWritePath implements WritePath {
         { reason: "body_size_limit_exceeded" },
       );
     }
-    // All records of a service go to one partition, including retries.
-    const { partitions } = this.watch;
-    if (partitions === 0) this.watch.refuse();
+    // All records of a service, including retries, go to one partition, or to two while the service moves.
     const { tenant, service } = push,
-      place = service === "" ? fnv1a(push.push.body) : placementToken(tenant, service),
-      partition = place % partitions;
+      targets =
+        service === ""
+          ? [fnv1a(push.push.body) % placedBy[0]!]
+          : targetsOf(placedBy, placementToken(tenant, service));
+    for (const partition of targets) this.admit(partition);
+    // The old partition comes first, so that the new partition never has a profile that the old one lacks.
+    for (const partition of targets) {
+      await this.log.produce(partition, record, timeoutMs);
+      this.produced.inc({ partition: String(partition) });
+    }
+  }
+
+  /** Refuses partitions that other distributors already use, but that no ingester has reported here. */
+  private admit(partition: number): void {
+    const { partitions } = this.watch;
+    if (partition >= partitions)
+      throw new CinderblockError(
+        "unavailable",
+        `partition ${partition} is not written to: ingesters report that they read ${partitions} partitions`,
+      );
     this.watch.admit(partition);
-    await this.log.produce(partition, record, timeoutMs);
-    this.produced.inc({ partition: String(partition) });
   }
 }

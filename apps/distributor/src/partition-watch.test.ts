@@ -163,6 +163,24 @@ describe("what a distributor knows of the partitions", () => {
     expect(w.partitions).toBe(2);
   });
 
+  it("knows the number of partitions that each partition has the fence of", async () => {
+    const told: object[] = [],
+      topic = topicOf({ partitions: 3, topicId: "t" }),
+      w = watch(() => 1_000_000, { a: (method) => (method === "partitions" ? told : []) }, topic);
+    told.push(...tells("a", 3, [0, 1, 2]));
+    await poll(w);
+    expect(w.fenced()).toBe(0);
+    // Another zone's owner may be ahead; a partition without a record names none.
+    told.push(...tells("b", 3, [0], { settled: 3 }), ...tells("a", 3, [0, 1], { settled: 2 }));
+    await poll(w);
+    expect(w.fenced()).toBe(2);
+    told.push(...tells("b", 3, [1], { settled: 3 }));
+    await poll(w);
+    expect(w.fenced()).toBe(3);
+    topic.topicId = "another";
+    await poll(w);
+    expect(w.fenced()).toBe(0);
+  });
   it("refuses writes to a partition that nobody claims in time, and to no other", async () => {
     let now = 0;
     const w = watch(

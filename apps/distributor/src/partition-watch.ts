@@ -106,6 +106,22 @@ export class PartitionWatch implements Service {
     return Math.min(this.placed, this.log.partitions);
   }
 
+  /**
+   * Number of partitions whose fence every partition has, as far as the readers report; 0: no partition has a
+   * fence.
+   */
+  fenced(): number {
+    let least = Infinity;
+    for (const owners of this.known.values()) {
+      const settled = Math.max(
+        0,
+        ...[...owners.values()].map((s) => (this.isOfTopic(s) ? (s.settled ?? 0) : 0)),
+      );
+      if (settled > 0) least = Math.min(least, settled);
+    }
+    return least === Infinity ? 0 : least;
+  }
+
   /** Extends the placement when all new partitions are read, or one is still unread after `CLAIMED_MS`. */
   private place(): void {
     const now = this.base.now(),

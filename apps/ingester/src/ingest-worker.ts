@@ -148,7 +148,7 @@ const methods: IngestWorkerMethods = {
   },
   adoptBaselines: () => shard.adoptBaselines(),
   dropForeignBaselines: () => shard.dropForeignBaselines(),
-  async push({ tenant, route, push, at, length, nowMs, learn, settings }) {
+  async push({ tenant, route, push, at, length, nowMs, learn, origin, settings }) {
     if (settings) {
       settingsOf.set(tenant, { limits: settings.limits, gate: new RateGate(settings.gate) });
       active.share(tenant, settings.series);
@@ -157,6 +157,7 @@ const methods: IngestWorkerMethods = {
     maxSeries = limits.maxSeriesPerTenant;
     learning = learn === true;
     shard.route = route;
+    shard.origin = origin;
     const whole = at === undefined ? push : { ...push, body: bodies.read(at, length) },
       takenMs = nowMs ?? Date.now();
     const take = (one: SentPush): PushAnswer =>

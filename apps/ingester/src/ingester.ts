@@ -3,8 +3,8 @@ import { availableParallelism } from "node:os";
 import { CinderblockError, CorruptError, kindOf, messageOf, noRoom } from "@cinderblock/errors";
 import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
 import { isUnwritable } from "@cinderblock/files";
-import { lastLoggedMs, type ShardStats } from "@cinderblock/head";
-import type { PushAnswer, RawPush } from "@cinderblock/ingest";
+import { type BaselineService, lastLoggedMs, type ShardStats } from "@cinderblock/head";
+import type { PushAnswer, PushOrigin, RawPush } from "@cinderblock/ingest";
 import { checkTenantId, type IngestLimits } from "@cinderblock/tenant";
 import {
   type BlockInfo,
@@ -379,16 +379,18 @@ export class Ingester implements Service, SourceClient {
     push: RawPush,
     limits: IngestLimits,
     nowMs?: number,
+    origin?: PushOrigin,
   ): Promise<PushAnswer> {
     // A record from before its tenant's deletion was read again: it counts as processed, and is not stored.
     if (nowMs !== undefined && this.isDeleted(tenant, nowMs)) return NOTHING_STORED;
-    return this.store(tenant, service, push, limits, nowMs);
+    return this.store(tenant, service, push, limits, nowMs, origin);
   }
 
   /**
    * Sends a raw push to the shard of its service; resolves when the push is on disk. A body that does not fit
    * the shared memory is transferred to the worker when it owns its whole buffer, and copied otherwise.
    * @param nowMs the time of the push as its distributor decided; absent: now
+   * @param origin Kafka partition of the push; absent: a direct push, or a push that names no service
    * @throws `no-room` when this ingester has no room at this moment; another ingester may have
    */
   async store(
@@ -397,12 +399,16 @@ export class Ingester implements Service, SourceClient {
     push: RawPush,
     limits: IngestLimits,
     nowMs?: number,
+    origin?: PushOrigin,
   ): Promise<PushAnswer> {
     try {
       this.refuse();
       const done = this.disk.admit(push.body.length);
       try {
-        return await this.dispatchPush(tenant, service, push, limits, nowMs === undefined ? {} : { nowMs });
+        return await this.dispatchPush(tenant, service, push, limits, {
+          ...(nowMs === undefined ? {} : { nowMs }),
+          ...(origin ? { origin } : {}),
+        });
       } finally {
         done();
       }
@@ -432,8 +438,13 @@ export class Ingester implements Service, SourceClient {
     push: RawPush,
     limits: IngestLimits,
     nowMs: number,
+    origin: PushOrigin | undefined,
   ): Promise<void> {
-    await this.dispatchPush(tenant, service, push, limits, { nowMs, learn: true });
+    await this.dispatchPush(tenant, service, push, limits, {
+      nowMs,
+      learn: true,
+      ...(origin ? { origin } : {}),
+    });
   }
 
   /** Active series of all tenants, by hash. */
@@ -448,12 +459,14 @@ export class Ingester implements Service, SourceClient {
   }
 
   /** Drops the baselines of services that `gone` selects: others may have received later profiles. */
-  async forgetBaselines(gone: (tenant: string, service: string) => boolean): Promise<void> {
+  async forgetBaselines(
+    gone: (tenant: string, service: string, kafkaPartition?: number) => boolean,
+  ): Promise<void> {
     const n = await Promise.all(
       this.shards.map(async (s) => {
-        const services = (
-          await s.call<{ tenant: string; service: string }[]>("baselineServices", undefined)
-        ).filter((x) => gone(x.tenant, x.service));
+        const services = (await s.call<BaselineService[]>("baselineServices", undefined)).filter((x) =>
+          gone(x.tenant, x.service, x.kafkaPartition),
+        );
         return services.length === 0 ? 0 : s.call<number>("forgetBaselines", services);
       }),
     );
@@ -471,7 +484,7 @@ export class Ingester implements Service, SourceClient {
     service: string,
     push: RawPush,
     limits: IngestLimits,
-    how: { nowMs?: number; learn?: true },
+    how: { nowMs?: number; learn?: true; origin?: PushOrigin },
   ): Promise<PushAnswer> {
     let shared = this.shared.get(tenant);
     if (!shared)

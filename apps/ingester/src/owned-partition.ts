@@ -1,5 +1,5 @@
 import type { OffsetRange, PartitionReader } from "@cinderblock/kafka";
-import type { PartitionState } from "@cinderblock/transport";
+import type { PartitionCounts, PartitionState } from "@cinderblock/transport";
 
 const MAX_MARKS = 7200;
 /** A partition is late when it is not read up to an end reported this long ago; queries report that. */
@@ -16,6 +16,8 @@ interface Mark {
 export class OwnedPartition {
   /** the topic that the offsets belong to */
   readonly topicId: string;
+  /** numbers of partitions that placed its records */
+  readonly counts: PartitionCounts;
   reader: PartitionReader | undefined;
   /** whether the reader ended by itself; the partition is then claimed again */
   ended = false;
@@ -48,8 +50,9 @@ export class OwnedPartition {
   private due: { offset: number; atMs: number } | undefined;
   private lookedAtMs: number;
 
-  constructor(topicId: string, nowMs: number) {
+  constructor(topicId: string, nowMs: number, counts: PartitionCounts) {
     this.topicId = topicId;
+    this.counts = counts;
     this.lookedAtMs = nowMs;
   }
 
@@ -118,6 +121,7 @@ export class OwnedPartition {
       owner,
       topicId: this.topicId,
       of,
+      ...(this.counts.settled > 0 ? { settled: this.counts.settled } : {}),
       position: this.position,
       committed: this.committed,
       start: this.start,

@@ -2,6 +2,7 @@ import { withDeadline } from "@cinderblock/async";
 import { type PartitionedLog, type PartitionReader, offsetRange, type ReadOptions } from "@cinderblock/kafka";
 import { placementToken } from "@cinderblock/ring";
 import type { Base } from "@cinderblock/telemetry";
+import { PartitionCounts } from "@cinderblock/transport";
 import { OwnedPartition } from "./owned-partition.ts";
 import type { PartitionPositions, SavedPosition } from "./partition-positions.ts";
 import type { RecordSink } from "./record-intake.ts";
@@ -75,23 +76,27 @@ export class PartitionClaims {
   ): Promise<void> {
     const { log, base } = this;
     await log.refresh();
-    const o = new OwnedPartition(log.topicId, base.now());
     const group = this.group(partition);
     const committed = await log.committed(partition, group);
+    const saved = this.verifiedCommit(partition, log.topicId, committed),
+      o = new OwnedPartition(log.topicId, base.now(), new PartitionCounts(partition, saved?.fences));
     const range = offsetRange(await log.offsets(partition), partition);
     // A group without commits has not lost records that the topic dropped before.
     o.committed = committed ?? range.start;
     o.catchUpTo = range.end;
     o.looked(range, base.now());
-    const saved = this.verifiedCommit(partition, o.topicId, committed);
     let position: number;
     // Resume from the saved position, unless another owner has committed past it.
     if (saved && saved.position >= (committed ?? 0)) position = saved.position;
     else {
       o.learnTo = committed ?? 0;
       position = await this.baselineLookback(partition, o.learnTo);
-      await this.sink.forgetBaselines(
-        (tenant, service) => placementToken(tenant, service) % log.partitions === partition,
+      // A baseline of an earlier release names no partition: any known number may place it in this one.
+      const numbers = [...o.counts.all, log.partitions];
+      await this.sink.forgetBaselines((tenant, service, from) =>
+        from === undefined
+          ? numbers.some((n) => placementToken(tenant, service) % n === partition)
+          : from === partition,
       );
     }
     o.beginAt(position, base.now(), await this.writtenAt(partition, o));
@@ -190,8 +195,11 @@ export class PartitionClaims {
         o.beginAt(start, now, now);
         o.committed = Math.min(o.committed, start);
         o.learnTo = Math.min(o.learnTo, start);
-        // The next look at the offsets sets the real end.
-        if (start < wanted) o.catchUpTo = Infinity;
+        if (start >= wanted) return;
+        // A topic without an ID was recreated: the numbers are of the deleted topic, and the next look at the
+        // offsets sets the real end.
+        o.counts.reset();
+        o.catchUpTo = Infinity;
       },
       onEnd: () => {
         o.ended = true;

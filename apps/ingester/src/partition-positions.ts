@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { crashPoint, replaceFile } from "@cinderblock/files";
+import type { Fence } from "@cinderblock/transport";
 
 interface SavedPositions {
   topic: string;
@@ -7,6 +8,8 @@ interface SavedPositions {
   committed?: Record<string, number>;
   /** absent in files of the previous release */
   topicIds?: Record<string, string>;
+  /** absent in files of the release before */
+  fences?: Record<string, readonly Fence[]>;
 }
 
 /** A position names its topic: after a topic is recreated, the same offset names another record. */
@@ -17,6 +20,8 @@ export interface SavedPosition {
   position: number;
   /** the group's commit at the time of saving */
   committed: number;
+  /** records that made a number of partitions known */
+  fences: readonly Fence[];
 }
 
 /** Read positions of partitions on this disk. Format: docs/formats/kafka-record.md */
@@ -44,6 +49,7 @@ export class PartitionPositions {
         topicId: saved.topicIds?.[p] ?? "",
         position,
         committed: saved.committed?.[p] ?? 0,
+        fences: saved.fences?.[p] ?? [],
       });
   }
 
@@ -54,7 +60,12 @@ export class PartitionPositions {
   /** @returns whether anything changed */
   set(partition: number, next: SavedPosition): boolean {
     const was = this.saved.get(partition);
-    if (was?.position === next.position && was.committed === next.committed && was.topicId === next.topicId)
+    if (
+      was?.position === next.position &&
+      was.committed === next.committed &&
+      was.topicId === next.topicId &&
+      was.fences === next.fences
+    )
       return false;
     this.saved.set(partition, next);
     return true;
@@ -75,6 +86,7 @@ export class PartitionPositions {
       topicIds: of((s) => s.topicId),
       positions: of((s) => s.position),
       committed: of((s) => s.committed),
+      fences: of((s) => s.fences),
     };
     await replaceFile(this.file, JSON.stringify(file));
     crashPoint("commit/positions-saved");

@@ -301,8 +301,8 @@ export class Partitions implements Service {
       }));
   }
 
-  private note(partition: number, { topicId, position, committed }: OwnedPartition): boolean {
-    return this.positions.set(partition, { topicId, position, committed });
+  private note(partition: number, { topicId, position, committed, counts }: OwnedPartition): boolean {
+    return this.positions.set(partition, { topicId, position, committed, fences: counts.saved });
   }
 
   /** Sets a mark for each partition and saves the positions: records below them are on this disk. */

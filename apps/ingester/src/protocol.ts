@@ -1,6 +1,6 @@
 import type { BlockMeta } from "@cinderblock/block-meta";
-import type { ShardStats } from "@cinderblock/head";
-import type { PushAnswer, RawPush } from "@cinderblock/ingest";
+import type { BaselineService, ShardStats } from "@cinderblock/head";
+import type { PushAnswer, PushOrigin, RawPush } from "@cinderblock/ingest";
 import type { SymbolizerData } from "@cinderblock/symbolizer";
 import type { IngestLimits } from "@cinderblock/tenant";
 import type {
@@ -63,6 +63,8 @@ export interface PushCall {
   length: number;
   nowMs?: number;
   learn?: true;
+  /** Kafka partition of the push; absent: a direct push, or a push that names no service */
+  origin?: PushOrigin;
   settings?: {
     limits: IngestLimits;
     gate: SharedArrayBuffer;
@@ -98,9 +100,9 @@ export interface IngestWorkerMethods {
   push(call: PushCall): Promise<PushAnswer>;
   /** active series of all tenants, by hash */
   activeSeries(): { tenant: string; series: BigUint64Array }[];
-  /** tenants and services with baselines of cumulative profiles */
-  baselineServices(): { tenant: string; service: string }[];
-  forgetBaselines(services: readonly { tenant: string; service: string }[]): Promise<number>;
+  /** tenants, services and Kafka partitions with baselines of cumulative profiles */
+  baselineServices(): BaselineService[];
+  forgetBaselines(services: readonly BaselineService[]): Promise<number>;
   /** cuts the heads of one tenant; undefined: of all tenants */
   flush(tenant: string | undefined): Promise<void>;
   blocks(call: { tenant: string; startMs: number; endMs: number }): BlockInfo[];

@@ -6,7 +6,7 @@ import type { LogRecord } from "@cinderblock/kafka";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { temporaryFolder } from "@cinderblock/testkit";
-import { encodePushRecord } from "@cinderblock/transport";
+import { encodePushRecord, PartitionCounts } from "@cinderblock/transport";
 import { OwnedPartition } from "./owned-partition.ts";
 import { RecordIntake, type RecordSink } from "./record-intake.ts";
 
@@ -90,7 +90,9 @@ describe("the intake of a partition's records", () => {
               }),
             }),
           );
-          expect(await intake.consumeBatch(0, new OwnedPartition("topic", 0), records)).toBe(true);
+          expect(
+            await intake.consumeBatch(0, new OwnedPartition("topic", 0, new PartitionCounts(0)), records),
+          ).toBe(true);
           const wanted = (last: string): number[] => plan.flatMap((r, i) => (r.last === last ? [i] : []));
           expect(stored.sort((a, b) => a - b)).toEqual(wanted("stores"));
           expect(refused.sort((a, b) => a - b)).toEqual(wanted("bad"));

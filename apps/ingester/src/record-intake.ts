@@ -1,8 +1,9 @@
 import { sleep } from "@cinderblock/async";
 import { fromErrorRecord, isDeterministicRefusal, kindOf, toErrorRecord } from "@cinderblock/errors";
 import { crashPoint } from "@cinderblock/files";
-import { type PushAnswer, type RawPush, refusedProfiles } from "@cinderblock/ingest";
+import { type PushAnswer, type PushOrigin, type RawPush, refusedProfiles } from "@cinderblock/ingest";
 import type { LogRecord } from "@cinderblock/kafka";
+import { placementToken } from "@cinderblock/ring";
 import type { Base } from "@cinderblock/telemetry";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { type PushRecord, PushRecordDecoder } from "@cinderblock/transport";
@@ -11,13 +12,17 @@ import { PoisonRecords } from "./poison-records.ts";
 
 /** Destination of the records: the ingester's heads and log. */
 export interface RecordSink {
-  /** resolves when the push is on disk; after a rejection (such as `no-room`), it may not be stored */
+  /**
+   * resolves when the push is on disk; after a rejection (such as `no-room`), it may not be stored
+   * @param origin undefined: the push names no service, so no single partition has all of its series
+   */
   push(
     tenant: string,
     service: string,
     push: RawPush,
     limits: IngestLimits,
     nowMs: number,
+    origin: PushOrigin | undefined,
   ): Promise<PushAnswer>;
   /** updates the baselines from a push that is already stored */
   updateBaselines(
@@ -26,9 +31,13 @@ export interface RecordSink {
     push: RawPush,
     limits: IngestLimits,
     nowMs: number,
+    origin: PushOrigin | undefined,
   ): Promise<void>;
-  /** drops the baselines of the services that `gone` selects */
-  forgetBaselines(gone: (tenant: string, service: string) => boolean): Promise<void>;
+  /**
+   * drops the baselines that `gone` selects
+   * @param gone selects by tenant, service and partition; baselines of earlier releases name no partition
+   */
+  forgetBaselines(gone: (tenant: string, service: string, kafkaPartition?: number) => boolean): Promise<void>;
   /** records received before this time are in the bucket */
   oldestUnuploadedMs(): Promise<number>;
   /** used share of its heads' memory in the fullest ingest thread; pushes are refused at 1 */
@@ -101,18 +110,79 @@ export class RecordIntake {
   async consumeBatch(partition: number, o: OwnedPartition, records: readonly LogRecord[]): Promise<boolean> {
     await this.waitForSpace(partition, o);
     if (o.stopped) return false;
+    let from = 0;
+    const known: (PushRecord | undefined)[] = [];
+    for (let i = 0; i <= records.length; i++) {
+      const r = records[i];
+      let placedBy: readonly number[] | undefined;
+      if (r) {
+        const record = this.decodeEarly(r);
+        known.push(record);
+        placedBy = record?.placedBy;
+        if (!placedBy || !o.counts.raises(r.offset, placedBy)) continue;
+      }
+      // Store the records before a fence, then forget baselines, then store the records after it.
+      if (!(await this.storeBatch(partition, o, records.slice(from, i), known.slice(from, i)))) return false;
+      if (r && !(await this.forgetMoved(partition, o, r.offset, placedBy!))) return false;
+      from = i;
+    }
+    crashPoint("intake/heads-synced");
+    o.waitingSinceMs = 0;
+    return true;
+  }
+
+  private async storeBatch(
+    partition: number,
+    o: OwnedPartition,
+    records: readonly LogRecord[],
+    known: readonly (PushRecord | undefined)[],
+  ): Promise<boolean> {
     const all: boolean[] = [];
     // One of these records may have killed a thread: take them one by one, so that the next death names it.
     if (records.some((r) => this.poisonRecords.deathsOf(o.topicId, partition, r.offset) > 0))
-      for (const r of records) all.push(await this.consumeRecord(partition, o, r));
-    else all.push(...(await Promise.all(records.map((r) => this.consumeRecord(partition, o, r)))));
-    crashPoint("intake/heads-synced");
-    o.waitingSinceMs = 0;
+      for (const [i, r] of records.entries()) all.push(await this.consumeRecord(partition, o, r, known[i]));
+    else
+      all.push(...(await Promise.all(records.map((r, i) => this.consumeRecord(partition, o, r, known[i])))));
     return !all.includes(false);
   }
 
+  /** Decodes a record early; undefined when it is damaged or of a later version, which `appendRecord` handles. */
+  private decodeEarly(r: LogRecord): PushRecord | undefined {
+    try {
+      return this.decoder.decode(r.value);
+    } catch (err) {
+      this.base.log.debug({ offset: r.offset, err }, "record not decodable at first");
+      return undefined;
+    }
+  }
+
+  /**
+   * Forgets the baselines of services whose growth counts in another partition from a record on.
+   * @returns false when reading stopped first
+   */
+  private async forgetMoved(
+    partition: number,
+    o: OwnedPartition,
+    offset: number,
+    placedBy: readonly number[],
+  ): Promise<boolean> {
+    const isGone = (tenant: string, service: string, from?: number): boolean => {
+      // Pushes without a service are placed by content: no partition owns their series.
+      if (service === "" || (from ?? partition) !== partition) return false;
+      const token = placementToken(tenant, service);
+      if (from === undefined && !o.counts.wasHome(offset, token)) return false;
+      return o.counts.isGone(offset, placedBy, token);
+    };
+    return this.retryUntilDone(partition, o, offset, () => this.sink.forgetBaselines(isGone));
+  }
+
   /** Whether the record is on disk or skipped; false when reading stopped first. */
-  private async consumeRecord(partition: number, o: OwnedPartition, r: LogRecord): Promise<boolean> {
+  private async consumeRecord(
+    partition: number,
+    o: OwnedPartition,
+    r: LogRecord,
+    known: PushRecord | undefined,
+  ): Promise<boolean> {
     if (this.poisonRecords.deathsOf(o.topicId, partition, r.offset) >= MAX_DEATHS) {
       this.quarantined.inc();
       this.base.log.error(
@@ -123,7 +193,7 @@ export class RecordIntake {
     }
     this.poisonRecords.track(o.topicId, partition, r.offset);
     try {
-      return await this.appendRecord(partition, o, r);
+      return await this.appendRecord(partition, o, r, known);
     } finally {
       this.poisonRecords.clear(o.topicId, partition, r.offset);
     }
@@ -141,13 +211,29 @@ export class RecordIntake {
   }
 
   /** Whether the record is stored or skipped; false when reading stopped first. */
-  private async appendRecord(partition: number, o: OwnedPartition, r: LogRecord): Promise<boolean> {
-    let record: PushRecord | undefined;
+  private appendRecord(
+    partition: number,
+    o: OwnedPartition,
+    r: LogRecord,
+    known: PushRecord | undefined,
+  ): Promise<boolean> {
+    let record = known;
+    return this.retryUntilDone(partition, o, r.offset, async () => {
+      record ??= this.decoded(partition, r);
+      if (record && !record.fence) await this.storePush(partition, o, r, record);
+    });
+  }
+
+  /** Retries work until it succeeds; false when reading stopped first. */
+  private async retryUntilDone(
+    partition: number,
+    o: OwnedPartition,
+    offset: number,
+    work: () => Promise<void>,
+  ): Promise<boolean> {
     for (let tries = 0; ; tries++) {
       try {
-        record ??= this.decoded(partition, r);
-        if (!record) return true;
-        await this.store(partition, o, r, record);
+        await work();
         return true;
       } catch (err) {
         if (o.stopped) return false;
@@ -155,7 +241,7 @@ export class RecordIntake {
         // The record is acknowledged: reading waits, whatever the error is, and the topic keeps the rest.
         if (tries % 20 === 0)
           this.base.log.warn(
-            { partition, offset: r.offset, kind: kindOf(err), err },
+            { partition, offset, kind: kindOf(err), err },
             "record cannot be stored now, reading paused",
           );
         await this.wait(Math.min(kindOf(err) === "no-room" ? NO_ROOM_RETRY_MS : RETRY_MS, 50 * 2 ** tries));
@@ -180,13 +266,25 @@ export class RecordIntake {
    * @throws every error that is not a deterministic refusal: a rate, a number of series or a full head is not
    * a fault of the push, and the distributor has already checked those
    */
-  private async store(partition: number, o: OwnedPartition, r: LogRecord, record: PushRecord): Promise<void> {
-    const { tenant, service, push, limits, atMs } = record;
+  private async storePush(
+    partition: number,
+    o: OwnedPartition,
+    r: LogRecord,
+    record: PushRecord,
+  ): Promise<void> {
+    const { tenant, service, push, limits, atMs, placedBy } = record;
+    const origin: PushOrigin | undefined =
+      service === ""
+        ? undefined
+        : {
+            kafkaPartition: partition,
+            growth: o.counts.growth(r.offset, placedBy, placementToken(tenant, service)),
+          };
     if (r.offset < o.learnTo) {
-      await this.sink.updateBaselines(tenant, service, push, limits, atMs);
+      await this.sink.updateBaselines(tenant, service, push, limits, atMs, origin);
       return;
     }
-    const answer = await this.sink.push(tenant, service, push, limits, atMs).catch((err: unknown) => {
+    const answer = await this.sink.push(tenant, service, push, limits, atMs, origin).catch((err: unknown) => {
       const error = toErrorRecord(err);
       if (isDeterministicRefusal(error)) return { error, discarded: [] };
       throw err as Error;

@@ -69,7 +69,8 @@ describe("baselines of cumulative profiles", () => {
     await a.start();
     await at(a, 1).push(MEMORY, heap(0, 1000));
     await at(a, 1).push(MEMORY, heap(1, 2000));
-    // The same profile is in both partitions: it sets the baseline of the new one and counts in the old one, in any order.
+    // The same profile is in both partitions: it sets the baseline of the new one and counts in the old one,
+    // in any order.
     await at(a, 5).push(MEMORY, heap(2, 2500));
     await at(a, 1, "leaves").push(MEMORY, heap(2, 2500));
     expect(await grown(a)).toBe(1500);

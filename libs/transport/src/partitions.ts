@@ -6,6 +6,8 @@ export interface PartitionState {
   topicId?: string;
   /** number of partitions that the owner and the others of its zone divide */
   of?: number;
+  /** highest number of partitions that all writers place by at least, according to the records read; absent: unknown */
+  settled?: number;
   /** the next offset to read */
   position: number;
   /** all records below this offset are in the bucket */

@@ -1,8 +1,10 @@
 import { CinderblockError } from "@cinderblock/errors";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { mutations, Random } from "@cinderblock/testkit";
-import { aggregateOf } from "@cinderblock/ingest";
-import { encodePushRecord, type PushRecord, PushRecordDecoder } from "./index.ts";
+import { loadHasher } from "@cinderblock/bytes";
+import { aggregateOf, PushProcessor, RateGate, type SentPush } from "@cinderblock/ingest";
+import { encodeMessage } from "@cinderblock/message";
+import { encodeFence, encodePushRecord, type PushRecord, PushRecordDecoder } from "./index.ts";
 
 const PUSH: PushRecord = {
   tenant: "team-1",
@@ -38,12 +40,46 @@ describe("records of pushes", () => {
     ["ingest", INGEST],
     ["aggregate", AGGREGATE],
     ["a push with refused profiles", { ...PUSH, refused: 2 }],
+    ["a push that one number of partitions placed", { ...PUSH, refused: 0, placedBy: [4] }],
+    ["a push that moves from one number of partitions to another", { ...PUSH, placedBy: [4, 6] }],
   ])("keep everything: %s", (_, record) => {
     const d = new PushRecordDecoder(),
       got = d.decode(encodePushRecord(record));
     expect(got).toEqual(record);
     // Equal limits are one object, so that a worker receives them once.
     expect(d.decode(encodePushRecord(record)).limits).toBe(got.limits);
+  });
+  it("have the bytes of earlier releases without a number of partitions", () => {
+    const limits = JSON.stringify(PUSH.limits),
+      fields = [PUSH.tenant, PUSH.service, PUSH.atMs, limits, PUSH.push];
+    expect(encodePushRecord(PUSH)).toEqual(encodeMessage(fields, 4096, 1));
+    expect(encodePushRecord({ ...PUSH, refused: 3 })).toEqual(encodeMessage([...fields, 3], 4096, 1));
+  });
+  it("leave out numbers of partitions that no writer can place by", () => {
+    for (const placedBy of [[], [0], [1.5], [6, 4], [4, 4], [4, 6, 9], ["4"]] as number[][])
+      expect(new PushRecordDecoder().decode(encodePushRecord({ ...PUSH, placedBy })).placedBy).toBe(
+        undefined,
+      );
+  });
+  it("without a push make a number of partitions known, and are a push without a series to earlier releases", async () => {
+    const record = new PushRecordDecoder().decode(encodeFence([4, 6], 5, TEST_LIMITS));
+    expect(record).toMatchObject({ fence: true, placedBy: [4, 6], service: "", atMs: 5 });
+    const taken: unknown[] = [];
+    const processor = new PushProcessor(await loadHasher(), { append: (...a) => taken.push(a) });
+    const outcome = processor.process(
+      record.tenant,
+      record.push as SentPush,
+      record.limits,
+      new RateGate(new SharedArrayBuffer(8)),
+      5,
+    );
+    // They take a refusal of the push as decided, since the record does not say how many profiles were refused.
+    expect([outcome.error?.kind, outcome.discarded.length, record.refused, taken]).toEqual([
+      "invalid",
+      1,
+      undefined,
+      [],
+    ]);
   });
   it("say when they are of a later version: those must wait, damaged ones are set aside", () => {
     const kind = (bytes: Uint8Array): string => {

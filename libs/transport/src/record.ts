@@ -22,8 +22,17 @@ export interface PushRecord {
    * earlier releases
    */
   refused?: number;
+  /**
+   * numbers of partitions that placed the push, which is in the partition of each; absent in records of earlier
+   * releases
+   */
+  placedBy?: readonly number[];
+  /** the record has no push, and makes `placedBy` known in its partition */
+  fence?: true;
 }
 
+/** Tenant of records without a push, which store nothing. */
+const FENCE_TENANT = "anonymous";
 const VERSION = 1;
 /** Version of a record with an aggregate: readers that do not support aggregates must wait. */
 const AGGREGATE_VERSION = 2;
@@ -35,10 +44,25 @@ export function encodePushRecord(r: PushRecord): Uint8Array {
   let limits = LIMITS.get(r.limits);
   if (limits === undefined) LIMITS.set(r.limits, (limits = JSON.stringify(r.limits)));
   return encodeMessage(
-    [r.tenant, r.service, r.atMs, limits, r.push, ...(r.refused === undefined ? [] : [r.refused])],
+    [r.tenant, r.service, r.atMs, limits, r.push, ...optional(r)],
     r.push.body.length + limits.length + 1024,
     r.push.kind === "aggregate" ? AGGREGATE_VERSION : VERSION,
   );
+}
+
+/** Trailing fields, which readers of earlier releases ignore. */
+function optional({ refused, placedBy, fence }: PushRecord): unknown[] {
+  if (placedBy !== undefined) return [refused, [...placedBy], ...(fence ? [true] : [])];
+  return refused === undefined ? [] : [refused];
+}
+
+/**
+ * Encodes a record without a push, which makes numbers of partitions known in one partition. Readers of an
+ * earlier release see a push without a series.
+ */
+export function encodeFence(placedBy: readonly number[], atMs: number, limits: IngestLimits): Uint8Array {
+  const push: RawPush = { kind: "push", codec: "proto", gzip: false, body: new Uint8Array(0) };
+  return encodePushRecord({ tenant: FENCE_TENANT, service: "", atMs, limits, push, placedBy, fence: true });
 }
 
 /** Decodes records. Equal limits are the same object each time; bodies are views of the record. */
@@ -53,14 +77,9 @@ export class PushRecordDecoder {
         `expected a record of version ${VERSION} or ${AGGREGATE_VERSION}, found ${bytes[0] ?? "nothing"}`,
       );
     const message = decodeMessage(bytes.subarray(1), true);
-    const [tenant, service, atMs, limits, push, refused] = (Array.isArray(message) ? message : []) as [
-      string,
-      string,
-      number,
-      string,
-      RawPush,
-      number?,
-    ];
+    const [tenant, service, atMs, limits, push, refused, placedBy, fence] = (
+      Array.isArray(message) ? message : []
+    ) as [string, string, number, string, RawPush, number?, number[]?, boolean?];
     if (
       !isTenantId(tenant) ||
       typeof service !== "string" ||
@@ -90,6 +109,18 @@ export class PushRecordDecoder {
       limits: known,
       push,
       ...(typeof refused === "number" ? { refused } : {}),
+      ...(isPlacedBy(placedBy) ? { placedBy, ...(fence === true ? { fence } : {}) } : {}),
     };
   }
+}
+
+/** One number of partitions, or two in rising order while services move from the first to the second. */
+function isPlacedBy(value: unknown): value is number[] {
+  if (!Array.isArray(value) || value.length < 1 || value.length > 2) return false;
+  const [a, b] = value as unknown[];
+  return isCount(a) && (value.length === 1 || (isCount(b) && a < b));
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) > 0;
 }
