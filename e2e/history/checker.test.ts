@@ -49,9 +49,9 @@ describe("the history checker", () => {
     h.growths.set("grows", {
       id: "grows",
       steps: [
-        { total: 0, acknowledgedMs: 100 },
-        { total: 30, acknowledgedMs: 200 },
-        { total: 70, acknowledgedMs: undefined },
+        { push: "first", total: 0, acknowledgedMs: 100 },
+        { push: "second", total: 30, acknowledgedMs: 200 },
+        { push: "third", total: 70, acknowledgedMs: undefined },
       ],
     });
     const heap = (grows: number, first = 0): string[] =>
@@ -69,6 +69,32 @@ describe("the history checker", () => {
     expect(checkAnswer(h, answer({}, { kind: "heap" }))).toEqual([]);
     expect(kinds(checkAnswer(h, answer({}, { kind: "heap", askedMs: 1000 })))).toEqual(["lost c"]);
     expect(kinds(checkAnswer(h, answer({ a: 14 }, { kind: "heap" })))).toEqual(["doubled a"]);
+  });
+  it("lets the growing stack miss the difference that a move missed, and no other", () => {
+    const h = new History();
+    for (const [id, ms] of [
+      ["first", 100],
+      ["second", 200],
+      ["third", 300],
+    ] as const)
+      h.push(id, "heap", "s", id === "first" ? 0 : 7).acknowledgedMs = ms;
+    h.growths.set("grows", {
+      id: "grows",
+      steps: [
+        { push: "first", total: 0, acknowledgedMs: 100 },
+        { push: "second", total: 30, acknowledgedMs: 200 },
+        { push: "third", total: 70, acknowledgedMs: 300 },
+      ],
+    });
+    h.moves = 1;
+    const heap = (values: Record<string, number>): string[] =>
+      kinds(checkAnswer(h, answer(values, { kind: "heap" })));
+    expect(heap({ second: 7, third: 7, grows: 70 })).toEqual([]);
+    expect(heap({ third: 7, grows: 40 })).toEqual([]);
+    expect(heap({ second: 7, third: 7, grows: 40 })).toEqual(["lost grows"]);
+    expect(heap({ third: 7, grows: 30 })).toEqual(["lost grows"]);
+    expect(heap({ third: 7, grows: 70 })).toEqual(["doubled grows"]);
+    expect(heap({ grows: 0 })).toEqual(["lost third"]);
   });
   it("prints the history around the profile", async () => {
     const h = new History();

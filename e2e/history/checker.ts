@@ -49,20 +49,29 @@ export function checkAnswer(
   }
   for (const { id, steps } of answer.kind === "heap" ? history.growths.values() : []) {
     let least = 0,
-      most = 0;
+      most = 0,
+      before = 0,
+      missed = 0;
     for (const s of steps) {
       most = Math.max(most, s.total);
+      // A missing difference is missing completely: its own stack, and its share of the growing stack.
+      if (history.moves > 0 && isMissing(history.pushes.get(s.push), answer, mustHave))
+        missed += s.total - before;
+      before = s.total;
       if (s.acknowledgedMs !== undefined && mustHave(s.acknowledgedMs, answer))
         least = Math.max(least, s.total);
     }
-    const n = answer.values.get(id) ?? 0;
-    if (n > most) report("doubled", id, `${least} to ${most}`);
-    // The sum lacks the difference of a profile that is only a baseline.
-    else if (history.moves > 0) continue;
-    else if (n < least) report("lost", id, `${least} to ${most}`);
-    else if (n !== 0 && !steps.some((s) => s.total === n)) report("wrong", id, `${least} to ${most}`);
+    const n = answer.values.get(id) ?? 0,
+      expected = `${least} to ${most}${missed > 0 ? `, less ${missed} of missing differences` : ""}`;
+    if (n + missed > most) report("doubled", id, expected);
+    else if (n + missed < least) report("lost", id, expected);
+    else if (n + missed !== 0 && !steps.some((s) => s.total === n + missed)) report("wrong", id, expected);
   }
   return found;
+}
+
+function isMissing(p: Push | undefined, answer: Answer, mustHave: MustHave): boolean {
+  return p !== undefined && p.value > 0 && misfit(p, answer, mustHave) === "lost";
 }
 
 function misfit(p: Push, answer: Answer, mustHave: MustHave): Violation["what"] | undefined {

@@ -2,7 +2,7 @@ import { gzipSync } from "node:zlib";
 import { Random, tinyPprof } from "@cinderblock/testkit";
 import type { Server } from "../server.ts";
 import { settle } from "../wait.ts";
-import type { History, Kind, Push } from "./history.ts";
+import type { History, Kind, Push, Step } from "./history.ts";
 
 export const TYPES: Record<Kind, string> = {
   cpu: "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
@@ -84,7 +84,7 @@ export class Clients {
       id = (k: number): string => `${service}-${k}`,
       growing = {
         id: `${service}-grows`,
-        steps: [] as { total: number; acknowledgedMs: number | undefined }[],
+        steps: [] as Step[],
       };
     this.history.growths.set(growing.id, growing);
     const stacks: { frames: string[]; values: number[] }[] = [];
@@ -92,9 +92,10 @@ export class Clients {
     for (let k = 0; !this.stopped; k++) {
       // The first profile is the baseline of its series: its values were allocated earlier.
       const value = 1 + random.below(1000),
-        step = {
+        step: Step = {
+          push: id(k),
           total: k === 0 ? 0 : (grown += 1 + random.below(1000)),
-          acknowledgedMs: undefined as number | undefined,
+          acknowledgedMs: undefined,
         };
       stacks.push({ frames: ["main", "allocate", id(k)], values: [1, value] });
       growing.steps.push(step);

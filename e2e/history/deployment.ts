@@ -95,6 +95,7 @@ export class Deployment {
             `-kafka.topic=${name}`,
             `-kafka.auto-create-topic-partitions=${settings.partitions}`,
             "-ingester.kafka-learn-period=1m",
+            "-distributor.kafka-hand-over-period=3s",
           ]
         : []),
     );

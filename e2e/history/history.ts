@@ -21,7 +21,14 @@ export interface Push {
 export interface Growth {
   readonly id: string;
   /** growth since the baseline, by profile, in the order of the pushes */
-  readonly steps: { readonly total: number; acknowledgedMs: number | undefined }[];
+  readonly steps: Step[];
+}
+
+export interface Step {
+  /** push of the profile */
+  readonly push: string;
+  readonly total: number;
+  acknowledgedMs: number | undefined;
 }
 
 /** Reply to one query, as its client saw it. */
@@ -52,8 +59,9 @@ export class History {
   readonly growths = new Map<string, Growth>();
   readonly faults: Fault[] = [];
   /**
-   * How often cumulative series got a new owner without their baselines: the first profile there is only a
-   * baseline (docs/correctness.md, "Cumulative baselines").
+   * Number of additions of partitions. Each may cost a moved service one difference: without a profile in the
+   * hand-over period, the first profile in the new partition is only a baseline (docs/correctness.md, "One
+   * partition counts growth").
    */
   moves = 0;
   private readonly notes: { atMs: number; text: string }[] = [];
