@@ -4,6 +4,8 @@ import type { PartitionCounts, PartitionState } from "@cinderblock/transport";
 const MAX_MARKS = 7200;
 /** A partition is late when it is not read up to an end reported this long ago; queries report that. */
 const LATE_MS = 15_000;
+/** Maximum number of stored ends; further ends replace the last one. */
+const MAX_DUES = 64;
 
 /** At `atMs`, every record below `offset` was on this disk; the last was written at `recordMs`. */
 interface Mark {
@@ -46,8 +48,8 @@ export class OwnedPartition {
   /** resolves when the records in flight are stored */
   busy: Promise<void> = Promise.resolve();
   private marks: Mark[] = [];
-  /** an end offset that was not reached when it was reported, and the time of that report */
-  private due: { offset: number; atMs: number } | undefined;
+  /** reported end offsets that were not reached then, in rising order, and the times of the reports */
+  private dues: { offset: number; atMs: number }[] = [];
   private lookedAtMs: number;
 
   constructor(topicId: string, nowMs: number, counts: PartitionCounts) {
@@ -65,6 +67,15 @@ export class OwnedPartition {
     this.position = offset;
     this.recordMs = recordMs;
     this.marks = [{ atMs: nowMs, offset, recordMs }];
+  }
+
+  /** Forgets the fences and ends of the deleted topic when a topic without an ID was recreated. */
+  restart(): void {
+    this.counts.reset();
+    this.dues = [];
+    this.end = this.position;
+    // The next report sets the real end.
+    this.catchUpTo = Infinity;
   }
 
   /** Marks that all records below the position are on disk now. */
@@ -92,17 +103,26 @@ export class OwnedPartition {
 
   /** Records the offset range that the topic holds now. */
   looked(range: OffsetRange, nowMs: number): void {
+    // After a long time without a report, records below the new end may be that old.
+    const atMs = Math.min(nowMs, this.lookedAtMs + LATE_MS);
     this.lookedAtMs = nowMs;
     this.start = range.start;
     this.end = Math.max(this.end, range.end);
     if (this.catchUpTo === Infinity) this.catchUpTo = range.end;
-    if (this.due && this.position < this.due.offset) return;
-    this.due = this.position < range.end ? { offset: range.end, atMs: nowMs } : undefined;
+    this.dues = this.dues.filter((d) => d.offset > this.position);
+    const last = this.dues.at(-1);
+    if (range.end <= Math.max(this.position, last?.offset ?? 0)) return;
+    // The report time of an earlier end makes the partition late earlier, never later.
+    if (last && this.dues.length >= MAX_DUES) last.offset = range.end;
+    else this.dues.push({ offset: range.end, atMs });
   }
 
-  /** Whether records older than `LATE_MS` may be unread. An outdated end offset counts as late. */
+  /**
+   * Whether an end was not reached within `LATE_MS` after its report. An outdated report counts as late, so no
+   * record is unread for more than twice `LATE_MS` while the partition is not late.
+   */
   isLate(nowMs: number): boolean {
-    const due = this.due && this.position < this.due.offset ? this.due.atMs : nowMs;
+    const due = this.dues.find((d) => d.offset > this.position)?.atMs ?? nowMs;
     return nowMs - Math.min(due, this.lookedAtMs) > LATE_MS;
   }
 

@@ -195,11 +195,7 @@ export class PartitionClaims {
         o.beginAt(start, now, now);
         o.committed = Math.min(o.committed, start);
         o.learnTo = Math.min(o.learnTo, start);
-        if (start >= wanted) return;
-        // A topic without an ID was recreated: the numbers are of the deleted topic, and the next look at the
-        // offsets sets the real end.
-        o.counts.reset();
-        o.catchUpTo = Infinity;
+        if (start < wanted) o.restart();
       },
       onEnd: () => {
         o.ended = true;
