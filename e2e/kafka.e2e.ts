@@ -26,6 +26,7 @@ const start = async (): Promise<void> => {
     "kafka-disk",
     "kafka-owners",
     "kafka-trickle",
+    "kafka-unread",
   ]);
   kafka ??= await startKafka();
 };
@@ -266,6 +267,38 @@ describeWith(["redis", "s3", "kafka"], "Kafka between distributors and ingesters
         ],
       ],
     ]);
+    await c.stop();
+  }, 120_000);
+
+  it("a strong read without readers fails with 503 at its deadline, and a default read fails at once", async () => {
+    const c = kafkaCluster("kafka-unread");
+    await c.start("ingester", 1);
+    await Promise.all([
+      c.start("store-gateway", 1),
+      c.start("query-scheduler", 1),
+      c.start("querier", 1, "-querier.query-timeout=6s"),
+      c.start("query-frontend", 1, "-querier.query-timeout=6s"),
+    ]);
+    await c.start("distributor", 1);
+    const frontend = c.get("query-frontend");
+    const pusher = new Pusher(() => c.of("distributor"), 2);
+    await settle(1000);
+    await pusher.stop();
+    expect((await total(frontend, pusher, STRONG)).sum).toBe(pusher.acknowledged.size);
+    await c.get("ingester").stop("SIGKILL");
+    const askedMs = performance.now(),
+      strong = await total(frontend, pusher, STRONG),
+      waitedMs = performance.now() - askedMs;
+    expect([strong.status, strong.text]).toEqual([
+      503,
+      expect.stringMatching(/a strong read needs partition \d up to \d+, and no ingester has it/),
+    ]);
+    // An ingester may start until the deadline.
+    expect(waitedMs).toBeGreaterThan(4000);
+    expect(waitedMs).toBeLessThan(11_000);
+    expect((await total(frontend, pusher)).status).toBe(503);
+    await c.startOne("ingester", 0);
+    expect((await total(frontend, pusher, STRONG)).sum).toBe(pusher.acknowledged.size);
     await c.stop();
   }, 120_000);
 

@@ -88,7 +88,7 @@ export const SUITES: readonly Suite[] = [
   e2e("holders", 40),
   e2e("image", 280, { inputs: IMAGE, alone }),
   e2e("internal", 40),
-  e2e("kafka", 130),
+  e2e("kafka", 150),
   e2e("kubernetes", 20, { subjects: [], inputs: CHART }),
   e2e("upgrade", 120, { inputs: ["e2e/previous-release.json"], long, alone }),
   // Answers of Pyroscope v1, and its blocks.
