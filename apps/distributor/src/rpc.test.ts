@@ -172,6 +172,34 @@ describe("pushes over HTTP", () => {
       expect((await post(`/ingest?name=x&from=${time}`, text, octets))[0]).toBe(200);
   });
 
+  it("take the first of a repeated parameter, and a rate that v1 takes", async () => {
+    const sent = async (query: string): Promise<unknown> => {
+      pushed.length = 0;
+      const answer = await post(`/ingest?${query}`, text, octets);
+      expect([query, ...answer]).toEqual([query, 200, ""]);
+      return (pushed[0] as { request: unknown }).request;
+    };
+    expect(
+      await sent(
+        "name=x&name=y&format=lines&format=trie&sampleRate=5&sampleRate=6&spyName=a&spyName=b&from=0&from=1",
+      ),
+    ).toMatchObject({ app: "x", format: "lines", sampleRate: 5, spyName: "a", fromNanos: 0n });
+    for (const [rate, want] of [
+      ["", 100],
+      ["1e3", 100],
+      ["100.5", 100],
+      ["-1", 100],
+      ["0", 0],
+      ["+97", 97],
+      ["1000000000", 1e9],
+    ] as const)
+      expect(await sent(`name=x&sampleRate=${encodeURIComponent(rate)}`)).toMatchObject({ sampleRate: want });
+    expect(await post("/ingest?name=x&sampleRate=1000000001", text, octets)).toEqual([
+      400,
+      expect.stringContaining("the limit is 1000000000"),
+    ]);
+  });
+
   it("name a time that no profile can have", async () => {
     for (const name of ["from", "until"]) {
       const [status, answer] = await post(`/ingest?name=x&${name}=99999999999999`, text, octets);

@@ -196,7 +196,7 @@ async function ingest(
 /** Whether an error gets 422: an invalid pprof, JFR or multipart profile. Names and text formats get 400. */
 function isProfileError(err: unknown, request: FastifyRequest): boolean {
   if (!(err instanceof CinderblockError) || err.reason === undefined) return false;
-  const { format } = request.query as Record<string, string | undefined>;
+  const { format } = parametersOf(request);
   return (
     format === "pprof" ||
     format === "jfr" ||
@@ -204,15 +204,32 @@ function isProfileError(err: unknown, request: FastifyRequest): boolean {
   );
 }
 
+/** Samples a second without a valid `sampleRate`, and the largest rate: one sample for each nanosecond. */
+const DEFAULT_RATE = 100,
+  MAX_RATE = 1_000_000_000;
+
+/** Query parameters; the first of each name counts. */
+function parametersOf(request: FastifyRequest): Record<string, string | undefined> {
+  const out = Object.create(null) as Record<string, string | undefined>;
+  for (const [name, value] of Object.entries(request.query as Record<string, string | string[]>))
+    out[name] = typeof value === "string" ? value : value[0];
+  return out;
+}
+
 /** Milliseconds from 1970 whose nanoseconds fit into 64 bits. */
 const MAX_NANOS_MS = 9_223_372_036_854;
 
 function parseIngest(request: FastifyRequest, nowMs: number): IngestRequest | undefined {
-  const q = request.query as Record<string, string | undefined>;
+  const q = parametersOf(request);
   const { app, tags } = parseAppName(q.name ?? "");
   const type = mediaType(request.headers["content-type"]);
   const format = q.format ?? "";
-  const rate = Number(q.sampleRate ?? 100);
+  const rate = /^[+-]?\d+$/.test(q.sampleRate ?? "") ? Number(q.sampleRate) : DEFAULT_RATE;
+  if (rate > MAX_RATE)
+    throw new CinderblockError(
+      "invalid",
+      `sampleRate: ${JSON.stringify(q.sampleRate)} samples a second leave no time to a sample; the limit is ${MAX_RATE}`,
+    );
   const from = Math.floor(parseTime(q.from ?? "", nowMs)),
     until = Math.floor(parseTime(q.until ?? "", nowMs));
   for (const [name, at] of [
@@ -230,7 +247,7 @@ function parseIngest(request: FastifyRequest, nowMs: number): IngestRequest | un
     boundary: "",
     durationNanos: BigInt(Math.max(0, until - from)) * 1_000_000n,
     spyName: q.spyName || "unknown",
-    sampleRate: Number.isInteger(rate) && rate >= 0 ? rate : 100,
+    sampleRate: rate >= 0 ? rate : DEFAULT_RATE,
     fromNanos: BigInt(from) * 1_000_000n,
   };
   const found = /boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(request.headers["content-type"] ?? "");

@@ -283,7 +283,10 @@ export class LocalBlocks {
   remove(tenant: string, ulid: string): void {
     this.byTenant.get(tenant)?.metas.delete(ulid);
     this.unshippedSum = undefined;
-    rmSync(this.path(tenant, ulid), { recursive: true, force: true });
+    const folder = this.path(tenant, ulid);
+    // The meta first: a reader takes a block with a meta and without another file for damaged.
+    rmSync(join(folder, "meta.json"), { force: true });
+    rmSync(folder, { recursive: true, force: true });
   }
 
   /** Deletes a damaged block of a deleted tenant. */

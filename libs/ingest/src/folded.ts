@@ -1,11 +1,12 @@
 import { decodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import { MAX_VALUE } from "./stack-builder.ts";
+import { framesOf, nameOf } from "./strings.ts";
 
 /** Receiver of the lines of a folded text; line numbers begin at 1. */
 export interface FoldedLines {
-  /** a stack, frames joined by `;`, root first, and its count */
-  stack(text: string, count: bigint): void;
+  /** a stack, root first, and its count */
+  stack(frames: string[], count: bigint): void;
   /** a line without a count; `word` is its last word, "" for a line of one word */
   uncounted(line: number, text: string, word: string): void;
 }
@@ -23,7 +24,7 @@ const isBlank = (b: number | undefined): boolean => b === BLANK || b === TAB;
 /**
  * Reads folded stacks, one `a;b;c 3` per line: the last blank or tab separates stack and count. Blanks at a
  * line's end, empty lines, a byte order mark and remarks (`# …`) have no meaning.
- * @throws `unknown` for a count that is negative or above MAX_VALUE
+ * @throws `unknown` for a count that is negative or above MAX_VALUE, `invalid` for a stack that is not UTF-8
  */
 export function readFoldedLines(body: Uint8Array, lines: FoldedLines): void {
   let from = body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? 3 : 0;
@@ -39,7 +40,7 @@ export function readFoldedLines(body: Uint8Array, lines: FoldedLines): void {
     let at = end;
     while (at > start && !isBlank(body[at - 1])) at--;
     const count = at === start ? undefined : countOf(body, at, end, line);
-    if (count !== undefined) lines.stack(decodeUtf8(body, start, at - 1), count);
+    if (count !== undefined) lines.stack(framesOf(nameOf(body, start, at - 1)), count);
     else lines.uncounted(line, decodeUtf8(body, start, end), at === start ? "" : decodeUtf8(body, at, end));
   }
 }

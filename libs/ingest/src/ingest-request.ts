@@ -36,7 +36,7 @@ function failed(what: string): never {
   );
 }
 
-/** Parts of a multipart/form-data body by name. Part bodies are views of `body`. */
+/** Parts of a multipart/form-data body by name, with line ends of CR LF or LF. Part bodies are views of `body`. */
 export function parseMultipart(body: Uint8Array, boundary: string): Map<string, Uint8Array> {
   const parts = new Map<string, Uint8Array>();
   const b = Buffer.from(body.buffer, body.byteOffset, body.length);
@@ -50,14 +50,42 @@ export function parseMultipart(body: Uint8Array, boundary: string): Map<string, 
     while (b[at] === 32 || b[at] === 9) at++;
     if (b[at] === 13) at++;
     if (b[at] !== 10) failed("multipart: expected a line end after the boundary");
-    const headEnd = b.indexOf("\r\n\r\n", at);
-    const next = b.indexOf(Buffer.concat([Buffer.from("\r\n"), mark]), headEnd < 0 ? at : headEnd + 2);
+    const end = b[at - 1] === 13 ? "\r\n" : "\n",
+      headEnd = b.indexOf(end + end, at);
+    const next = b.indexOf(Buffer.concat([Buffer.from(end), mark]), headEnd < 0 ? at : headEnd + end.length);
     if (headEnd < 0 || next < 0) failed("multipart: NextPart: unexpected EOF");
     const head = b.toString("latin1", at, headEnd);
     const name = /content-disposition:[^\r\n]*;\s*name="?([^";\r\n]*)"?/i.exec(head)?.[1];
-    if (name !== undefined && !parts.has(name)) parts.set(name, body.subarray(headEnd + 4, next));
-    at = next + 2;
+    if (name !== undefined && !parts.has(name))
+      parts.set(name, body.subarray(headEnd + 2 * end.length, next));
+    at = next + end.length;
   }
+}
+
+/**
+ * Reads `sample_type_config`: a JSON object of sample types, or null.
+ * @throws `unknown`
+ */
+function parseSampleTypes(text: string): ReadonlyMap<string, SampleTypeConfig> {
+  const wrong = (what: string): never => failed(`sample_type_config: ${what}`);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (err) {
+    return wrong((err as Error).message);
+  }
+  if (parsed === null) return new Map();
+  if (typeof parsed !== "object" || Array.isArray(parsed)) return wrong("expected an object");
+  return new Map(
+    Object.entries(parsed as Record<string, unknown>).map(([type, config]) => {
+      if (config === null) return [type, {}];
+      if (typeof config !== "object" || Array.isArray(config)) return wrong(`${type}: expected an object`);
+      const name = (config as { "display-name"?: unknown })["display-name"];
+      if (name !== undefined && name !== null && typeof name !== "string")
+        return wrong(`${type}: display-name: expected a string`);
+      return [type, config];
+    }),
+  );
 }
 
 /**
@@ -69,15 +97,7 @@ export function parsePprofForm(body: Uint8Array, boundary: string): PprofForm {
   if (parts.has("prev_profile"))
     failed("unsupported client version. Please update github.com/grafana/pyroscope-go to the latest version");
   const config = parts.get("sample_type_config");
-  let sampleTypes: ReadonlyMap<string, SampleTypeConfig> | undefined;
-  if (config) {
-    try {
-      const parsed = JSON.parse(Buffer.from(config).toString("utf8")) as Record<string, SampleTypeConfig>;
-      sampleTypes = new Map(Object.entries(parsed));
-    } catch (err) {
-      failed(`sample_type_config: ${(err as Error).message}`);
-    }
-  }
+  const sampleTypes = config && parseSampleTypes(Buffer.from(config).toString("utf8"));
   return { profile: parts.get("profile"), sampleTypes };
 }
 

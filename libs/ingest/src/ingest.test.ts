@@ -573,12 +573,78 @@ describe("formats of /ingest", () => {
         Uint8Array.from(node("", 0, node("a", 0, node("b", 0, node("c", 5), node("d", 2))))),
       ),
     ).toEqual(expected);
+    // A radix tree splits between bytes, not characters.
+    const split = (children: number[][]): number[] => [
+      3,
+      0x61,
+      0x3b,
+      0xc3,
+      0,
+      children.length,
+      ...children.flat(),
+    ];
+    expect(
+      await stacks(
+        { format: "trie" },
+        Uint8Array.from(
+          split([
+            [1, 0xa9, 5, 0],
+            [1, 0xa8, 2, 0],
+          ]),
+        ),
+      ),
+    ).toEqual([`${CPU_LABELS} cpu 20000000 a;è`, `${CPU_LABELS} cpu 50000000 a;é`]);
     await expect(stacks({ format: "tree" }, Uint8Array.from([0, 0, 99]))).rejects.toThrow(
       "expected 99 nodes",
     );
     await expect(stacks({ format: "trie" }, Uint8Array.from([9, 97]))).rejects.toThrow(
       "trie: expected 9 bytes",
     );
+  });
+  it("reads gzipped texts, declared or not", async () => {
+    const seeds: [IngestRequest["format"], Uint8Array][] = [
+      ["groups", Buffer.from("a;b 3\n")],
+      ["lines", Buffer.from("a;b\na;b\na;b\n")],
+      ["trie", Uint8Array.from([3, 0x61, 0x3b, 0x62, 3, 0])],
+      ["tree", Uint8Array.from(node("", 0, node("a", 0, node("b", 3))))],
+    ];
+    for (const [format, body] of seeds)
+      for (const sent of [body, gzipSync(body)])
+        expect(await stacks({ format }, sent)).toEqual([`${CPU_LABELS} cpu 30000000 a;b`]);
+  });
+  it.each<[IngestRequest["format"], number[]]>([
+    ["groups", [...Buffer.from("a;caf"), 0xe9, ...Buffer.from(" 3\n")]],
+    ["lines", [...Buffer.from("a;caf"), 0xe9, 10]],
+    ["trie", [3, 0x61, 0x3b, 0xe9, 3, 0]],
+    ["tree", [0, 0, 1, 1, 0xe9, 3, 0]],
+  ])("refuses names of %s that are not UTF-8, and keeps U+FFFD", async (format, body) => {
+    await expect(stacks({ format }, Uint8Array.from(body))).rejects.toThrow("invalid utf8 string hex");
+    expect(await stacks({}, Buffer.from("a;\ufffd 1\n"))).toEqual([`${CPU_LABELS} cpu 10000000 a;\ufffd`]);
+  });
+  it("leaves out an empty frame at the end of a stack, as v1", async () => {
+    expect(await stacks({}, Buffer.from("a; 1\na;;b 2\n;c 3\n"))).toEqual([
+      `${CPU_LABELS} cpu 10000000 a`,
+      `${CPU_LABELS} cpu 20000000 a;;b`,
+      `${CPU_LABELS} cpu 30000000 ;c`,
+    ]);
+  });
+  it("reads forms with line ends of LF, and settings of sample types that are null", async () => {
+    const bytes = profile(),
+      form = (config: string, end: string): Buffer =>
+        Buffer.concat([
+          Buffer.from(`--B${end}Content-Disposition: form-data; name="profile"${end}${end}`),
+          bytes,
+          Buffer.from(
+            `${end}--B${end}Content-Disposition: form-data; name="sample_type_config"${end}${end}${config}${end}--B--${end}`,
+          ),
+        ]);
+    for (const end of ["\r\n", "\n"])
+      for (const config of ["{}", "null", '{"cpu":null}', '{"__proto__":{"display-name":"inuse_x"}}'])
+        expect(await stacks({ format: "multipart", boundary: "B" }, form(config, end))).not.toEqual([]);
+    for (const config of ["[]", "5", '{"cpu":[]}', '{"cpu":{"display-name":5}}', "{"])
+      await expect(stacks({ format: "multipart", boundary: "B" }, form(config, "\r\n"))).rejects.toThrow(
+        "sample_type_config",
+      );
   });
   it("reads speedscope, sampled and evented", async () => {
     const file = (profiles: unknown[]): Uint8Array =>

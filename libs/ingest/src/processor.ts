@@ -1,5 +1,11 @@
 import { ByteWriter, hash128, type Hasher, utf8Length } from "@cinderblock/bytes";
-import { CinderblockError, type DiscardReason, type ErrorRecord, isRefusal } from "@cinderblock/errors";
+import {
+  CinderblockError,
+  type DiscardReason,
+  type ErrorRecord,
+  isRefusal,
+  messageOf,
+} from "@cinderblock/errors";
 import {
   ANNOTATION_SAMPLED,
   type Annotation,
@@ -331,7 +337,7 @@ export class PushProcessor {
         maxNameLength: limits.maxProfileSymbolValueLength,
         maxChildren: limits.maxProfileStacktraceSamples,
       };
-      const { stacks, uncounted } = readText(body, format, bounds, boundsOf(limits));
+      const { stacks, uncounted } = readText(plainText(body, limits), format, bounds, boundsOf(limits));
       if (uncounted > 0) out.discarded.push({ reason: "malformed_profile", profiles: uncounted, bytes: 0 });
       // v1 reads the body before it validates the application's name.
       const { service, type } = textType(request.app);
@@ -460,10 +466,10 @@ export class PushProcessor {
     // Unit and name distinguish several profiles of one file.
     const appOf = (unit: string, many: boolean): string => (many ? `${request.app}.${unit}` : request.app);
     const profiles = readSpeedscope(
-      body,
+      plainText(body, limits),
       (unit, many) => {
         const { times, by } = textScale(
-          textType(appOf(unit, many)).type,
+          speedscopeType(appOf(unit, many)).type,
           speedscopeRate(unit, request.sampleRate),
         );
         return (speedscopeFactor(unit)! * Number(times)) / Number(by);
@@ -473,7 +479,7 @@ export class PushProcessor {
     for (const p of profiles) {
       if (p.stacks.isEmpty) continue;
       const app = appOf(p.unit, profiles.length > 1),
-        { service, type } = textType(app),
+        { service, type } = speedscopeType(app),
         rate = speedscopeRate(p.unit, request.sampleRate);
       this.text(
         tenant,
@@ -751,6 +757,20 @@ export class PushProcessor {
     k.bytes(final);
     return hash128(this.hasher, k.finish());
   }
+}
+
+/** Service and type of a speedscope profile. An unknown type is a property of the file: 422, as in v1. */
+function speedscopeType(app: string): ReturnType<typeof textType> {
+  try {
+    return textType(app);
+  } catch (err) {
+    throw new CinderblockError("unknown", messageOf(err), { reason: "malformed_profile", cause: err });
+  }
+}
+
+/** Body of a text format: no text begins as gzip does, so a gzipped one is inflated whether it is declared or not. */
+function plainText(body: Uint8Array, limits: IngestLimits): Uint8Array {
+  return isGzip(body) ? inflateBody(body, limits.ingestionBodyLimitBytes) : body;
 }
 
 /** Number of samples with a value that are not stored: a value is negative, or a location unknown. */

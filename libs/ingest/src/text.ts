@@ -1,7 +1,7 @@
-import { decodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, invalid } from "@cinderblock/errors";
 import { readFoldedLines } from "./folded.ts";
 import { type StackBounds, StackBuilder } from "./stack-builder.ts";
+import { framesOf, nameOf } from "./strings.ts";
 import { readTree, readTrie, type TreeBounds } from "./trees.ts";
 
 /** Meaning of an application name's last segment for a text profile (docs/formats/ingest.md). */
@@ -140,7 +140,7 @@ export interface TextStacks {
 function readGroups(body: Uint8Array, stacks: StackBuilder): number {
   let uncounted = 0;
   readFoldedLines(body, {
-    stack: (text, count) => addStack(stacks, text, count),
+    stack: (frames, count) => addStack(stacks, frames, count),
     uncounted: (_line, _text, word) => {
       if (word !== "") malformed(`strconv.Atoi: parsing ${JSON.stringify(word)}: invalid syntax`);
       uncounted++;
@@ -156,10 +156,10 @@ function readLines(body: Uint8Array, stacks: StackBuilder): void {
   for (let from = 0; from < body.length; ) {
     const found = body.indexOf(10, from),
       end = found < 0 ? body.length : found,
-      line = decodeUtf8(body, from, end);
+      line = nameOf(body, from, end);
     from = end + 1;
     const text = line.endsWith("\r") ? line.slice(0, -1) : line;
-    if (text !== "") addStack(stacks, text, 1n);
+    if (text !== "") addStack(stacks, framesOf(text), 1n);
   }
 }
 
@@ -167,9 +167,9 @@ function malformed(what: string): never {
   throw new CinderblockError("unknown", what, { reason: "malformed_profile" });
 }
 
-function addStack(stacks: StackBuilder, stack: string, value: bigint): void {
+function addStack(stacks: StackBuilder, frames: readonly string[], value: bigint): void {
   let node = 0;
-  for (const frame of stack.split(";")) node = stacks.child(node, frame);
+  for (const frame of frames) node = stacks.child(node, frame);
   stacks.add(node, [value]);
 }
 

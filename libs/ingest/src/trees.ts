@@ -1,6 +1,7 @@
-import { ByteReader, decodeUtf8, ShortRead } from "@cinderblock/bytes";
+import { ByteReader, ShortRead } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import type { StackBuilder } from "./stack-builder.ts";
+import { framesOf, nameOf } from "./strings.ts";
 
 /** Limits of a tree's node; 0: no limit. */
 export interface TreeBounds {
@@ -17,10 +18,10 @@ function broken(format: string, err: unknown): never {
   throw err;
 }
 
-function piece(r: ByteReader): string {
+function piece(r: ByteReader): Uint8Array {
   const n = r.uvarint();
   const at = r.need(n);
-  return decodeUtf8(r.bytes, at, at + n);
+  return r.bytes.subarray(at, at + n);
 }
 
 /**
@@ -42,23 +43,32 @@ export function readTrie(body: Uint8Array, stacks: StackBuilder): void {
   try {
     const r = new ByteReader(body);
     // Depth first with an explicit stack: a hostile body's nesting costs memory proportional to its size.
-    const open: { prefix: string; left: number }[] = [{ prefix: "", left: 1 }];
+    const open: { piece: Uint8Array; length: number; left: number }[] = [
+      { piece: new Uint8Array(0), length: 0, left: 1 },
+    ];
     while (open.length > 0) {
       const top = open.at(-1)!;
       if (top.left-- === 0) {
         open.pop();
         continue;
       }
-      const name = top.prefix + piece(r);
-      if (name.length > MAX_STACK_TEXT)
-        throw new ShortRead(r.pos, `expected stacks of at most ${MAX_STACK_TEXT} characters`);
+      const own = piece(r),
+        length = top.length + own.length;
+      if (length > MAX_STACK_TEXT)
+        throw new ShortRead(r.pos, `expected stacks of at most ${MAX_STACK_TEXT} bytes`);
       const value = BigInt(r.uvarint());
+      open.push({ piece: own, length, left: 0 });
       if (value > 0n) {
+        // Join the bytes of the path: a node may begin within a character.
+        const path = Buffer.concat(
+          open.map((o) => o.piece),
+          length,
+        );
         let node = 0;
-        for (const frame of name.split(";")) node = stacks.child(node, frame);
+        for (const frame of framesOf(nameOf(path, 0, length))) node = stacks.child(node, frame);
         stacks.add(node, [value]);
       }
-      open.push({ prefix: name, left: nodeCount(r) });
+      open.at(-1)!.left = nodeCount(r);
     }
   } catch (err) {
     broken("trie", err);
@@ -82,7 +92,8 @@ export function readTree(body: Uint8Array, stacks: StackBuilder, bounds: TreeBou
         open.pop();
         continue;
       }
-      const name = piece(r);
+      const bytes = piece(r),
+        name = nameOf(bytes, 0, bytes.length);
       if (bounds.maxNameLength > 0 && name.length > bounds.maxNameLength)
         throw new ShortRead(
           r.pos,

@@ -229,8 +229,8 @@ function fromFolded(bytes: Uint8Array): FileProfile[] {
   const g = new Growing();
   let stacks = 0;
   readFoldedLines(bytes, {
-    stack: (text, count) => {
-      g.add(text.split(";"), count);
+    stack: (frames, count) => {
+      g.add(frames, count);
       stacks++;
     },
     uncounted: (line, text) =>

@@ -1,10 +1,37 @@
-import { blockFilesIn, BlockReader } from "@cinderblock/block";
+import { type BlockFiles, blockFilesIn, BlockReader } from "@cinderblock/block";
 import { decodeMeta, isUlid } from "@cinderblock/block-meta";
 import type { Hasher } from "@cinderblock/bytes";
-import { CinderblockError } from "@cinderblock/errors";
+import { CinderblockError, CorruptError, kindOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import { checkTenantId } from "@cinderblock/tenant";
 import type { BlocksCall, BlockLocation } from "./protocol.ts";
+
+/**
+ * Files of a block whose meta was read. A missing file is damage as long as the meta exists; a deletion removes
+ * the meta first.
+ */
+export function filesOf(bucket: Bucket, path: string, ulid: string): BlockFiles {
+  const files = blockFilesIn(bucket, path);
+  const present = async <T>(relPath: string, work: Promise<T>): Promise<T> => {
+    try {
+      return await work;
+    } catch (err) {
+      if (kindOf(err) !== "not-found" || !(await bucket.exists(`${path}/meta.json`))) throw err;
+      throw new CorruptError(
+        `${ulid}/${relPath}`,
+        0,
+        "expected the file that its meta.json names, found none",
+        {
+          cause: err,
+        },
+      );
+    }
+  };
+  return {
+    read: (relPath, offset, size) => present(relPath, files.read(relPath, offset, size)),
+    size: (relPath) => present(relPath, files.size(relPath)),
+  };
+}
 
 /**
  * Open blocks of this worker, least recently used first. Blocks are closed when their memory exceeds the
@@ -68,7 +95,7 @@ export class BlockSet {
   private async read(root: BlockLocation, path: string, ulid: string): Promise<BlockReader> {
     const bucket = this.buckets[root];
     const meta = decodeMeta(await bucket.get(`${path}/meta.json`), `${ulid}/meta.json`);
-    const reader = new BlockReader(meta, blockFilesIn(bucket, path), this.hasher);
+    const reader = new BlockReader(meta, filesOf(bucket, path, ulid), this.hasher);
     await reader.open();
     return reader;
   }

@@ -1,0 +1,33 @@
+import { FilesystemBucket } from "@cinderblock/objstore";
+import { temporaryFolder } from "@cinderblock/testkit";
+import { filesOf } from "./block-set.ts";
+
+const ULID = "01M8EKZW7M023ZEFRNNKY74X0A",
+  PATH = `t/phlaredb/${ULID}`;
+
+describe("files of a block", () => {
+  it.each(["index.tsdb", "profiles.parquet", "symbols.symdb", "symbols/strings.parquet"])(
+    "without %s are damaged while the meta is there, and deleted without it",
+    async (name) => {
+      const bucket = new FilesystemBucket(temporaryFolder()),
+        files = filesOf(bucket, PATH, ULID);
+      await bucket.put(`${PATH}/meta.json`, Buffer.from("{}"));
+      await bucket.put(`${PATH}/${name}`, Buffer.from("abc"));
+      expect(Buffer.from(await files.read(name, 1, 2)).toString()).toBe("bc");
+      expect(await files.size(name)).toBe(3);
+      await bucket.delete(`${PATH}/${name}`);
+      const asked = (): Promise<unknown>[] => [
+        files.read(name, 0, 2),
+        files.read(name, 0, undefined),
+        files.size(name),
+      ];
+      for (const answer of asked())
+        await expect(answer).rejects.toMatchObject({
+          kind: "corrupt",
+          message: expect.stringContaining(`${ULID}/${name}`) as string,
+        });
+      await bucket.delete(`${PATH}/meta.json`);
+      for (const answer of asked()) await expect(answer).rejects.toMatchObject({ kind: "not-found" });
+    },
+  );
+});
