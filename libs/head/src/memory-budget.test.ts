@@ -83,7 +83,7 @@ describe("the memory budget of heads", () => {
     expect(refused(b, "b")).toMatchObject({
       kind: "no-room",
       message:
-        "heads of this ingest thread use 1000 bytes; the limit is 1000 (its part of -memory.head-bytes)",
+        "heads of this ingest thread use 1000 bytes; the limit is 1000 (its share of -memory.head-bytes)",
       detail: { resource: "heads", usedBytes: 1000, limitBytes: 1000 },
     });
   });
