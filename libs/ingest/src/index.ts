@@ -27,6 +27,7 @@ export { storedLabels } from "./series-labels.ts";
 export { stringAt } from "./strings.ts";
 export { jfrToPprofs, NO_JFR_LABELS } from "./jfr.ts";
 export { readFoldedLines } from "./folded.ts";
+export { MAX_VALUE } from "./stack-builder.ts";
 export { readSpeedscope } from "./speedscope.ts";
 export { parseAppName, parseTime } from "./app-name.ts";
 export type { IngestRequest } from "./ingest-request.ts";

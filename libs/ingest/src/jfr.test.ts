@@ -1,9 +1,11 @@
 import { gzipSync } from "node:zlib";
 import { loadHasher } from "@cinderblock/bytes";
 import { labelsText } from "@cinderblock/model";
+import { PprofDecoder } from "@cinderblock/pprof";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { tinyJfr, type TinyJfrEvent } from "@cinderblock/testkit";
 import { type ProcessedProfile, PushProcessor, RateGate, stringAt } from "./index.ts";
+import { jfrToPprofs, NO_JFR_LABELS } from "./jfr.ts";
 import { framesOf } from "./testing.ts";
 
 const NOW = 1_795_409_460_000;
@@ -84,6 +86,29 @@ async function rowsOf(recording: Uint8Array, labels = snapshot({})): Promise<str
 }
 
 describe("profiles of a JFR recording", () => {
+  it("have the period of v1; allocations of malloc have none", () => {
+    const frames: TinyJfrEvent["frames"] = [["libc.so", "malloc"]];
+    const { profiles } = jfrToPprofs(
+      tinyJfr([
+        { type: "ExecutionSample", frames },
+        { type: "Malloc", frames, bytes: 64 },
+      ]),
+      NO_JFR_LABELS,
+      100,
+      1n,
+      1n,
+    );
+    const decoder = new PprofDecoder();
+    expect(
+      profiles.map((p) => {
+        const t = decoder.decode(p.bytes);
+        return [p.name, stringAt(t, t.periodType), stringAt(t, t.periodUnit)];
+      }),
+    ).toEqual([
+      ["process_cpu", "cpu", "nanoseconds"],
+      ["memory", "", ""],
+    ]);
+  });
   it("keep the lines of frames", async () => {
     const work = (line: number): TinyJfrEvent => ({
       type: "ExecutionSample",

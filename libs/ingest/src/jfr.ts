@@ -66,7 +66,8 @@ const PROFILES = {
       ["malloc_objects", "count"],
       ["malloc_bytes", "bytes"],
     ],
-    period: ["space", "bytes"],
+    // As in v1, this kind has no period.
+    period: undefined,
   },
 } as const;
 type ProfileKey = keyof typeof PROFILES;
@@ -286,7 +287,7 @@ export function jfrToPprofs(
       bytes: stacksOf.encode(
         {
           sampleTypes: types.map(([type, unit]) => ({ type, unit })),
-          periodType: { type: period[0], unit: period[1] },
+          ...(period ? { periodType: { type: period[0], unit: period[1] } } : {}),
           period: 0n,
           timeNanos,
           durationNanos,

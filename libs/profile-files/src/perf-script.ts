@@ -3,6 +3,8 @@ import { decodeUtf8 } from "@cinderblock/bytes";
 /** A line of `perf script` before the frames of a sample. */
 interface Head {
   command: string;
+  /** frame of an event without a call chain, which is on the same line */
+  own: string | undefined;
   /** the line has a CPU or a time, so that it is no frame */
   certain: boolean;
 }
@@ -14,13 +16,23 @@ const TIMED =
 const UNTIMED = /^\s*(\S.*?)\s+-?\d+(?:\/-?\d+)?(\s+\d+)?(?:\s+[^\s:]\S*:(?:\s.*)?)?\s*$/;
 /** The same, with a number in the command: perf writes the event's count with a padding of its own. */
 const NUMBERED = /^\s*(\S.*\S) -?\d+(?:\/-?\d+)?\s+[^\s:\d]\S*:(?:\s.*)?$/;
+/** An event's name and the frame behind it. */
+const OWN_FRAME = /\s[^\s:\d]\S*:\s+([0-9a-f]+\s.*)$/;
+/** Source line below a frame. */
+const SOURCE_LINE = /^\s+\S+:\d+\s*$/;
 const FRAME = /^(\s*)([0-9a-f]+)\s+(\S.*?)\s*$/;
 
 function headOf(line: string): Head | undefined {
   const timed = TIMED.exec(line);
-  if (timed) return { command: timed[1]!, certain: true };
+  if (timed) return { command: timed[1]!, own: ownFrame(line), certain: true };
   const numbered = NUMBERED.exec(line) ?? UNTIMED.exec(line);
-  return numbered ? { command: numbered[1]!, certain: false } : undefined;
+  return numbered ? { command: numbered[1]!, own: undefined, certain: false } : undefined;
+}
+
+function ownFrame(head: string): string | undefined {
+  const text = OWN_FRAME.exec(head)?.[1];
+  // Fields of a tracepoint stand in the same place, without a module.
+  return text !== undefined && text.endsWith(")") ? frameOf(text) : undefined;
 }
 
 /**
@@ -60,7 +72,13 @@ function linesOf(text: string): string[] {
 /** Whether a text begins with a head of `perf script` and a frame. */
 export function looksLikePerf(bytes: Uint8Array): boolean {
   const lines = linesOf(decodeUtf8(bytes, 0, Math.min(bytes.length, 4096))).filter((l) => l.trim() !== "");
-  return lines.length > 1 && headOf(lines[0]!) !== undefined && frameOf(lines[1]!) !== undefined;
+  // Events without frames may be first.
+  const after = lines.findIndex((l) => {
+    const head = headOf(l);
+    return head === undefined || (!head.certain && frameOf(l) !== undefined);
+  });
+  if (after === 0 || lines.length === 0) return false;
+  return after < 0 ? headOf(lines[0]!)!.own !== undefined : frameOf(lines[after]!) !== undefined;
 }
 
 /**
@@ -74,9 +92,11 @@ export function readPerfScript(
   unknown: (line: string) => never,
 ): void {
   let command: string | undefined,
+    own: string | undefined,
     frames: string[] = [];
   const end = (): void => {
     if (command === undefined) return;
+    if (frames.length === 0 && own !== undefined) frames.push(own);
     sample([command, ...frames.reverse()]);
     command = undefined;
     frames = [];
@@ -89,9 +109,9 @@ export function readPerfScript(
     const head = headOf(line),
       frame = command === undefined || head?.certain === true ? undefined : frameOf(line);
     if (frame !== undefined) frames.push(frame);
-    else {
+    else if (frames.length === 0 || !SOURCE_LINE.test(line)) {
       end();
-      command = head ? head.command : unknown(line);
+      ({ command, own } = head ?? unknown(line));
     }
   }
   end();

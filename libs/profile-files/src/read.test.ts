@@ -140,6 +140,18 @@ describe("files of profiles", () => {
         expect(read("x.txt", sample + sample)).toEqual(want);
       }
   });
+  it("have events of perf script without call chains, with source lines, and without frames", () => {
+    const one = (n: number, f: string): string =>
+      `node 1 [001] 1.${n}: 1 cycles:u:  7f00 ${f}+0x1 (/bin/x)\n`;
+    for (const name of ["x.perf", "x.txt"])
+      expect(read(name, one(1, "f(int)") + one(2, "g") + one(3, "g"))).toEqual({
+        samples: ["count", { "/node/f(int)": 1, "/node/g": 2 }],
+      });
+    const bare = "node 1 [001] 1.5: sched:x: ffff ptr=(nil)\n\nnode 1 [001] 1.6: cycles:\n";
+    expect(read("x.txt", `${bare}\t7f00 f+0x1 (/x)\n  m.c:12\n\t7f01 m (/x)\n  m.c:3\n\n`)).toEqual({
+      samples: ["count", { "/node": 1, "/node/m/f": 1 }],
+    });
+  });
   it.each([
     "std::function<void (unsigned int)>::operator()(unsigned int) const",
     "foo::bar (anonymous namespace)::baz",
@@ -180,6 +192,7 @@ describe("files of profiles", () => {
     ["a decimal count", "a;b 3.5\n", "line 1 is not a stack with a count"],
     ["a negative count", "a;b 1\na;b -2\n", "line 2: expected a count, but -2 is negative"],
     ["a count above 64 bits", "a;b 9223372036854775808\n", "is above 9223372036854775807"],
+    ["a sum above 64 bits", "a 9223372036854775807\nb 1\n", "the sum of its counts is above"],
   ])("refuse folded stacks with %s", (_what, text, why) => {
     expect(() => read("a.folded", text)).toThrow(why);
   });

@@ -1,6 +1,6 @@
 import { decodeUtf8, encodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
-import { jfrToPprofs, NO_JFR_LABELS, readFoldedLines, readSpeedscope } from "@cinderblock/ingest";
+import { jfrToPprofs, NO_JFR_LABELS, MAX_VALUE, readFoldedLines, readSpeedscope } from "@cinderblock/ingest";
 import { inflateProfile, isGzip, PprofDecoder, type PprofTables } from "@cinderblock/pprof";
 import { type PartialTree, TreeMerger } from "@cinderblock/query";
 import { looksLikePerf, readPerfScript } from "./perf-script.ts";
@@ -227,10 +227,13 @@ function fromLevels(names: readonly unknown[], levels: readonly unknown[]): Part
 /** Reads `a;b;c 3` per line. Texts do not state a unit: `samples`, so that any two can be compared. */
 function fromFolded(bytes: Uint8Array): FileProfile[] {
   const g = new Growing();
-  let stacks = 0;
+  let stacks = 0,
+    total = 0n;
   readFoldedLines(bytes, {
     stack: (frames, count) => {
       g.add(frames, count);
+      total += count;
+      if (total > MAX_VALUE) refuse(`the sum of its counts is above ${MAX_VALUE}`);
       stacks++;
     },
     uncounted: (line, text) =>
