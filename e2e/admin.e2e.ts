@@ -53,7 +53,7 @@ afterAll(async () => {
 });
 
 describe("the pages for operators", () => {
-  it("are named by /admin, each there, each a document without scripts", async () => {
+  it("are linked from /admin, exist, and contain no scripts", async () => {
     const { pages } = await data<{ pages: { path: string }[] }>("/admin");
     expect(pages.map((p) => p.path)).toEqual(
       expect.arrayContaining([
@@ -72,7 +72,7 @@ describe("the pages for operators", () => {
     for (const { path } of pages) expect(index.text).toContain(`href="${path.slice(1)}"`);
   });
 
-  it("show tenants, their blocks and each block, also at the paths of v1's admin", async () => {
+  it("show tenants, their blocks and each block, also under v1's admin paths", async () => {
     const { tenants } = await data<{ tenants: Record<string, unknown>[] }>("/store-gateway/tenants");
     expect(tenants).toEqual([
       { tenant: "anonymous", blocks: 1, bytes: expect.any(Number), profiles: 1, minTime: AT, maxTime: AT },
@@ -114,7 +114,7 @@ describe("the pages for operators", () => {
     }
   });
 
-  it("show a block that is marked for deletion to those who ask for it", async () => {
+  it("show a block marked for deletion on request", async () => {
     const {
       blocks: [b],
     } = await data<{ blocks: { block: string }[] }>("/store-gateway/tenant/anonymous/blocks");
@@ -139,7 +139,7 @@ describe("the pages for operators", () => {
     ).toBeGreaterThan(AT);
   });
 
-  it("show what differs from the tenants' defaults", async () => {
+  it("show overrides of the tenants' defaults", async () => {
     const limits = await data<{ defaults: Record<string, unknown>; tenants: unknown[] }>("/tenant-limits");
     expect(limits.tenants).toEqual([
       { tenant: "big", limits: { ingestion_rate_mb: 100, max_query_length: "2d" } },
@@ -148,7 +148,7 @@ describe("the pages for operators", () => {
     expect((await page("/tenant-limits")).text).toMatch(/big[^]*ingestion_rate_mb[^]*100/);
   });
 
-  it("show slow queries, and which blocks such a query reads", async () => {
+  it("show slow queries, and the blocks that such a query reads", async () => {
     const selector = '{service_name="<script>alert(1)</script>"}',
       end = Date.now();
     await server.json("/querier.v1.QuerierService/SelectMergeStacktraces", {

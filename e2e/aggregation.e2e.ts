@@ -153,7 +153,7 @@ const metric = async (server: Server, name: string): Promise<number> =>
   );
 
 describe("profiles of a series that come close together", () => {
-  it("become fewer rows with the same totals, and what was acknowledged is there after kill -9 and after a stop", async () => {
+  it("become fewer rows with the same totals; acknowledged profiles survive kill -9 and a stop", async () => {
     const server = new Server();
     await server.start(...AGGREGATE);
     const first = new Agents(() => [server], 24);
@@ -191,7 +191,7 @@ describeWith(["redis", "s3", "kafka"], "profiles of a series that come close tog
     kafka = await startKafka();
   }, 60_000);
 
-  it("stay whole in three replicas, of which one is killed", async () => {
+  it("stay complete in three replicas when one is killed", async () => {
     const c = new Cluster(redis, s3, "aggregation-direct", "-distributor.replication-factor=3", ...AGGREGATE);
     await c.start("ingester", 3);
     await Promise.all([
@@ -222,7 +222,7 @@ describeWith(["redis", "s3", "kafka"], "profiles of a series that come close tog
     await c.stop();
   }, 120_000);
 
-  it("are one record of Kafka, which two zones read alike, also without their disk", async () => {
+  it("are one Kafka record, which two zones read identically, also after the loss of their disk", async () => {
     const c = new Cluster(
       redis,
       s3,

@@ -38,7 +38,7 @@ describe("the single binary", () => {
   beforeAll(() => server.start());
   afterAll(() => server.stop());
 
-  it("takes pushes by Connect (binary and JSON), gRPC and gRPC-web, on HTTP/1.1 and HTTP/2, on one port", async () => {
+  it("accepts pushes over Connect (binary and JSON), gRPC and gRPC-web, on HTTP/1.1 and HTTP/2, on one port", async () => {
     const baseUrl = server.url;
     const transports = {
       "connect-h1": createConnectTransport({ baseUrl, httpVersion: "1.1", useBinaryFormat: true }),
@@ -66,7 +66,7 @@ describe("the single binary", () => {
     }
   });
 
-  it("answers the plain push beside the router as the router does", async () => {
+  it("answers a push on the direct path the same as through the router", async () => {
     const direct = {
       labels: [
         { name: "__name__", value: "process_cpu" },
@@ -124,12 +124,12 @@ describe("the single binary", () => {
     );
   });
 
-  it("tells gRPC clients what is wrong in trailers", async () => {
+  it("reports errors to gRPC clients in trailers", async () => {
     const client = createClient(PusherService, createGrpcTransport({ baseUrl: server.url }));
     await expect(client.push({})).rejects.toMatchObject({ rawMessage: "no profiles received", code: 3 });
   });
 
-  it("takes /ingest: pprof as body and as form, folded text", async () => {
+  it("accepts /ingest: pprof as body and as form, folded text", async () => {
     const q = `from=${now / 1000}&until=${now / 1000 + 10}`;
     expect(
       (
@@ -161,7 +161,7 @@ describe("the single binary", () => {
     expect([sums.get("body"), sums.get("form"), sums.get("text")]).toEqual([4, 5, 30_000_000]);
   });
 
-  it("answers a merged pprof, a tree, a diff and /pyroscope/render", async () => {
+  it("returns a merged pprof, a tree, a diff and /pyroscope/render", async () => {
     const client = createClient(
       QuerierService,
       createConnectTransport({ baseUrl: server.url, httpVersion: "1.1" }),
@@ -228,7 +228,7 @@ describe("the single binary", () => {
     expect([r.status, await r.text()]).toEqual([status, text]);
   });
 
-  it("serves the pages of the UI below a proxy's prefix, and nothing else there", async () => {
+  it("serves only the UI's pages below a proxy's prefix", async () => {
     const status = async (path: string, init: RequestInit = {}): Promise<number> =>
       (await fetch(`${server.url}${path}`, init)).status;
     const html = { headers: { accept: "text/html,*/*" } };
@@ -242,7 +242,7 @@ describe("the single binary", () => {
     ]).toEqual([200, 200, 404, 404, 404, 404]);
   });
 
-  it("answers a person, the operator and the load balancer", async () => {
+  it("serves users, operators and load balancers", async () => {
     const page = await fetch(`${server.url}/`);
     expect([page.headers.get("content-security-policy")?.split(";")[0], await page.text()]).toEqual([
       "default-src 'self'",
@@ -257,7 +257,7 @@ describe("the single binary", () => {
     expect((await server.json("/grpc.health.v1.Health/Check", {})).body).toEqual({ status: "SERVING" });
   });
 
-  it("gives the same answer from memory, after a flush, after a restart, and from the bucket alone", async () => {
+  it("returns the same answer from memory, after a flush, after a restart, and from the bucket alone", async () => {
     const ask = async (): Promise<string> =>
       JSON.stringify(
         [...(await server.sums(["pod", "service_name"], CPU, now - 60_000, now + 60_000))].sort(),
@@ -308,7 +308,7 @@ describe("tenants", () => {
   const server = new Server();
   beforeAll(() => server.start("-auth.multitenancy-enabled=true"));
   afterAll(() => server.stop());
-  it("are told apart, and wrong ones refused", async () => {
+  it("are isolated, and invalid tenant IDs are refused", async () => {
     const push = (tenant: string) =>
       server.json(
         "/push.v1.PusherService/Push",
@@ -348,7 +348,7 @@ describe("the services of a UI", () => {
   const files = (method: string, body: object): ReturnType<Server["json"]> =>
     server.json(`/adhocprofiles.v1.AdHocProfileService/${method}`, body);
 
-  it("keep settings, over a restart", async () => {
+  it("keep settings across a restart", async () => {
     expect((await settings("Get", {})).body).toEqual({});
     expect((await settings("Set", { setting: { name: "b", value: "2", modifiedAt: "1000" } })).body).toEqual({
       setting: { name: "b", value: "2", modifiedAt: "1000" },
@@ -485,7 +485,7 @@ describe("with a tokens file", () => {
   const status = async (path: string, init: RequestInit = {}): Promise<number> =>
     (await fetch(`${server.url}${path}`, init)).status;
 
-  it("asks for one on every route but /ready and the files of the UI, and tells nobody which routes there are", async () => {
+  it("requires a token on every route except /ready and the UI's files, and does not reveal which routes exist", async () => {
     const bodies: RequestInit = {
       method: "POST",
       headers: { "content-type": "application/json", "x-scope-orgid": "a" },
@@ -547,7 +547,7 @@ describe("with a tokens file", () => {
     ).rejects.toThrow(/\[unauthenticated\] a token is required/);
   });
 
-  it("asks for one on each route that there is, refuses a wrong one, and one of another tenant", async () => {
+  it("requires a token on each existing route, and refuses a wrong one and another tenant's", async () => {
     const { routes } = (await (
       await fetch(`${server.url}/admin`, {
         headers: { accept: "application/json", authorization: `Bearer ${ADMIN}` },
@@ -585,7 +585,7 @@ describe("with a tokens file", () => {
     expect(tenants).toBeGreaterThan(70);
   });
 
-  it("lets each do what its token says, for its tenants", async () => {
+  it("allows each token its roles and tenants", async () => {
     const push = (tenant: string, token: string) =>
       server.json(
         "/push.v1.PusherService/Push",
@@ -665,7 +665,7 @@ describe("with a tokens file", () => {
 });
 
 describe("limits of single tenants", () => {
-  it("come from the runtime file, are read again while it runs, and are shown", async () => {
+  it("come from the runtime file, are reloaded at run time, and are displayed", async () => {
     const server = new Server(),
       file = join(server.dir, "overrides.yaml");
     writeFileSync(file, "overrides:\n  small:\n    max_profile_size_bytes: 10\n");
@@ -758,7 +758,7 @@ describe("traces", () => {
   });
 });
 
-it("a tenant's series are limited, and those that are known go on when the limit is reached", async () => {
+it("limits a tenant's series, and keeps accepting known series at the limit", async () => {
   const server = new Server();
   await server.start("-ingester.max-global-series-per-tenant=3");
   const push = (pod: string, at: number): Promise<{ status: number; body: Record<string, unknown> }> =>
@@ -797,7 +797,7 @@ it("a tenant's series are limited, and those that are known go on when the limit
 });
 
 describe("usage groups", () => {
-  it("count a tenant's bytes by what its file says, and keep a part of a group", async () => {
+  it("count a tenant's bytes by its runtime file, and sample a group", async () => {
     const server = new Server(),
       file = join(server.dir, "groups.yaml");
     writeFileSync(
@@ -874,7 +874,7 @@ describe("usage groups", () => {
 });
 
 describe("an ingestion limit", () => {
-  it("that a tenant has reached refuses its pushes, but for a trickle, and no other tenant's; lifted without a restart", async () => {
+  it("refuses the tenant's pushes except a trickle, and no other tenant's; ends without a restart", async () => {
     const server = new Server(),
       file = join(server.dir, "limits.yaml");
     const reached = (yes: boolean): void => {

@@ -6,7 +6,7 @@ import { folder, Server } from "./server.ts";
 
 /** The steps of docs/operations/backing-up.md. */
 describe("a copy of the bucket", () => {
-  it("taken while profiles come and blocks are compacted, is a backup", async () => {
+  it("taken during pushes and compactions is a backup", async () => {
     const s = new Server();
     await s.start(
       "-pyroscopedb.ship-interval=200ms",
@@ -31,7 +31,7 @@ describe("a copy of the bucket", () => {
         )![1],
       ) === 0;
     await s.flush();
-    await until("what came early is in the bucket", shipped);
+    await until("early profiles are in the bucket", shipped);
     // Copies file by file while new files appear and compactions run.
     const late = new Pusher(() => [s], 2, early.start + 1_500_000);
     const flushes = (async () => {

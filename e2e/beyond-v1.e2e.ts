@@ -436,7 +436,7 @@ describe.each(["in memory", "in blocks"])("reads beyond v1, %s", (where) => {
       });
   });
 
-  it("stacks are followed over time, by label, whatever the filter; a function's lines have its values", async () => {
+  it("stacks appear over time, by label, with any filter; a function's lines have its values", async () => {
     const explore = async (
       method: string,
       stacks: object,
@@ -503,7 +503,7 @@ describe.each(["in memory", "in blocks"])("reads beyond v1, %s", (where) => {
     expect(dot).toContain(`Total: ${sum(pushed)} nanoseconds`);
   });
 
-  it("what cannot be answered is told: kinds that do not fit, steps of nothing, too many cells", async () => {
+  it("invalid queries are refused with a reason: mismatched kinds, zero steps, too many cells", async () => {
     expect(
       await refused("SelectHeatmap", {
         step: 15,

@@ -53,7 +53,7 @@ function bigVarint(v: bigint): number[] {
 }
 
 describe("a memory ceiling", () => {
-  it("holds while the bucket is blocked and ten times as much is pushed: 429s come, nothing acknowledged is lost", async () => {
+  it("holds while the bucket is blocked during pushes of ten times its size: 429s, and no acknowledged profile is lost", async () => {
     const server = new Server();
     mkdirSync(join(server.dir, "bucket"), { recursive: true });
     writeFileSync(join(server.dir, "bucket", "anonymous"), "a file where the tenant's folder would be");

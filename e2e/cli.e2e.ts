@@ -49,7 +49,7 @@ describe("the command line", () => {
     );
   });
 
-  it("answers queries without a server, before and after blocks were merged, and makes a pprof", () => {
+  it("answers queries without a server, before and after a merge, and writes a pprof", () => {
     const self = (): number =>
       (rows(cli("query", "top", bucket, "-output=json", "-limit=0")) as unknown as { self: number }[]).reduce(
         (n, f) => n + f.self,
@@ -71,7 +71,7 @@ describe("the command line", () => {
     expect(readFileSync(out).includes(Buffer.from("main"))).toBe(true);
   });
 
-  it("writes files of other programs, tables step by step", async () => {
+  it("writes files of other programs, and tables in steps", async () => {
     const out = (format: string, ...more: string[]): Buffer => {
       const path = join(folder(), "x"),
         r = cli("query", "export", bucket, `-format=${format}`, `-out=${path}`, ...more);
@@ -106,7 +106,7 @@ describe("the command line", () => {
     );
   });
 
-  it("keeps debug files, and tells what they say of an address", () => {
+  it("stores debug files, and resolves an address with them", () => {
     const file = join(server.dir, "tiny"),
       work = gunzipSync(readFileSync("libs/native-symbols/src/golden/tiny-dwarf5.gz"));
     writeFileSync(file, work);
@@ -133,7 +133,7 @@ describe("the command line", () => {
     expect(cli("symbols", "lookup", file, "main").err).toContain('address "main" is not a number');
   });
 
-  it("imports pprof files of any age, and names those that it cannot", () => {
+  it("imports pprof files of any age, and names the files that fail", () => {
     const dir = folder();
     mkdirSync(join(dir, "old"));
     for (let i = 0; i < 20; i++)
@@ -159,7 +159,7 @@ describe("the command line", () => {
     expect([partly.status, partly.err]).toEqual([1, expect.stringMatching(/^20 of 21 files\n.*x\.txt: /)]);
   });
 
-  it("says what is wrong with a block, a flag, a command", () => {
+  it("reports errors of a block, a flag and a command", () => {
     const [block] = readdirSync(join(server.dir, "bucket/past/phlaredb")).filter((n) => n.length === 26),
       path = join(server.dir, "bucket/past/phlaredb", block!, "profiles.parquet");
     const bytes = readFileSync(path);
@@ -199,7 +199,7 @@ describe("the command line", () => {
     });
   });
 
-  it("pushes profile files of several formats to a running server, and says why one is refused", async () => {
+  it("pushes profile files of several formats to a running server, and reports a refusal", async () => {
     await server.start();
     const dir = folder(),
       file = (name: string, content: string | Uint8Array): string => {
@@ -272,6 +272,6 @@ describe("the command line", () => {
     expect(cli("push", url, join(dir, "none")).err).toContain("no such file");
     await server.stop();
     const away = cli("push", url, cpu);
-    expect([away.status, away.err]).toEqual([1, expect.stringContaining("name one with -url")]);
+    expect([away.status, away.err]).toEqual([1, expect.stringContaining("start a server or set -url")]);
   });
 });

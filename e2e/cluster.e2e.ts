@@ -24,7 +24,7 @@ const start = async (): Promise<void> => {
   s3 ??= await startS3Server(["answers", "scaling", "tokens", "shards", "compactors"]);
 };
 describe("components as processes of their own", () => {
-  it("are refused without a ring that they share", async () => {
+  it("are refused without a shared ring", async () => {
     const { Server } = await import("./server.ts");
     const alone = new Server();
     await expect(alone.start("-target=distributor")).rejects.toThrow(
@@ -36,7 +36,7 @@ describe("components as processes of their own", () => {
 describeWith(["redis", "s3"], "components as processes of their own", () => {
   beforeAll(start, 60_000);
 
-  it("are started, shown and stopped by one command", async () => {
+  it("are started, listed and stopped by one command", async () => {
     const port = await freePort();
     const { stdout } = await promisify(execFile)(process.execPath, [
       "tools/dev-cluster/dev-cluster.ts",
@@ -89,7 +89,7 @@ describeWith(["redis", "s3", "kafka"], "components as processes of their own", (
 describeWith(["redis", "s3"], "components as processes of their own", () => {
   beforeAll(start, 60_000);
 
-  it("serve agents and readers by their tokens, and each other by a token of the cluster", async () => {
+  it("serve agents and readers by their tokens, and each other by the cluster token", async () => {
     const file = join(folder(), "tokens.yaml"),
       AGENT = "agent-token-0123456789",
       READER = "reader-token-0123456789";
@@ -235,7 +235,7 @@ describeWith(["redis", "s3", "oracle"], "components as processes of their own", 
 describeWith(["redis", "s3"], "a cluster that changes", () => {
   beforeAll(start, 60_000);
 
-  it("ingesters come and go with a clean hand-over, one replica each", async () => {
+  it("ingesters join and leave with a clean hand-over, with one replica", async () => {
     const c = new Cluster(redis, s3, "scaling", "-distributor.replication-factor=1");
     await c.start("ingester", 2);
     await Promise.all([
@@ -307,7 +307,7 @@ describeWith(["redis", "s3"], "a cluster that changes", () => {
     await c.stop();
   }, 200_000);
 
-  it("compactors share the jobs of one tenant, one of them is killed at work, and every profile counts once", async () => {
+  it("compactors share one tenant's jobs, one is killed at work, and every profile counts once", async () => {
     const HOUR = 3600_000,
       c = new Cluster(
         redis,
@@ -419,7 +419,7 @@ describeWith(["redis", "s3"], "a cluster that changes", () => {
     await c.stop();
   }, 200_000);
 
-  it("a tenant's writes stay in its part of the ingesters, and its reads find all of them", async () => {
+  it("a tenant's writes stay in its shuffle shard, and its reads find all of them", async () => {
     const c = new Cluster(
       redis,
       s3,

@@ -12,7 +12,7 @@ const oracle = new Oracle();
  * gigabytes; this test uses a twentieth of that, under the same limit.
  */
 describeWith(["shared-testdata"], "memory of a compaction", () => {
-  it("a hundred megabytes of source blocks are merged below 512 MiB, and the last tenth takes no more than the second", () => {
+  it("merges a hundred megabytes of source blocks below 512 MiB, and the last tenth needs no more memory than the second", () => {
     const bucket = folder(),
       blocks = join(bucket, "anonymous/phlaredb"),
       work = folder();

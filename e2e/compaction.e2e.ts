@@ -88,7 +88,7 @@ describeWith(["oracle"], "compaction", () => {
     ],
     ["split", ["-compactor.split-and-merge-shards=2"], 4],
   ])(
-    "of v1's bucket %s with %j gives v1's answers from what is left after the inputs are deleted",
+    "of v1's bucket %s with %j returns v1's answers after the inputs are deleted",
     async (bucket, flags, level) => {
       const server = copyOf(bucket);
       const before = metas(server).map((m) => m.ulid);
@@ -112,7 +112,7 @@ describeWith(["oracle"], "compaction", () => {
     [3, 8],
     [40, 4],
   ])(
-    "into %i shards, killed at random moments %i times, gives no wrong answer and ends with what it would have made undisturbed",
+    "into %i shards, killed at random %i times, returns no wrong answer and ends with the undisturbed result",
     async (shards, kills) => {
       const server = copyOf("ingester");
       const random = new Random(20261124 + shards);

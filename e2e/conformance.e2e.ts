@@ -93,7 +93,7 @@ const ROWS: Row[] = [
   },
   { name: "Connect by GET", path: `/${Q}/ProfileTypes`, status: 405 },
   {
-    name: "a content type that nobody knows",
+    name: "an unknown content type",
     method: "POST",
     path: `/${Q}/ProfileTypes`,
     headers: { "content-type": "text/plain" },
@@ -109,11 +109,7 @@ const ROWS: Row[] = [
     status: 400,
     code: "invalid_argument",
   },
-  rpc(
-    `${Q}/ProfileTypes with a field that nobody knows`,
-    { ...range, nonsense: 1 },
-    { shape: keys("profileTypes") },
-  ),
+  rpc(`${Q}/ProfileTypes with an unknown field`, { ...range, nonsense: 1 }, { shape: keys("profileTypes") }),
   // §1.3: queries
   rpc(`${Q}/ProfileTypes`, range, {
     shape: (b) => {
@@ -269,12 +265,7 @@ const ROWS: Row[] = [
     { ...select, maxNodes: "1048577" },
     "invalid_argument",
   ),
-  bad(
-    `${Q}/SelectMergeStacktraces of spans that are none`,
-    { ...select, spanSelector: ["xyz"] },
-    "unknown",
-    500,
-  ),
+  bad(`${Q}/SelectMergeStacktraces of invalid spans`, { ...select, spanSelector: ["xyz"] }, "unknown", 500),
   bad(`${Q}/SelectSeries without a step`, select, "invalid_argument"),
   // §1.5–1.12: other services
   rpc("ingester.v1.IngesterService/Flush", {}, { shape: keys() }),
@@ -294,7 +285,7 @@ const ROWS: Row[] = [
     "already_exists",
     409,
   ),
-  rpc(`${SETTINGS}/Delete of what is not there`, { name: "nobody" }, { shape: keys() }),
+  rpc(`${SETTINGS}/Delete of a missing setting`, { name: "nobody" }, { shape: keys() }),
   bad(`${SETTINGS}/Delete without a name`, {}, "invalid_argument"),
   {
     name: "recording rules where they are not enabled",
@@ -558,7 +549,7 @@ const ROWS: Row[] = [
     type: JSON_TYPE,
   },
   {
-    name: "POST /ingest of a type that nobody knows",
+    name: "POST /ingest of an unknown type",
     method: "POST",
     path: "/ingest?name=my.app",
     body: "a 1",
@@ -566,7 +557,7 @@ const ROWS: Row[] = [
     text: /unknown profile type: app/,
   },
   {
-    name: "POST /ingest of what is no pprof",
+    name: "POST /ingest of an invalid pprof",
     method: "POST",
     path: "/ingest?name=app2&format=pprof",
     body: "nonsense",
@@ -831,7 +822,7 @@ describe("the public surface of v1", () => {
     },
   );
 
-  it("long answers are compressed where that is asked for, short ones are not", async () => {
+  it("long answers are compressed on request, short ones are not", async () => {
     const get = async (path: string): Promise<string | null> => {
       const r = await fetch(`${server.url}${path}`, { headers: { "accept-encoding": "gzip" } });
       await r.arrayBuffer();

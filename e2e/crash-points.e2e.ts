@@ -159,7 +159,7 @@ describeWith(["redis", "s3", "kafka"], "a process that is killed at each crash p
     900_000,
   );
 
-  it("reaches every point of the registry", () => {
+  it("reaches every registered point", () => {
     expect(REGISTRY.length).toBeGreaterThan(25);
     expect([...visited].sort()).toEqual(REGISTRY.filter((p) => ONLY.test(p)).sort());
   });

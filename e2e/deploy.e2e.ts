@@ -170,7 +170,7 @@ describeWith(["helm"], "the Helm chart", () => {
     });
   });
 
-  it("keeps the port of internal methods to the pods of the release", async () => {
+  it("restricts the port of internal methods to the pods of the release", async () => {
     const all = manifests(
       await tool.template(
         CHART,
@@ -208,7 +208,7 @@ describeWith(["helm"], "the Helm chart", () => {
     ]);
   });
 
-  it("names the key of a mistake", async () => {
+  it("names the wrong key", async () => {
     const said = async (...flags: string[]): Promise<string> =>
       tool.template(CHART, ...flags).then(
         () => "rendered",
@@ -226,7 +226,7 @@ describeWith(["helm"], "the Helm chart", () => {
     );
   });
 
-  it("routes writes and reads, adds what is asked for, and keeps passwords out of arguments", async () => {
+  it("routes writes and reads, adds optional parts, and keeps passwords out of arguments", async () => {
     const text = await tool.template(
       CHART,
       "-f",
@@ -276,7 +276,7 @@ describeWith(["helm"], "the Helm chart", () => {
     });
   });
 
-  it("has processes speak TLS and ask for tokens, from secrets", async () => {
+  it("makes processes use TLS and tokens, from secrets", async () => {
     const own = certificates();
     const flags = [
       "--set",
@@ -491,7 +491,7 @@ describeWith(["check-jsonschema", "hadolint"], "docker-compose", () => {
 describeWith(["redis", "s3", "kafka"], "docker-compose", () => {
   beforeAll(start, 60_000);
 
-  it("describes a single binary, and a cluster that starts as processes, takes pushes and finds them", async () => {
+  it("describes a single binary, and a cluster that starts as processes, accepts pushes and finds them", async () => {
     const quick = parse(readFileSync("docker-compose.yml", "utf8")) as {
       services: Record<string, { command: string[] }>;
     };

@@ -70,7 +70,7 @@ describeWith(["docker"], "docker compose", () => {
   }, 900_000);
   afterAll(() => engine.stop(), 60_000);
 
-  it("up is the quick start: healthy, the demo's functions are there, and what was acknowledged outlives the container", async () => {
+  it("up is the quick start: healthy, with the demo's functions, and acknowledged profiles survive the container", async () => {
     const quick = new Project("docker-compose.yml", "quick"),
       { front } = quick;
     await quick.use("cinderblock", { cinderblock: built(), demo: built() });
@@ -106,7 +106,7 @@ describeWith(["docker"], "docker compose", () => {
     await quick.compose("down", "--volumes");
   }, 600_000);
 
-  it("up is a cluster of one container each, which loses no zone's answers when a container is lost, and scales", async () => {
+  it("up is a cluster of one container each, which keeps a zone's answers when a container is lost, and scales", async () => {
     const cluster = new Project("tools/compose/cluster.yml", "many"),
       { front } = cluster,
       { images } = engine;

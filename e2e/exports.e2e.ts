@@ -105,7 +105,7 @@ function pushedStacks(): Map<string, number> {
 }
 
 describe("exports", () => {
-  it("as Arrow and Parquet, under a name that says what they hold", async () => {
+  it("as Arrow and Parquet, under a name that describes their content", async () => {
     const arrow = await file(query("arrow"), "t.arrows"),
       parquet = await file(query("parquet"), "t.parquet");
     expect([arrow.type, parquet.type, parquet.name]).toEqual([
@@ -115,7 +115,7 @@ describe("exports", () => {
     ]);
   });
 
-  it("of a span alone, and of nothing", async () => {
+  it("of one span, and of no profile", async () => {
     const spans = await file(query("folded", { span: SPAN }), "s.folded");
     expect(
       spans.text
@@ -193,7 +193,7 @@ describe("exports", () => {
     ]);
   });
 
-  it("as OTLP that a server takes, whole, under the service that was asked for", async () => {
+  it("as OTLP that a server accepts completely, under the requested service", async () => {
     const otlp = await file(query("otlp"), "o");
     const r = await fetch(`${server.url}/v1development/profiles`, {
       method: "POST",
@@ -232,7 +232,7 @@ describe("exports", () => {
     ]);
   });
 
-  it("what cannot be written is told", async () => {
+  it("unsupported exports are refused with a reason", async () => {
     const refused = async (path: string): Promise<string> => {
       const r = await fetch(`${server.url}${path}`);
       return `${r.status} ${((await r.json()) as { message: string }).message}`;

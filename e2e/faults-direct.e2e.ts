@@ -34,7 +34,7 @@ describeWith(["redis", "s3"], "faults of a cluster, three replicas, pushes and q
     proxy.stop();
   });
 
-  it("kill -9 of every component, of two at once, stores that are slow, wrong and away, an ingester that stands still: nothing acknowledged is lost or counted twice, no answer is wrong without saying so", async () => {
+  it("kill -9 of every component, of two together, slow, wrong and unreachable stores, a stalled ingester: no acknowledged profile is lost or duplicated, no answer is wrong without being partial", async () => {
     const c = new Cluster(
       redis,
       { ...s3, endpoint: proxy.address },
@@ -131,7 +131,7 @@ describeWith(["redis", "s3"], "faults of a cluster, three replicas, pushes and q
     await c.stop();
   }, 600_000);
 
-  it("three ingesters become five and three again, then everything is restarted, one after the other", async () => {
+  it("three ingesters become five and three again, then a rolling restart", async () => {
     const c = new Cluster(redis, s3, "grows", "-distributor.replication-factor=3", ...SHORT);
     await c.start("ingester", 3);
     await Promise.all([

@@ -62,7 +62,7 @@ describeWith(["redis", "s3", "kafka"], "faults of a cluster with Kafka and two z
     proxy.stop();
   });
 
-  it("kill -9 of everything, two at once, a lost disk, Kafka restarted and away, an ingester that stands still, one that never comes back, groups deleted: every acknowledged profile counts once", async () => {
+  it("kill -9 of everything, two together, a lost disk, Kafka restarted and unreachable, a stalled ingester, a lost ingester, deleted groups: every acknowledged profile counts once", async () => {
     const c = kafkaCluster("kafka-drill"),
       start = starting(c);
     await Promise.all([0, 1, 2, 3].map((i) => start("ingester", i)));
@@ -90,7 +90,7 @@ describeWith(["redis", "s3", "kafka"], "faults of a cluster with Kafka and two z
       withoutDisk(3),
       drill.pause("ingester", drill.random.below(4), LONG ? 60_000 : 10_000),
       [
-        "zone a flushes, zone b stands still meanwhile",
+        "zone a flushes, zone b is paused",
         async () => {
           for (const i of [2, 3]) c.get("ingester", i).child!.kill("SIGSTOP");
           await Promise.all([0, 1].map((i) => c.get("ingester", i).flush()));
@@ -161,7 +161,7 @@ describeWith(["redis", "s3", "kafka"], "faults of a cluster with Kafka and two z
     await c.stop();
   }, 600_000);
 
-  it("an uploader that is killed, or stands still, before or after each of its requests: no gap and nothing twice", async () => {
+  it("an uploader killed or stalled before or after each of its requests: no gap and no duplicate", async () => {
     const c = kafkaCluster("kafka-uploads", proxy.address),
       start = starting(c);
     await Promise.all([0, 1].map((i) => start("ingester", i))); // one zone: no other ingester has the rows
@@ -205,7 +205,7 @@ describeWith(["redis", "s3", "kafka"], "faults of a cluster with Kafka and two z
     await c.stop();
   }, 400_000);
 
-  it("a topic that is made anew, partitions that nobody writes to: reads go on, and what comes is counted", async () => {
+  it("a recreated topic, partitions without writes: reads continue, and new records count", async () => {
     const c = kafkaCluster("kafka-anew");
     await c.start("ingester", 2);
     await Promise.all([

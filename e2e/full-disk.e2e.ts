@@ -114,7 +114,7 @@ describeWith(["small-disk"], "a server on a disk that fills", () => {
     ["elsewhere", undefined],
     ["on the same disk", "bucket"],
   ] as const)
-    it(`goes on with its bucket ${place}, refuses pushes, loses nothing, and starts on the full disk`, async () => {
+    it(`continues with its bucket ${place}, refuses pushes, loses nothing, and starts on the full disk`, async () => {
       const disk = new SmallDisk(32);
       await disk.mounted();
       const server = disk.server(),

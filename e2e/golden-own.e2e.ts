@@ -15,8 +15,8 @@ const cpuOfService = Array.from({ length: PROFILES }, (_, k) => 1_000_000 * (k +
 /** Cumulative: the first profile of a series is only its baseline. */
 const heapOfService = 1000 * (PROFILES - 1);
 
-describe("data that an earlier release left", () => {
-  it("is read whole from its log and its block, cumulative profiles included", async () => {
+describe("data of an earlier release", () => {
+  it("is read completely from its log and its block, cumulative profiles included", async () => {
     const server = new Server(folder());
     cpSync("testdata/cinderblock/0.1.0/db", `${server.dir}/db`, { recursive: true });
     cpSync("testdata/cinderblock/0.1.0/bucket", `${server.dir}/bucket`, { recursive: true });

@@ -30,9 +30,9 @@ async function compare(server: Server): Promise<void> {
   }
 }
 
-describe("buckets that Pyroscope v1 wrote", () => {
+describe("buckets of Pyroscope v1", () => {
   // The three buckets hold the same profiles, so the answers of one bucket apply to all.
-  it.each(["ingester", "compacted", "split"])("%s gives the answers that v1 gave", async (bucket) => {
+  it.each(["ingester", "compacted", "split"])("%s returns v1's answers", async (bucket) => {
     const server = new Server(folder());
     cpSync(`testdata/v1/${bucket}`, `${server.dir}/bucket`, { recursive: true });
     await server.start();
@@ -40,7 +40,7 @@ describe("buckets that Pyroscope v1 wrote", () => {
     await server.stop();
   });
 
-  it("keep their answers after our compactor has merged them", async () => {
+  it("keep their answers after a merge by our compactor", async () => {
     const server = new Server(folder());
     cpSync("testdata/v1/ingester", `${server.dir}/bucket`, { recursive: true });
     await server.start(

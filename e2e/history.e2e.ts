@@ -29,7 +29,7 @@ describeWith(["redis", "s3", "kafka"], "histories of pushes and answers under fa
   afterAll(() => stores.proxy.stop());
 
   it.each(SEEDS)(
-    "seed %i: every acknowledged profile is in every whole answer exactly once",
+    "seed %i: every acknowledged profile is in every complete answer exactly once",
     async (seed) => {
       const o = await runSchedule(seed, stores);
       outcomes.push(o);

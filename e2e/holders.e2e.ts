@@ -62,7 +62,7 @@ describeWith(["redis", "s3"], "ingesters that hold data of their own", () => {
   }, 60_000);
   afterAll(() => proxy.stop());
 
-  it("stay known after Redis was emptied, also to a querier that starts later, until a person forgets them", async () => {
+  it("stay known after Redis is emptied, also to a querier that starts later, until an operator forgets them", async () => {
     const { c, pusher } = await pushed("emptied", 3);
     const all = pusher.acknowledged.size;
     expect(await ask(c, pusher)).toEqual({ found: all, partial: "" });
@@ -97,7 +97,7 @@ describeWith(["redis", "s3"], "ingesters that hold data of their own", () => {
     await c.stop();
   }, 200_000);
 
-  it("that stop while the bucket takes nothing are missed by answers until they are back", async () => {
+  it("that stop during a bucket outage make answers partial until they are back", async () => {
     const { c, pusher } = await pushed("handing-over", 2, "-server.graceful-shutdown-timeout=4s");
     const all = pusher.acknowledged.size;
     proxy.decide = ({ method }) => (WRITES.has(method) ? { status: 503 } : undefined);
@@ -115,7 +115,7 @@ describeWith(["redis", "s3"], "ingesters that hold data of their own", () => {
     await c.stop();
   }, 200_000);
 
-  it("hand blocks over that a store-gateway knows after a restart, though no bucket index names them", async () => {
+  it("hand over blocks that a store-gateway finds after a restart, without an entry in the bucket index", async () => {
     const { c, pusher } = await pushed("unindexed", 2);
     const all = pusher.acknowledged.size;
     expect(await c.get("ingester", 0).stop("SIGTERM")).toBe(0);

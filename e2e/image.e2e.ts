@@ -33,7 +33,7 @@ describeWith(["podman", "registry", "cosign", "syft"], "the image", () => {
     tools = await images();
   }, 600_000);
 
-  it("is small, without root, says how to use it, and is the same from the same sources", async () => {
+  it("is small, runs without root, documents its use, and is reproducible", async () => {
     first = await tools.build("cinderblock:1");
     const again = await tools.build("cinderblock:2");
     expect(again.layers).toEqual(first.layers);
@@ -98,11 +98,11 @@ describeWith(["podman", "registry", "cosign", "syft"], "the image", () => {
     expect(existsSync(`${data}/data`)).toBe(true);
   }
 
-  it("serves, takes a push and finds it, with nothing to write to but its volume, and stops when it is told", async () => {
+  it("serves, accepts a push and finds it, with a read-only file system except its volume, and stops on a signal", async () => {
     await serves((data, ...flags) => tools.run("cinderblock:1", data, USER, ...flags));
   }, 180_000);
 
-  it("is the same for arm64, made without an emulator, and serves there", async () => {
+  it("is the same for arm64, built without an emulator, and serves there", async () => {
     const other = await tools.buildArm64("cinderblock:arm64");
     expect([first!.architecture, other.architecture]).toEqual(["amd64", "arm64"]);
     expect(other.layers).toEqual(first!.layers);
@@ -116,7 +116,7 @@ describeWith(["podman", "registry", "cosign", "syft"], "the image", () => {
     );
   }, 600_000);
 
-  it("is signed, with a list of what is in it, by the script of the release", async () => {
+  it("is signed, with a bill of materials, by the release script", async () => {
     const registry = await startRegistry();
     const digest = await tools.push("cinderblock:1", `${registry.address}/cinderblock:1`),
       image = `${registry.address}/cinderblock@${digest}`,
@@ -161,7 +161,7 @@ describeWith(["podman", "registry", "cosign", "syft"], "the image", () => {
     registry.stop();
   }, 900_000);
 
-  it("is one component alone where the build says so", async () => {
+  it("contains one component if the build selects it", async () => {
     await tools.build("ingester:1", "PROGRAM=ingester");
     expect((await said("ingester:1", folder(), USER, "-modules")).out.trim()).toBe("ingester");
     expect((await said("ingester:1", folder(), USER, "-help")).out).toContain("ingester.num-tokens");

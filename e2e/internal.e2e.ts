@@ -138,7 +138,7 @@ describeWith(["redis"], "routes that change something", () => {
   const READS =
     /^\/(querier\.v1\.QuerierService|cinderblock\.explore\.v1\.ExploreService|capabilities\.v1\.FeatureFlagsService|version\.Version|version\.v1\.Version|grpc\.health\.v1\.Health)\/|^\/settings\.v1\.SettingsService\/Get$|^\/adhocprofiles\.v1\.AdHocProfileService\/(Get|List|Diff)$|^\/vcs\.v1\.VCSService\/(GetFile|GetCommit|GetCommits|GithubApp)$/;
 
-  it("are all in the table of the operating guide, need its role, and refuse pages of other sites", async () => {
+  it("are all in the operating guide's table, need its role, and refuse cross-site requests", async () => {
     const file = join(folder(), "tokens.yaml"),
       token = (role: string): string => `${role}-token-0123456789`,
       as = (role: string): Record<string, string> => ({ authorization: `Bearer ${token(role)}` }),
@@ -193,7 +193,7 @@ describeWith(["redis"], "internal methods", () => {
     redis = await startRedis();
   }, 60_000);
 
-  it("are closed to everybody but the cluster, without a tokens file and without any flag", async () => {
+  it("are closed outside of the cluster, without a tokens file and without any flag", async () => {
     const c = await new Each("closed").start();
     const paths = await expectClosed(c, [
       {},
@@ -230,7 +230,7 @@ describeWith(["redis"], "internal methods", () => {
     await c.stop();
   }, 120_000);
 
-  it("are closed to agents, readers and administrators with tokens of their own; the cluster's token rotates without a refused call", async () => {
+  it("are closed to agents, readers and administrators with tokens; the cluster token rotates without a refused call", async () => {
     const dir = folder(),
       tokens = join(dir, "tokens.yaml"),
       internal = join(dir, "internal-token"),

@@ -56,7 +56,7 @@ async function partitions(
 describeWith(["redis", "s3", "kafka", "oracle"], "Kafka between distributors and ingesters", () => {
   beforeAll(start, 60_000);
 
-  it("gives v1's answers, from memory, and after a flush", async () => {
+  it("returns v1's answers, from memory and after a flush", async () => {
     const c = kafkaCluster("kafka-answers");
     await Promise.all(
       [0, 1, 2].map((i) => c.startOne("ingester", i, `-ingester.availability-zone=${i < 2 ? "a" : "b"}`)),
@@ -104,7 +104,7 @@ describeWith(["redis", "s3", "kafka", "oracle"], "Kafka between distributors and
 describeWith(["redis", "s3", "kafka"], "Kafka between distributors and ingesters", () => {
   beforeAll(start, 60_000);
 
-  it("gives every partition one owner, commits what is in the bucket, and refuses bad pushes as without it", async () => {
+  it("gives every partition one owner, commits uploaded records, and refuses bad pushes as without Kafka", async () => {
     const c = kafkaCluster("kafka-owners");
     await c.start("ingester", 2);
     await Promise.all([c.start("store-gateway", 1), c.start("distributor", 1)]);
@@ -140,7 +140,7 @@ describeWith(["redis", "s3", "kafka"], "Kafka between distributors and ingesters
     await c.stop();
   }, 120_000);
 
-  it("limits a tenant's series by what the ingesters have: known ones go on through every distributor, new ones are refused before they are acknowledged", async () => {
+  it("limits a tenant's series by the ingesters' counts: every distributor accepts known series and refuses new ones before acknowledgment", async () => {
     const c = kafkaCluster("kafka-series");
     await c.start("ingester", 2);
     await Promise.all([
@@ -193,7 +193,7 @@ describeWith(["redis", "s3", "kafka"], "Kafka between distributors and ingesters
     await c.stop();
   }, 120_000);
 
-  it("a usage group that is over its limit is refused but for a trickle, which an ingester that knows of no limit keeps and marks", async () => {
+  it("refuses a usage group over its limit except a trickle, which an ingester without the limit stores and annotates", async () => {
     const c = kafkaCluster("kafka-trickle"),
       file = join(temporaryFolder(), "limits.yaml");
     writeFileSync(
@@ -302,7 +302,7 @@ describeWith(["redis", "s3", "kafka"], "Kafka between distributors and ingesters
     await c.stop();
   }, 120_000);
 
-  it("an ingester without its disk reads again what no block holds; one that leaves commits all it read", async () => {
+  it("an ingester without its disk rereads unuploaded records; a leaving one commits all that it read", async () => {
     const c = kafkaCluster("kafka-disk");
     await c.start("ingester", 1);
     await Promise.all([

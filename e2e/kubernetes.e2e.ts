@@ -56,7 +56,7 @@ describeWith(["helm", "kubernetes"], "the chart in a cluster", () => {
     server = await startKubernetes();
   }, 120_000);
 
-  it("finds the kinds of operators", async () => {
+  it("finds the operators' kinds", async () => {
     for (const [group, version, kind, plural] of FOREIGN) {
       await server.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {
         apiVersion: "apiextensions.k8s.io/v1",
@@ -86,7 +86,7 @@ describeWith(["helm", "kubernetes"], "the chart in a cluster", () => {
       });
   });
 
-  it("is installed from every values file, with all that can be switched on, and upgraded and removed", async () => {
+  it("is installed from every values file with all options, upgraded and removed", async () => {
     expect(await run("install", "one", "--set", ALL)).toContain("STATUS: deployed");
     expect((await apps("statefulsets")).map((s) => [s.metadata.name, s.spec.replicas])).toEqual([
       ["one-cinderblock", 1],
@@ -163,7 +163,7 @@ describeWith(["helm", "kubernetes"], "the chart in a cluster", () => {
     expect([...(await apps("deployments")), ...(await apps("statefulsets"))]).toEqual([]);
   }, 300_000);
 
-  it("has no field that no object has: the server names one, where there is one", async () => {
+  it("has no unknown field; the server names one if present", async () => {
     const said = await tried(
       "install",
       "wrong",

@@ -30,7 +30,7 @@ const names = (expr: string): string[] =>
   expr.replaceAll(/"[^"]*"/g, "").match(/\b(pyroscope|cinderblock|objstore)_[a-z_]+/g) ?? [];
 
 describe("dashboards and alerts", () => {
-  it("use metrics that the code has", () => {
+  it("use only existing metrics", () => {
     // Searches in JavaScript, because a machine with only Node has no grep.
     const sources = ["apps", "libs"].flatMap((root) =>
       readdirSync(root, { recursive: true, encoding: "utf8" })
@@ -52,7 +52,7 @@ describe("dashboards and alerts", () => {
     ).toEqual([]);
   });
 
-  it("have a section in the runbook each", () => {
+  it("have one runbook section each", () => {
     const sections = [...readFileSync("docs/operations/runbook.md", "utf8").matchAll(/^## (\w+)$/gm)].map(
       (m) => m[1]!,
     );
@@ -61,7 +61,7 @@ describe("dashboards and alerts", () => {
 });
 
 describeWith(["prometheus"], "alerts", () => {
-  it("fire when they should and are silent when all is well", async () => {
+  it("fire on their condition, and are silent otherwise", async () => {
     const checked = await promtool("check", "rules", `${CHART}/rules/alerts.yaml`);
     expect(checked).toContain(`${alerts.length} rules found`);
     expect(await promtool("test", "rules", `${CHART}/rules/alerts.test.yaml`)).toContain("SUCCESS");
@@ -71,7 +71,7 @@ describeWith(["prometheus"], "alerts", () => {
 });
 
 describeWith(["prometheus", "redis", "s3", "kafka"], "dashboards and alerts of a cluster", () => {
-  it("are answered by a real Prometheus that scrapes a cluster at work, every panel with data; and alerts fire when what they name happens", async () => {
+  it("work in a real Prometheus with a cluster under load: every panel has data, and alerts fire on their accident", async () => {
     const [redis, s3, kafka] = [await startRedis(), await startS3Server(["monitored"]), await startKafka()];
     const overrides = join(folder(), "overrides.yaml"),
       rules = join(folder(), "alerts.yaml");

@@ -107,7 +107,7 @@ describeWith(["oracle"], "moving in from Pyroscope v1, and back", () => {
   const pushed = async (): Promise<number> =>
     (await total(ours, pusher!, { "x-read-consistency": "strong" })).sum;
 
-  it("1. looks first: the answers are v1's, every block is whole, and not a byte of the bucket changes", async () => {
+  it("1. reads first: answers are v1's, every block is complete, and the bucket does not change", async () => {
     for (const ulid of all) ship(ulid);
     const before = contents(bucket);
     await start(ours, ...command("cinderblock -config.file"));
@@ -123,7 +123,7 @@ describeWith(["oracle"], "moving in from Pyroscope v1, and back", () => {
     expect(contents(bucket)).toEqual(before);
   }, 120_000);
 
-  it("2. and 3. moves the writes and the reads: what v1's ingesters still held is found when they have shipped it", async () => {
+  it("2. and 3. moves writes and reads: data in v1's ingesters appears after its upload", async () => {
     // The bucket while v1 runs: the newest blocks are still in v1's ingesters.
     const late = all.slice(-3);
     for (const ulid of late) execFileSync("rm", ["-r", join(blocks, ulid)]);
@@ -154,7 +154,7 @@ describeWith(["oracle"], "moving in from Pyroscope v1, and back", () => {
       expect(readdirSync(join(blocks, ulid)).some((f) => f.includes("deletion-mark"))).toBe(false);
   }, 180_000);
 
-  it("4. moves compaction: ours takes v1's blocks and its own together, and every answer stays", async () => {
+  it("4. moves compaction: our compactor merges v1's blocks and its own, and every answer stays", async () => {
     await ours.stop();
     await start(ours, ...command("cinderblock -config.file").filter((f) => f !== "-compactor.enabled=false"));
     const level = (): number =>
@@ -179,7 +179,7 @@ describeWith(["oracle"], "moving in from Pyroscope v1, and back", () => {
     expect(await pushed()).toBe(pusher!.acknowledged.size);
   }, 180_000);
 
-  it("goes back: everything is in the bucket, in nothing but v1's files, and a reader with nothing of ours finds all of it", async () => {
+  it("moves back: the bucket has only v1's files, and another reader finds all data", async () => {
     expect(PAGE).toContain(
       "curl -X POST -H 'content-type: application/json' -d '{}' http://<v1 ingester>:4040/ingester.v1.IngesterService/Flush",
     );

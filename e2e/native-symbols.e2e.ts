@@ -128,7 +128,7 @@ async function until(what: () => Promise<boolean>): Promise<void> {
 }
 
 describeWith(["gcc", "binutils", "debuginfod"], "native symbols", () => {
-  it("come from a debuginfod server, in memory and in blocks, wherever the process had the file", async () => {
+  it("come from a debuginfod server, in memory and in blocks, at any load address", async () => {
     const shop = build("shop"),
       server = new Server(),
       port = await freePort();
@@ -210,7 +210,7 @@ describeWith(["gcc", "binutils", "debuginfod"], "native symbols", () => {
       await server.stop();
     }
   }, 180_000);
-  it("come from uploaded files, each tenant's own; what is no debug file is refused", async () => {
+  it("come from uploaded files per tenant; files that are not debug files are refused", async () => {
     const tool = build("tool"),
       bare = build("bare", "-Wl,--build-id=none", "-Wl,--build-id=0xabcdef0123456789"),
       server = new Server();
@@ -292,7 +292,7 @@ describeWith(["gcc", "binutils", "debuginfod"], "native symbols", () => {
       await server.stop();
     }
   }, 120_000);
-  it("are off by default: frames without functions are left out, as by v1, and uploads say how to switch it on", async () => {
+  it("are off by default: frames without functions are dropped, as by v1, and uploads name the flag", async () => {
     const server = new Server(),
       p = build("off");
     try {

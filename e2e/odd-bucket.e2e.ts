@@ -35,7 +35,7 @@ async function flame(server: Server): Promise<{ total: number; partial: string; 
   };
 }
 
-it("partial, corrupt, foreign and outdated objects stop nobody, and are named by a metric, a log line and verify", async () => {
+it("partial, corrupt, foreign and outdated objects do not stop any component; a metric, a log line and verify name them", async () => {
   const server = new Server();
   await server.start("-compactor.enabled=false", "-pyroscopedb.ship-interval=200ms");
   for (let h = 0; h < 3; h++) {

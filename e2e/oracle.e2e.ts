@@ -15,7 +15,7 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
   const compare: Oracle["compare"] = (...args) => oracle.compare(...args);
 
   it.each(process.env.CINDERBLOCK_LONG ? ["connect", "json", "grpc", "grpcweb"] : ["connect", "grpc"])(
-    "pushed and asked by %s: from memory, after a flush, after a restart, from the bucket alone",
+    "pushed and queried by %s: from memory, after a flush, after a restart, from the bucket alone",
     async (protocol) => {
       const server = new Server();
       await server.start();
@@ -48,7 +48,7 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
     },
   );
 
-  it.each(["ingester", "compacted", "split"])("over the bucket %s that v1 wrote", async (bucket) => {
+  it.each(["ingester", "compacted", "split"])("over v1's bucket %s", async (bucket) => {
     const server = new Server();
     mkdirSync(join(server.dir, "bucket"), { recursive: true });
     cpSync(join(data!, "buckets", bucket), join(server.dir, "bucket"), { recursive: true });
@@ -58,7 +58,7 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
     await server.stop();
   });
 
-  it("in parts by time and by series, then from the cache, also while blocks are compacted", async () => {
+  it("split by time and by series, then from the cache, also during compactions", async () => {
     const server = new Server();
     mkdirSync(join(server.dir, "bucket"), { recursive: true });
     cpSync(join(data!, "buckets/ingester"), join(server.dir, "bucket"), { recursive: true });
@@ -101,7 +101,7 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
     await server.stop();
   });
 
-  it("over the data directory of a v1 ingester: its unshipped blocks are adopted and shipped", async () => {
+  it("over a v1 ingester's data directory: adopts and uploads its blocks", async () => {
     const server = new Server();
     mkdirSync(join(server.dir, "db/anonymous"), { recursive: true });
     cpSync(join(data!, "buckets/ingester/anonymous/phlaredb"), join(server.dir, "db/anonymous/local"), {
@@ -123,7 +123,7 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
     });
   });
 
-  it("to bad requests: the same status and code, save those that docs/differences.md lists", async () => {
+  it("to bad requests: the same status and code, except those in docs/differences.md", async () => {
     const server = new Server();
     await server.start("-querier.max-query-lookback=7d", "-querier.max-query-length=24h");
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;

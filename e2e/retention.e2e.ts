@@ -141,7 +141,7 @@ async function fourHours(server: Server, services: readonly string[]): Promise<v
 const PER_HOUR = 55;
 
 describe("old data", () => {
-  it("loses the series and times that a person asks for, and nothing else: in shards, downsampled tables, and what comes late", async () => {
+  it("loses the requested series and times only: in shards, downsampled tables, and late blocks", async () => {
     const server = new Server();
     // The results cache is on: no cached answer may outlive its blocks.
     const flags = [
@@ -221,7 +221,7 @@ describe("old data", () => {
     await push(server, "keep", base + 2 * HOUR + 30_000, 1000);
     await server.flush();
     await until(
-      "what came late is gone, too",
+      "late profiles are gone, too",
       async () =>
         (await sum(server, "gone")) === 2 * PER_HOUR && (await sum(server, "keep")) === 4 * PER_HOUR + 1000,
       60_000,
@@ -248,7 +248,7 @@ describe("old data", () => {
     await server.stop();
   });
 
-  it("is kept for as long as its selector says: tried dry first", async () => {
+  it("is kept for its selector's period: dry run first", async () => {
     const server = new Server();
     const rules = `-compactor.retention-rules=[{"selector":"{service_name=\\"gone\\"}","period":"5d"},{"selector":"{service_name=\\"keep\\"}","period":"20d"}]`;
     await server.start(...FAST, rules, "-compactor.retention-dry-run");
@@ -290,7 +290,7 @@ describe("old data", () => {
     await server.stop();
   });
 
-  it("counts once what two blocks have, before and after they are merged", async () => {
+  it("counts rows of two blocks once, before and after their merge", async () => {
     const server = new Server();
     const files = folder();
     mkdirSync(files, { recursive: true });
@@ -324,7 +324,7 @@ describe("old data", () => {
     await server.stop();
   });
 
-  it("that comes late beside a downsampled block counts once, by whole hours and by minutes", async () => {
+  it("that arrives late next to a downsampled block counts once, by hours and by minutes", async () => {
     const server = new Server();
     await server.start(...FAST, "-compactor.downsampler-enabled=true");
     await fourHours(server, ["a"]);
@@ -368,7 +368,7 @@ describe("old data", () => {
     await server.stop();
   });
 
-  it("of a tenant that is deleted while it still pushes goes; the others' stays", async () => {
+  it("of a deleted tenant that still pushes is removed; other tenants' data stays", async () => {
     const server = new Server();
     await server.start(...FAST, "-auth.multitenancy-enabled=true", "-compactor.deletion-delay=1h"); // keeps the mark
     let stop = false,

@@ -22,7 +22,7 @@ describeWith(["s3", "oracle"], "a bucket on an S3 server", () => {
     s3 = await startS3Server(["blocks", "taken-over"]);
   }, 60_000);
 
-  it("takes the blocks, and answers from them alone as the head did", async () => {
+  it("receives the blocks, and answers from them alone as the head did", async () => {
     const server = new Server();
     await server.start(...flags("blocks"), "-storage.prefix=team/profiles");
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
@@ -44,7 +44,7 @@ describeWith(["s3", "oracle"], "a bucket on an S3 server", () => {
     expect(differ.filter((d) => !d.startsWith("analyze."))).toEqual([]);
   });
 
-  it("that v1 filled is taken over: read, compacted, its blocks deleted, with v1's answers throughout", async () => {
+  it("with v1's blocks is taken over: read, compacted, its blocks deleted, with v1's answers throughout", async () => {
     cpSync(join(oracle.data!, "buckets/ingester"), join(s3.directory, "taken-over"), { recursive: true });
     execFileSync("chmod", ["-R", "u+w", join(s3.directory, "taken-over")]);
     const server = new Server();
@@ -74,7 +74,7 @@ describeWith(["s3", "oracle"], "a bucket on an S3 server", () => {
     await server.stop();
   });
 
-  it("that is away: pushes are taken and found, the blocks follow when it is back", async () => {
+  it("that is unreachable: pushes are accepted and found, the blocks are uploaded when it is back", async () => {
     const server = new Server();
     await server.start(...flags("blocks"), "-storage.prefix=away", "-pyroscopedb.ship-interval=500ms");
     s3.stop();

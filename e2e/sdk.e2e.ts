@@ -108,7 +108,7 @@ describeWith(["sdk-otlp"], "published SDKs", () => {
   }, 120_000);
 });
 
-describe("senders that cannot be run here, by bodies as their protocols say", () => {
+describe("senders that do not run here, by bodies in their protocols", () => {
   const server = new Server(),
     now = Date.now() - 60_000,
     range: [number, number] = [now - 60_000, now + 60_000];

@@ -3,8 +3,8 @@ import { describeWith, type RedisServer, startRedis } from "@cinderblock/testkit
 import { until } from "./pusher.ts";
 import { CPU, Server } from "./server.ts";
 
-describe("a process that looks at itself", () => {
-  it("pushes the CPU and the heap of all of its threads into itself, by the names of its sources", async () => {
+describe("self-profiling", () => {
+  it("pushes CPU and heap profiles of all of its threads into itself, with source names", async () => {
     const s = new Server();
     await s.start("-self-profiling.disable-push=false", "-self-profiling.interval=1s");
     const range = (): object => ({ start: String(Date.now() - 600_000), end: String(Date.now() + 60_000) });
@@ -48,7 +48,7 @@ describe("a process that looks at itself", () => {
     expect(await s.stop()).toBe(0);
   }, 90_000);
 
-  it("shows profiles to whoever asks, and none of what may be secret", async () => {
+  it("serves profiles on request, without secrets", async () => {
     const s = new Server();
     await s.start("-auth.internal-token=a-token-nobody-may-see");
     const busy = (async () => {
@@ -82,7 +82,7 @@ describe("a process that looks at itself", () => {
     expect(await s.stop()).toBe(0);
   }, 60_000);
 
-  it("changes its log level while it runs", async () => {
+  it("changes its log level at run time", async () => {
     const s = new Server();
     await s.start("-log.level=warn");
     expect(await (await fetch(`${s.url}/log_level`)).json()).toEqual({ log_level: "warn" });
@@ -109,7 +109,7 @@ describeWith(["redis"], "a component", () => {
   beforeAll(async () => {
     redis = await startRedis();
   }, 60_000);
-  it("pushes its profiles to where it is told, and says what is missing when it is not told", async () => {
+  it("pushes its profiles to the configured URL, and names the missing flag without one", async () => {
     const taker = new Server(),
       scheduler = new Server();
     await taker.start();

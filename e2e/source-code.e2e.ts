@@ -111,7 +111,7 @@ const ask = (
 const repositoryURL = (name = "acme/shop"): string => `${server.env.GITHUB_URL!}/${name}`;
 
 describe("sources from GitHub", () => {
-  it("are for people who signed in: login, files, commits, renewal", async () => {
+  it("need a sign-in: login, files, commits, renewal", async () => {
     expect(await ask("GithubApp", {})).toEqual({
       status: 200,
       body: { clientID: "id", callbackURL: "http://ui/callback" },
@@ -183,7 +183,7 @@ describe("sources from GitHub", () => {
         .status,
     ).toBe(200);
   });
-  it("refuse with what is wrong: a code, a session, a tenant, another host, what is not there, too many requests", async () => {
+  it("are refused with a reason: a code, a session, a tenant, another host, a missing file, too many requests", async () => {
     const session = (
         (await ask("GithubLogin", { authorizationCode: "good" })).body as { cookie: string }
       ).cookie.split(";")[0]!,

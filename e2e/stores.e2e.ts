@@ -41,7 +41,7 @@ const backends: Record<keyof typeof PARTS_OF, () => Promise<{ yaml: string; stop
 
 for (const backend of ["gcs", "azure", "swift"] as const)
   describeWith(PARTS_OF[backend], "a bucket on another store", () => {
-    it(`${backend} takes the blocks, and answers from them alone as the head did`, async () => {
+    it(`${backend} receives the blocks, and answers from them alone as the head did`, async () => {
       const store = await backends[backend]();
       const server = new Server();
       try {

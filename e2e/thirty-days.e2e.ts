@@ -12,7 +12,7 @@ const HOUR = 3600_000,
   DAYS = 30;
 /**
  * Requests of the first query of a block: meta, index, table and symbols, each in one request while the file
- * is small (docs/operations/running.md#requests-of-a-query).
+ * is small (docs/operations/running.md#query-limits).
  */
 const PER_BLOCK = 4;
 const base = Math.floor((Date.now() - (DAYS + 2) * 24 * HOUR) / (24 * HOUR)) * 24 * HOUR;
@@ -42,7 +42,7 @@ async function total(server: Server, service: string): Promise<number> {
 }
 
 describeWith(["s3"], "a bucket with months in it", () => {
-  it("a flame graph of thirty days asks a bounded number of times, and the disk's cache answers after a restart", async () => {
+  it("a flame graph of thirty days makes a limited number of requests, and the disk cache answers after a restart", async () => {
     const s3 = await startS3Server(["blocks"]);
     const server = new Server();
     const flags = [

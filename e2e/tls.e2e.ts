@@ -74,7 +74,7 @@ describeWith(["redis"], "TLS between components", () => {
     redis = await startRedis();
   }, 60_000);
 
-  it("is all that a cluster speaks, each process known by its certificate", async () => {
+  it("is used for all calls in a cluster, with a client certificate per process", async () => {
     const { cert, key } = own.sign("cinderblock", "DNS:cinderblock.internal,IP:127.0.0.1"),
       bucket = folder();
     const flags = [
@@ -154,7 +154,7 @@ describe("TLS", () => {
     expect(await s.stop()).toBe(0);
   }, 60_000);
 
-  it("says what is missing", async () => {
+  it("names missing flags", async () => {
     const { cert, key } = own.sign("alone");
     const said = (...flags: string[]): Promise<string> =>
       new Server().start(...flags).then(

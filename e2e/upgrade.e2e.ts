@@ -123,7 +123,7 @@ describeWith(
       await c.stop();
     }, 400_000);
 
-    it("with Kafka and two zones: what one release has not uploaded when it dies is uploaded by the other", async () => {
+    it("with Kafka and two zones: records that one release had not uploaded when it died are uploaded by the other", async () => {
       const c = new Cluster(
         redis,
         s3,

@@ -47,7 +47,7 @@ const refused = async (text: string, ...flags: string[]): Promise<string> => {
 };
 
 describe("configuration of Pyroscope v1", () => {
-  it("starts the single binary, takes what has a meaning here, and names what has none", async () => {
+  it("starts the single binary, applies supported keys, and names keys without effect", async () => {
     const s = new Server();
     await s.start(withFile(s, `target: all\nmultitenancy_enabled: true\n${COMMON}${filesystem(s.dir)}`));
     const config = await (await fetch(`${s.url}/api/v1/status/config`)).text();
@@ -61,7 +61,7 @@ describe("configuration of Pyroscope v1", () => {
     expect(await s.stop()).toBe(0);
   });
 
-  it("of the v2 storage is refused with what to do", async () => {
+  it("of the v2 storage is refused with instructions", async () => {
     expect(await refused("architecture_storage: v2\n")).toContain(
       "Cinderblock implements the v1 storage; set it to v1 or leave it out",
     );
@@ -74,7 +74,7 @@ describe("configuration of Pyroscope v1", () => {
     expect(await s.stop()).toBe(0);
   });
 
-  it("with a key that is no key is an error that names it and the nearest one", async () => {
+  it("with an unknown key is an error that names it and the nearest key", async () => {
     expect(await refused("pyroscopedb: { data_pathh: x }\n")).toContain(
       "unknown key pyroscopedb.data_pathh; did you mean pyroscopedb.data_path?",
     );
@@ -84,7 +84,7 @@ describe("configuration of Pyroscope v1", () => {
 });
 
 describeWith(["redis"], "configuration of Pyroscope v1 for a cluster", () => {
-  it("starts each component of a cluster, once it is told of a Redis: rings of v1 and of this system do not mix, and it says so", async () => {
+  it("starts each component of a cluster with a Redis; rings of v1 and of this system do not mix, and the error says so", async () => {
     for (const target of [
       "distributor",
       "ingester",

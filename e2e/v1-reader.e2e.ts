@@ -38,7 +38,7 @@ describeWith(["parquet-go"], "v1's library reads the tables of our blocks", () =
     return JSON.parse(r.stdout) as Record<string, Table>;
   };
 
-  it("as they are cut, compacted and downsampled: values, spans, and the indexes that it seeks by", async () => {
+  it("as cut, compacted and downsampled: values, spans, and seek indexes", async () => {
     await server.start("-validation.reject-older-than=0", "-compactor.enabled=false");
     let value = 0,
       profiles = 0;

@@ -233,7 +233,7 @@ describeWith(["chromium"], "when things go wrong", () => {
   });
 
   inBrowser(
-    "slow, crossing and aborted answers never show what is old: 200 random schedules",
+    "slow, reordered and aborted responses never show outdated data: 200 random schedules",
     async () => {
       let seed = 7;
       const random = (): number => {

@@ -103,33 +103,30 @@ describeWith(["chromium"], "numbers", () => {
     },
   );
 
-  inBrowser(
-    "as cores and per second: what it is in a second of the range, in every pane, and in the link",
-    async () => {
-      // 120 profiles of 1,050 ms in the late hour.
-      const { page, context, problems } = await open(`explore?${LATE}&${CART}&pane=table&fn=json.Marshal`);
-      const drawer = page.getByTestId("function-values");
-      await drawer.getByText("1.20 min").first().waitFor();
-      await page.getByLabel("Values", { exact: true }).selectOption("cores");
-      await drawer
-        .getByText(`${(72 / 3600).toFixed(4)} cores`)
-        .first()
-        .waitFor();
-      expect(new URL(page.url()).searchParams.get("per")).toBe("s");
-      await page.reload();
-      await drawer
-        .getByText(`${(72 / 3600).toFixed(4)} cores`)
-        .first()
-        .waitFor();
-      expect(
-        await page.locator(".table-scroll [role=row]", { hasText: "json.Marshal" }).first().innerText(),
-      ).toContain(`${(72 / 3600).toFixed(4)} cores`);
-      await page.getByLabel("Values", { exact: true }).selectOption("totals");
-      await drawer.getByText("1.20 min").first().waitFor();
-      expect(problems).toEqual([]);
-      await context.close();
-    },
-  );
+  inBrowser("as cores and per second, averaged over the range, in every pane, and in the link", async () => {
+    // 120 profiles of 1,050 ms in the late hour.
+    const { page, context, problems } = await open(`explore?${LATE}&${CART}&pane=table&fn=json.Marshal`);
+    const drawer = page.getByTestId("function-values");
+    await drawer.getByText("1.20 min").first().waitFor();
+    await page.getByLabel("Values", { exact: true }).selectOption("cores");
+    await drawer
+      .getByText(`${(72 / 3600).toFixed(4)} cores`)
+      .first()
+      .waitFor();
+    expect(new URL(page.url()).searchParams.get("per")).toBe("s");
+    await page.reload();
+    await drawer
+      .getByText(`${(72 / 3600).toFixed(4)} cores`)
+      .first()
+      .waitFor();
+    expect(
+      await page.locator(".table-scroll [role=row]", { hasText: "json.Marshal" }).first().innerText(),
+    ).toContain(`${(72 / 3600).toFixed(4)} cores`);
+    await page.getByLabel("Values", { exact: true }).selectOption("totals");
+    await drawer.getByText("1.20 min").first().waitFor();
+    expect(problems).toEqual([]);
+    await context.close();
+  });
 
   inBrowser(
     "of a call graph: functions and calls as the merged pprof has them, by mouse and keyboard",
@@ -180,35 +177,32 @@ describeWith(["chromium"], "numbers", () => {
     },
   );
 
-  inBrowser(
-    "of two sides, one beside the other, a focus in both; and of a baseline that was pinned",
-    async () => {
-      const { page, context, problems } = await open(`explore?f=${END - 2 * HOUR}&u=${END - HOUR}&${CART}`);
-      await flame(page);
-      await page.getByLabel("Compare with").selectOption("pin");
-      await page.goto(`${server.url}/explore?v=1&${LATE}&${CART}`);
-      await flame(page);
-      await page.getByLabel("Compare with").selectOption("pinned");
-      await page.getByTestId("sums").waitFor();
-      expect(await page.getByTestId("sums").innerText()).toContain("A 1.26 min, B 2.10 min");
-      await page.getByLabel("side by side").check();
-      await page.waitForFunction(
-        () =>
-          [...document.querySelectorAll("[data-testid=total]")].map((x) => x.textContent).join() ===
-          "total 1.26 min,total 2.10 min",
-      );
-      const link = page.url();
-      expect(new URL(link).searchParams.get("two")).toBe("1");
-      await page.goto(`${link}&cs=main&cs=http.serve&cs=cart.handle&cs=json.Marshal`);
-      await settled(page);
-      await page.waitForFunction(() => document.querySelectorAll("[data-testid=total]").length === 2);
-      expect(problems).toEqual([]);
-      await context.close();
-    },
-  );
+  inBrowser("of two sides next to each other, with a focus in both; and of a pinned baseline", async () => {
+    const { page, context, problems } = await open(`explore?f=${END - 2 * HOUR}&u=${END - HOUR}&${CART}`);
+    await flame(page);
+    await page.getByLabel("Compare with").selectOption("pin");
+    await page.goto(`${server.url}/explore?v=1&${LATE}&${CART}`);
+    await flame(page);
+    await page.getByLabel("Compare with").selectOption("pinned");
+    await page.getByTestId("sums").waitFor();
+    expect(await page.getByTestId("sums").innerText()).toContain("A 1.26 min, B 2.10 min");
+    await page.getByLabel("side by side").check();
+    await page.waitForFunction(
+      () =>
+        [...document.querySelectorAll("[data-testid=total]")].map((x) => x.textContent).join() ===
+        "total 1.26 min,total 2.10 min",
+    );
+    const link = page.url();
+    expect(new URL(link).searchParams.get("two")).toBe("1");
+    await page.goto(`${link}&cs=main&cs=http.serve&cs=cart.handle&cs=json.Marshal`);
+    await settled(page);
+    await page.waitForFunction(() => document.querySelectorAll("[data-testid=total]").length === 2);
+    expect(problems).toEqual([]);
+    await context.close();
+  });
 
   inBrowser(
-    "of what is hidden of a runtime: merged into callers by one choice, by patterns that are chips like any others",
+    "of hidden runtime functions: merged into callers by one choice, by patterns that are ordinary chips",
     async () => {
       await push(server, "preset", {}, END - 600_000, [
         { frames: ["main", "runtime.mallocgc", "shop.parse"], values: [3e9] },
@@ -545,7 +539,7 @@ describeWith(["chromium", "speedscope"], "files", () => {
 });
 
 describeWith(["chromium"], "files", () => {
-  inBrowser("are what is on screen: folded, speedscope, pprof, CSV, PNG", async () => {
+  inBrowser("match the screen: folded, speedscope, pprof, CSV, PNG", async () => {
     const { page, context, problems } = await open(`explore?${LATE}&${CART}&wo=db.query`);
     await flame(page);
     await page.getByRole("button", { name: "Export", exact: true }).click();

@@ -36,5 +36,5 @@ describe("module boundaries", () => {
   it("refuse a format that imports the platform", () => expect(broken.platform).toContain(BOUNDARIES));
   it("refuse a component that imports another", () => expect(broken.component).toContain(BOUNDARIES));
   it("refuse a vendor's client outside its door", () => expect(broken.vendor).toContain(BOUNDARIES));
-  it("accept what points downwards", () => expect(broken.downwards).toEqual([]));
+  it("accept downward imports", () => expect(broken.downwards).toEqual([]));
 });

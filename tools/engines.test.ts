@@ -8,7 +8,7 @@ const { satisfies } = createRequire(import.meta.url)("semver") as {
 };
 const json = (path: string): unknown => JSON.parse(readFileSync(join(root, path), "utf8"));
 
-describe("the Node that npm ci brings", () => {
+describe("the Node version of npm ci", () => {
   it("suits every package of the lock file", () => {
     const { version } = json("node_modules/node/package.json") as { version: string };
     const { packages } = json("package-lock.json") as {

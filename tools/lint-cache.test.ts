@@ -69,7 +69,7 @@ function change(copy: string, from: string, to: string): void {
 }
 
 describe("lint's cache", () => {
-  it("answers until a tag or a dependency of an imported library changes", () => {
+  it("is valid until a tag or a dependency of an imported library changes", () => {
     const copy = workspace();
     try {
       expect(cached(copy)).toBe(false);

@@ -27,7 +27,7 @@ const projects = [
 ];
 
 describe("a project", () => {
-  it.each(projects)("%s has its types, its tests and a place among the others", (project) => {
+  it.each(projects)("%s has types, tests and a place among the others", (project) => {
     const { name, nx } = manifest(project);
     const short = project.split("/").at(-1)!;
     expect([name, nx?.name]).toEqual([`@cinderblock/${short}`, short]);
@@ -44,7 +44,7 @@ describe("a project", () => {
     expect(Object.keys(may)).toContain(layers[0]);
     expect([...Object.keys(doors), "outside"]).toContain(door[0]);
   });
-  it("owns each door but none and outside", () => {
+  it("owns each door except none and outside", () => {
     const taken = projects.flatMap((p) => manifest(p).nx?.tags ?? []).filter((t) => t.startsWith("door:"));
     for (const door of Object.keys(doors))
       if (door !== "none") expect(taken.filter((t) => t === `door:${door}`)).toHaveLength(1);
@@ -100,7 +100,7 @@ describe("a package of the root", () => {
 });
 
 describe("Fastify", () => {
-  it("is programmed against by libs/rpc and by the files of a list that only shrinks", () => {
+  it("is used only by libs/rpc and by the files of a shrinking list", () => {
     const found = programsAgainstFastify(root);
     expect(found.filter((f) => !FASTIFY_FILES.includes(f))).toEqual([]); // use the interfaces of libs/rpc instead
     expect(FASTIFY_FILES.filter((f) => !found.includes(f))).toEqual([]); // remove them from the list

@@ -23,27 +23,27 @@ const answer = (values: Record<string, number>, more: Partial<Answer> = {}): Ans
 const kinds = (violations: readonly Violation[]): string[] => violations.map((v) => `${v.what} ${v.id}`);
 
 describe("the history checker", () => {
-  it("takes an answer with every push that was acknowledged before it, with and without the others", () => {
+  it("accepts an answer with every previously acknowledged push, with and without the others", () => {
     for (const values of [{ a: 7 }, { a: 7, b: 7 }, { a: 7, b: 7, c: 7 }])
       expect(checkAnswer(three(), answer(values))).toEqual([]);
   });
-  it("finds an acknowledged push that is missing, unless the answer says that it is partial", () => {
+  it("finds a missing acknowledged push, unless the answer is partial", () => {
     expect(kinds(checkAnswer(three(), answer({ b: 7 })))).toEqual(["lost a"]);
     expect(checkAnswer(three(), answer({ b: 7 }, { partial: "ingester-0 did not answer" }))).toEqual([]);
     expect(checkAnswer(three(), answer({}, { status: 503 }))).toEqual([]);
   });
-  it("sees a loss that a double of another push hides in the total", () => {
+  it("detects a loss that a duplicate of another push hides in the total", () => {
     expect(kinds(checkAnswer(three(), answer({ a: 0, b: 14 })))).toEqual(["lost a", "doubled b"]);
   });
-  it("finds doubles of unacknowledged pushes, other values and profiles that nobody pushed", () => {
+  it("finds duplicates of unacknowledged pushes, other values, and profiles without a push", () => {
     expect(kinds(checkAnswer(three(), answer({ a: 7, b: 14 })))).toEqual(["doubled b"]);
     expect(kinds(checkAnswer(three(), answer({ a: 6 })))).toEqual(["wrong a"]);
     expect(kinds(checkAnswer(three(), answer({ a: 7, z: 7 }, { partial: "x" })))).toEqual(["never pushed z"]);
   });
-  it("looks at profiles of the answer's type only", () => {
+  it("checks only profiles of the answer's type", () => {
     expect(checkAnswer(three("heap"), answer({}))).toEqual([]);
   });
-  it("holds the growth of a cumulative stack to a step between the acknowledged and the sent one", () => {
+  it("limits the growth of a cumulative stack to a step between the acknowledged and the sent one", () => {
     const h = new History();
     h.push("first", "heap", "s", 0).acknowledgedMs = 100;
     h.growths.set("grows", {
@@ -63,7 +63,7 @@ describe("the history checker", () => {
     expect(heap(45)).toEqual(["wrong grows"]);
     expect(heap(30, 5)).toEqual(["doubled first"]);
   });
-  it("lets a moved series miss one difference, and no second one", () => {
+  it("allows a moved series to miss one difference, and no second one", () => {
     const h = three("heap");
     h.moves = 1;
     expect(checkAnswer(h, answer({}, { kind: "heap" }))).toEqual([]);

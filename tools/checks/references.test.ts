@@ -50,7 +50,7 @@ describe("references of documents and comments", () => {
     ]);
   });
 
-  it("makes the anchors that GitHub makes", () => {
+  it("computes GitHub's anchors", () => {
     expect([...anchorsOf(page)]).toEqual(["cuts--claims", "a_b-of-a-page", "twice", "twice-1"]);
   });
 });

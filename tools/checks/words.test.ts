@@ -85,7 +85,7 @@ describe("the word checker", () => {
     ).toEqual(["A `code` word"]);
   });
 
-  it("lets a file's findings shrink and never grow", () => {
+  it("lets a file's findings only decrease", () => {
     expect(grown({ a: 2, b: 1, c: 1 }, { a: 3, b: 1 })).toEqual(["c"]);
   });
 });

@@ -79,7 +79,7 @@ async function run(
 }
 
 describe("the runner", () => {
-  it("names every suite that fails, hangs, loses its part or leaves something, and runs the suites behind", async () => {
+  it("names every suite that fails, hangs, loses its part or leaves something behind, and runs the later suites", async () => {
     const { totals, output, files } = await run([
       "broken",
       "part-dies",
@@ -114,7 +114,7 @@ describe("the runner", () => {
     expect(totals.failures).toEqual([expect.stringMatching(/^orphan.*: left processes: \d+ sleep 60$/)]);
   }, 60_000);
 
-  it("ends where a suite keeps Jest from exiting, and says so", async () => {
+  it("ends if a suite keeps Jest from exiting, and reports it", async () => {
     const { totals } = await run(["keeps-jest"]);
     expect(totals.failures).toEqual([expect.stringMatching(/^keeps-jest.*: Jest did not exit/)]);
   }, 60_000);
@@ -150,7 +150,7 @@ describe("a run", () => {
     expect(lines).toEqual(expect.arrayContaining(["because", "  fails"]));
   }, 60_000);
 
-  it("ends by its deadline, whatever hangs, with the verdict as its last line", async () => {
+  it("ends by its deadline when anything hangs, with the verdict as its last line", async () => {
     const { code, lines, left } = await session(`
       const s = new Session(1500);
       await s.check("hangs", ["sleep", "60"]);

@@ -29,7 +29,7 @@ describe("the table of suites", () => {
 });
 
 describe("the table of parts", () => {
-  it("has no part that nothing needs", () => {
+  it("has no unused part", () => {
     const needed = new Set<string>([
       ...SUITES.flatMap(partsOf),
       ...PART_IDS.flatMap((id) => PARTS[id].needs ?? []),
@@ -39,7 +39,7 @@ describe("the table of parts", () => {
   });
 });
 
-describe("suites that a change calls for", () => {
+describe("suites for a change", () => {
   const node = (name: string, root: string) => ({ name, type: "lib", data: { root } }) as const;
   const graph = {
     nodes: Object.fromEntries(
@@ -84,7 +84,7 @@ describe("suites that a change calls for", () => {
     ]);
     expect([...closure("e2e/s3.e2e.ts")].sort()).toEqual(["e2e/oracle.ts", "e2e/s3.e2e.ts", "e2e/server.ts"]);
   });
-  it("are all where the runner, the fixtures or the packages changed", () => {
+  it("are all suites if the runner, the fixtures or the packages changed", () => {
     for (const file of ["tools/test/step.ts", "libs/testkit/src/kafka.ts", "package-lock.json"])
       expect(names(file)).toHaveLength(SUITES.length);
   });

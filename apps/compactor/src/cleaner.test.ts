@@ -78,8 +78,8 @@ function setUp(limits: Partial<CompactorLimits> = {}, removeEmptyTenants = false
   return { dir, bucket, clock, cleaner, put, blocks, indexed, metrics: base.metrics };
 }
 
-describe("cleaning up a bucket", () => {
-  it("marks what is older than the retention, and deletes it after the delay", async () => {
+describe("the cleanup of a bucket", () => {
+  it("marks blocks older than the retention period, and deletes them after the delay", async () => {
     const s = setUp({ retentionMs: () => 7 * DAY });
     const old = await s.put(8 * DAY),
       young = await s.put(DAY);
@@ -95,7 +95,7 @@ describe("cleaning up a bucket", () => {
     expect(await s.indexed()).toEqual({ blocks: [young], marks: [] });
     expect(await s.bucket.list("t/phlaredb/markers/")).toEqual([]);
   });
-  it("only counts what is older than the retention where it is tried dry", async () => {
+  it("only counts blocks beyond the retention period in a dry run", async () => {
     const s = setUp({ retentionMs: () => 7 * DAY }, false, true);
     const old = await s.put(8 * DAY),
       young = await s.put(DAY);
@@ -108,7 +108,7 @@ describe("cleaning up a bucket", () => {
       /cinderblock_compactor_retention_dry_run_blocks\{user="t"\} 1/,
     );
   });
-  it("leaves uploads alone that go on, marks those that were given up, deletes them at the next pass", async () => {
+  it("keeps uploads in progress, marks abandoned uploads, and deletes them in the next pass", async () => {
     const s = setUp();
     const fresh = await s.put(0, false),
       stale = await s.put(0, false);
@@ -122,7 +122,7 @@ describe("cleaning up a bucket", () => {
     expect(s.blocks()).toContain(fresh);
     expect(s.blocks()).not.toContain(stale);
   });
-  it("goes on with a deletion that was interrupted: a marked block without its meta goes at once", async () => {
+  it("resumes an interrupted deletion: deletes a marked block without meta.json immediately", async () => {
     const s = setUp();
     const half = await s.put(DAY);
     await markForDeletion(s.bucket, "t", half, "source of compacted block", s.clock.now);
@@ -151,7 +151,7 @@ describe("cleaning up a bucket", () => {
     await s.cleaner.run();
     expect(await listAll(s.bucket, "t/")).toEqual([]);
   });
-  it("records a tenant's deletion forever, up to the end of the mark", async () => {
+  it("records a tenant's deletion permanently, up to the end of the mark", async () => {
     const s = setUp();
     await s.put(HOUR);
     const mark = Math.floor(s.clock.now / 1000);
@@ -169,7 +169,7 @@ describe("cleaning up a bucket", () => {
     await s.cleaner.run();
     expect((await tenantDeletions(s.bucket)).get("t")).toBe(s.clock.now - 90 * DAY);
   });
-  it("writes an empty index for a tenant whose last block is gone, or removes it when asked", async () => {
+  it("writes an empty index for a tenant without blocks, or removes it if configured", async () => {
     for (const removeEmpty of [false, true]) {
       const s = setUp({ retentionMs: () => DAY }, removeEmpty);
       await s.put(2 * DAY);

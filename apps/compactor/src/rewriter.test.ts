@@ -10,7 +10,7 @@ const HOUR = 3600_000,
   DAY = 24 * HOUR,
   T0 = 1_795_000_000_000;
 
-describe("a deletion request that is done", () => {
+describe("a completed deletion request", () => {
   async function setUp() {
     const bucket = new FilesystemBucket(temporaryFolder()),
       clock = { now: T0 },
@@ -66,7 +66,7 @@ describe("a deletion request that is done", () => {
   const pass = (rewriter: Rewriter, blocks: KnownBlock[]): Promise<void> =>
     rewriter.rewriteTenant("t", blocks, new Set(blocks.map((b) => b.meta.ulid)));
 
-  it("applies to a block with older data that arrives after its end, and stays done", async () => {
+  it("applies to a block with older data that arrives after its end, and stays completed", async () => {
     const { bucket, counted, rewritten, rewriter } = await setUp();
     const late = block(T0 - 10 * DAY, T0 + 4 * DAY);
     await pass(rewriter, [late]);
@@ -76,12 +76,12 @@ describe("a deletion request that is done", () => {
       ["done", 1],
     ]);
   });
-  it("does not look at blocks that were there before its end, nor at newer data", async () => {
+  it("does not read blocks that existed before its end, nor newer data", async () => {
     const { counted, rewriter } = await setUp();
     await pass(rewriter, [block(T0 - 10 * DAY, T0), block(T0 + 3 * DAY, T0 + 4 * DAY)]);
     expect(counted).toEqual([]);
   });
-  it("does nothing once it is cancelled", async () => {
+  it("does nothing after its cancellation", async () => {
     const { bucket, counted, rewriter } = await setUp();
     const [request] = await deletionRequests(bucket, "t");
     await saveDeletion(bucket, { ...request!, state: "cancelled" });

@@ -76,7 +76,7 @@ function rig(config = { maxBytes: 1 << 20, maxHeldBytes: 10 << 20 }) {
 }
 
 describe("aggregation", () => {
-  it("lets the first of a series through, and holds those that come within the period until what was held is written", async () => {
+  it("forwards the first push of a series, and holds later ones of the period until the held write ends", async () => {
     const { path, send, metrics } = rig();
     await send(["a"]);
     expect(sizes(path)).toEqual([1]);
@@ -110,7 +110,7 @@ describe("aggregation", () => {
     );
   });
 
-  it("leaves alone what comes at its pace, other series, other tenants, and tenants that ask for none", async () => {
+  it("forwards pushes at the configured pace, of other series, of other tenants, and of tenants without aggregation", async () => {
     const { path, send } = rig();
     for (let i = 0; i < 2; i++) {
       await send(["a"]);
@@ -122,7 +122,7 @@ describe("aggregation", () => {
     expect(sizes(path)).toEqual(Array.from({ length: 11 }, () => 1));
   });
 
-  it("takes one that was held alone as it came, and the series of a push each for itself", async () => {
+  it("forwards a single held push unchanged, and each series of a push separately", async () => {
     const { path, send } = rig();
     await send(["a"]);
     await send(["a"]);
@@ -135,7 +135,7 @@ describe("aggregation", () => {
     expect(sizes(path)).toEqual([1, 1, 1, 1, 1]);
   });
 
-  it("tells all of an error, and goes on", async () => {
+  it("reports an error to all held pushes, and continues", async () => {
     const { path, send } = rig();
     await send(["a"]);
     path.at = () => false;
@@ -166,7 +166,7 @@ describe("aggregation", () => {
     ).resolves.toMatchObject([{}, "refused", undefined]);
   });
 
-  it("is bounded: a series by what one write may hold, all of them by what may wait", async () => {
+  it("limits held bytes per series and in total", async () => {
     const { path, send } = rig({ maxBytes: 10_000, maxHeldBytes: 25_000 });
     await send(["a"]);
     const all = [send(["a"], 4000), send(["a"], 4000), send(["a"], 4000)]; // the third exceeds the limit
@@ -184,7 +184,7 @@ describe("aggregation", () => {
     await Promise.all(all);
   });
 
-  it("writes what it holds when it drains, and holds nothing after", async () => {
+  it("writes the held pushes while draining, and holds none afterwards", async () => {
     const { path, send, aggregation } = rig();
     await send(["a"]);
     const held = [send(["a"]), send(["a"])];
@@ -195,7 +195,7 @@ describe("aggregation", () => {
     expect(sizes(path)).toEqual([1, 2, 1]);
   });
 
-  it("forgets series that came no more", async () => {
+  it("drops series without new pushes", async () => {
     const { send, metrics } = rig();
     for (let i = 0; i < 3000; i++) await send([`p${i}`]);
     await sleep(250);

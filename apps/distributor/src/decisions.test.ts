@@ -120,7 +120,7 @@ const settled = async (): Promise<void> => {
   for (let i = 0; i < 20; i++) await Promise.resolve();
 };
 
-describe("limits that hold for the whole cluster", () => {
+describe("limits that apply to the whole cluster", () => {
   beforeEach(() => {
     jest.useFakeTimers();
   });
@@ -230,8 +230,8 @@ describe("limits that hold for the whole cluster", () => {
   }, 60_000);
 });
 
-describe("a rate", () => {
-  it("is divided by the distributors that take pushes, as they come and go", async () => {
+describe("the ingestion rate", () => {
+  it("is divided among the distributors that accept pushes, as they join and leave", async () => {
     let distributors = 4;
     const rates: number[] = [];
     const decisions = new Decisions({

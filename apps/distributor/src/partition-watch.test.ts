@@ -71,8 +71,8 @@ const refusal = (admit: () => void): string => {
   }
 };
 
-describe("what a distributor knows of the partitions", () => {
-  it("is the series of all ingesters and their threads, however many they are", async () => {
+describe("a distributor's view of the partitions", () => {
+  it("counts active series of all ingesters and their threads", async () => {
     const many = (from: number) => BigUint64Array.from({ length: 150_000 }, (_, i) => BigInt(from + i));
     const w = watch(() => 0, {
       a: (method) =>
@@ -94,7 +94,7 @@ describe("what a distributor knows of the partitions", () => {
     ]);
   });
 
-  it("refuses writes while nobody has told, and when all owners of a partition lag by half of what the topic keeps, or are silent for so long", async () => {
+  it("refuses writes before any report, and while all owners of a partition lag or are silent for half of the retention", async () => {
     let now = 0;
     const ages = { a: 100, b: 6000 };
     const w = watch(() => now, {
@@ -124,7 +124,7 @@ describe("what a distributor knows of the partitions", () => {
     }).toThrow("records of partition 0 have waited 600 s for their upload");
   });
 
-  it("places writes in the partitions that owners read, not in those that the topic has", async () => {
+  it("places writes in the partitions that owners read, not in all partitions of the topic", async () => {
     let now = 0,
       told: object[] = tells("a", 2, [0, 1]);
     const topic = topicOf({ partitions: 8, topicId: "t" }),
@@ -150,7 +150,7 @@ describe("what a distributor knows of the partitions", () => {
     expect(w.partitions).toBe(8);
   });
 
-  it("takes as many partitions as the owner that knows fewest", async () => {
+  it("uses the number of partitions of the owner that knows the fewest", async () => {
     const w = watch(
       () => 0,
       {
@@ -181,7 +181,7 @@ describe("what a distributor knows of the partitions", () => {
     await poll(w);
     expect(w.fenced()).toBe(0);
   });
-  it("refuses writes to a partition that nobody claims in time, and to no other", async () => {
+  it("refuses writes to a partition without a timely claim, and to no other partition", async () => {
     let now = 0;
     const w = watch(
       () => now,
@@ -201,7 +201,7 @@ describe("what a distributor knows of the partitions", () => {
     ]);
   });
 
-  it("refuses writes to a partition whose owner is gone while others are heard", async () => {
+  it("refuses writes to a partition whose owner stopped reporting while others report", async () => {
     let now = 0,
       b = tells("b", 2, [1]);
     const w = watch(
@@ -228,7 +228,7 @@ describe("what a distributor knows of the partitions", () => {
     expect(refusal(() => w.admit(1))).toBe("");
   });
 
-  it("takes writes while all ingesters are away for a moment, and none when the ring has no ingester any more", async () => {
+  it("accepts writes while all ingesters are briefly unreachable, and refuses them without any ingester in the ring", async () => {
     let now = 0;
     const answers: Record<string, (method: string) => unknown> = {
       a: (m) => {
@@ -247,7 +247,7 @@ describe("what a distributor knows of the partitions", () => {
     expect(refusal(() => w.admit(0))).toMatch(/^unavailable: partition 0 has had no reader for 601 s/);
   });
 
-  it("counts all of a recreated topic as waiting, for as long as its owner reads the old one", async () => {
+  it("counts a recreated topic as waiting while its owner reads the old topic", async () => {
     let now = 0;
     const topic = topicOf({ topicId: "t", retentionMs: 100_000 }),
       w = watch(() => now, { a: (m) => (m === "partitions" ? tells("a", 1, [0]) : []) }, topic);

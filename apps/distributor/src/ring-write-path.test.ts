@@ -279,7 +279,7 @@ describe("a push to the replicas of a ring", () => {
       { kind: "unavailable" },
     ],
     ["bad input", ["refuses bad input by an error", "refuses bad input by an error", "stores"], BAD],
-  ])("fails with what its sender can act on: %s", async (_, does, error) => {
+  ])("fails with an error that its sender can act on: %s", async (_, does, error) => {
     const r = new Replicas(3, 0),
       seen = push(r, sent("p"));
     await settled();
@@ -294,7 +294,7 @@ describe("a push to the replicas of a ring", () => {
     expect(seen.result).toMatchObject(error);
   });
 
-  it("counts every replica that did not take it", async () => {
+  it("counts every replica that did not store the push", async () => {
     const r = new Replicas(3, 0);
     push(r, sent("p"));
     await settled();

@@ -2,7 +2,7 @@ import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import { OVERFLOW_GROUP, UsageGroupNames } from "./usage-group-names.ts";
 
 describe("names of usage groups in metrics", () => {
-  it("are bounded for each tenant, whatever clients name; configured groups and other tenants keep theirs", async () => {
+  it("are limited per tenant; configured groups and other tenants keep their names", async () => {
     const lines: string[] = [],
       metrics = new Metrics();
     const base = {

@@ -33,7 +33,7 @@ function scanned(dir: string): LocalBlocks {
 }
 
 describe("a local block that cannot be read", () => {
-  it("stays listed as damaged, over restarts, until its folder is removed, when it was never shipped", () => {
+  it("stays listed as damaged across restarts until its folder is removed, if it was never uploaded", () => {
     const { dir } = dataPath(),
       blocks = scanned(dir),
       expected = [
@@ -49,7 +49,7 @@ describe("a local block that cannot be read", () => {
     expect(scanned(dir).damaged("t")).toEqual([]);
   });
 
-  it("goes with its deleted tenant", () => {
+  it("is removed with its deleted tenant", () => {
     const { dir } = dataPath(),
       blocks = scanned(dir);
     blocks.quarantine("t", ULID, new CorruptError(`${ULID}/profiles.parquet`, 4, "bad page"));
@@ -65,7 +65,7 @@ describe("a local block that cannot be read", () => {
     for (const b of [blocks, scanned(dir)]) expect(b.allDamaged()).toEqual([]);
   });
 
-  it("may cover any time when its meta is damaged or missing", () => {
+  it("may cover any time if its meta.json is damaged or missing", () => {
     for (const text of ["{", undefined]) {
       const { dir, local } = dataPath();
       if (text === undefined) rmSync(join(local, ULID, "meta.json"));
@@ -76,7 +76,7 @@ describe("a local block that cannot be read", () => {
     }
   });
 
-  it("fails the start, and is found by the next one, when the error says nothing about its content", () => {
+  it("fails the start if the error says nothing about its content; the next start finds it", () => {
     const { dir, local } = dataPath(),
       meta = join(local, ULID, "meta.json");
     // Reading a folder as a file fails with EISDIR for every user; it stands for EACCES, EMFILE and EIO.

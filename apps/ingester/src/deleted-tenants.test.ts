@@ -41,7 +41,7 @@ describe("an ingester's data of deleted tenants", () => {
     return { bucket, held, clock, deleted };
   }
 
-  it("goes also when the mark was removed long before the ingester is back; later data stays", async () => {
+  it("is dropped even if the mark was removed long before the ingester restarts; later data stays", async () => {
     const { bucket, held, deleted } = setUp();
     const before = held.add("acme", T0 - 90 * 86_400_000),
       after = held.add("acme", T0 + 1),
@@ -61,14 +61,14 @@ describe("an ingester's data of deleted tenants", () => {
       deleted.deletedAt("other", 0),
     ]).toEqual([true, false, false]);
   });
-  it("goes whole while the mark is there", async () => {
+  it("is dropped entirely while the mark exists", async () => {
     const { bucket, held, deleted } = setUp();
     held.add("acme", T0 + 1);
     await bucket.put(tenantMarkName("acme"), Buffer.from("{}"));
     await deleted.look();
     expect([held.blocks.get("acme"), deleted.covers("acme", newUlid(T0 + 2))]).toEqual([[], true]);
   });
-  it("is not uploaded before deletions were read, and deletions are read again before uploads", async () => {
+  it("is not uploaded before deletions are read, and deletions are reread before uploads", async () => {
     const { bucket, held, clock, deleted } = setUp();
     const ulid = held.add("acme", T0 - 1000);
     expect(deleted.covers("acme", ulid)).toBe(true); // deletions are not read yet

@@ -96,8 +96,8 @@ class Subject {
   }
 }
 
-describe("room on the disk", () => {
-  it("is reserved for pushes in flight, logs that no look has seen, and blocks of open heads", async () => {
+describe("disk space", () => {
+  it("is reserved for in-flight pushes, unmeasured log appends, and blocks of open heads", async () => {
     const s = new Subject();
     await s.guard.look();
     expect(s.takes(100 * MIB)).toBe(true); // may log 400 MiB
@@ -118,7 +118,7 @@ describe("room on the disk", () => {
     expect(u.takes(80 * MIB)).toBe(true);
   });
 
-  it("is kept twice where the bucket is a folder of the same disk", async () => {
+  it("is reserved twice if the bucket is a folder on the same disk", async () => {
     const s = new Subject();
     s.copies = 2;
     s.heads = 230 * MIB;
@@ -130,7 +130,7 @@ describe("room on the disk", () => {
     expect(s.takes(1)).toBe(false);
   });
 
-  it("is given back by pushes that end", async () => {
+  it("is released when pushes end", async () => {
     const s = new Subject();
     await s.guard.look();
     const done = s.guard.admit(110 * MIB);
@@ -139,7 +139,7 @@ describe("room on the disk", () => {
     expect(s.takes(10 * MIB)).toBe(true);
   });
 
-  it("is never used up by admitted pushes, in any order", async () => {
+  it("is never exhausted by admitted pushes, in any order", async () => {
     for (let seed = 1; seed <= 50; seed++) {
       const random = new Random(seed),
         s = new Subject();
@@ -176,7 +176,7 @@ describe("room on the disk", () => {
     }
   });
 
-  it("is refused while inodes run out, or a thread's log waits", async () => {
+  it("is refused while inodes run out or a thread's log waits", async () => {
     const s = new Subject();
     s.inodes = 200;
     await s.guard.look();
@@ -195,8 +195,8 @@ describe("room on the disk", () => {
   });
 });
 
-describe("a disk that runs short", () => {
-  it("loses shipped blocks that are answerable first, then heads become blocks", async () => {
+describe("a nearly full disk", () => {
+  it("drops uploaded blocks that the bucket can serve first, then cuts heads", async () => {
     const s = new Subject(),
       gone = s.shipped(10),
       stays = s.shipped(10);
@@ -214,7 +214,7 @@ describe("a disk that runs short", () => {
     expect(s.calls.slice(3)).toEqual(["ship", "flush"]);
   });
 
-  it("is freed at once when a push is refused, not only by the timer", async () => {
+  it("is freed immediately when a push is refused, not only by the timer", async () => {
     const s = new Subject();
     s.heads = 600 * MIB;
     s.onFlush = () => {
@@ -227,7 +227,7 @@ describe("a disk that runs short", () => {
     expect(s.takes(1)).toBe(true);
   });
 
-  it("gets its ballast when there is room, and gives it once for all threads", async () => {
+  it("gets its ballast when space is available, and releases it once for all threads", async () => {
     const s = new Subject();
     await s.guard.pass();
     expect(statSync(ballastPath(s.dir)).size).toBe(10 * MIB);
@@ -256,7 +256,7 @@ describe("a start on a full disk", () => {
     expect(s.takes(0)).toBe(false);
   });
 
-  it("keeps the ballast where shipped blocks made room", async () => {
+  it("keeps the ballast if removing uploaded blocks frees enough space", async () => {
     const s = new Subject();
     await s.guard.pass();
     s.shipped(10);

@@ -81,7 +81,7 @@ async function stored(i: Ingester): Promise<number> {
 }
 
 describe("an ingester with full heads", () => {
-  it("refuses with a kind of its own, which survives the thread, and has room again after its cuts", async () => {
+  it("refuses with the kind no-room, which survives the thread boundary, and accepts pushes again after its cuts", async () => {
     const i = await ingester(100_000);
     let refused: unknown,
       taken = 0;
@@ -119,7 +119,7 @@ describe("an ingester with full heads", () => {
     await i.stop();
   }, 20_000);
 
-  it("takes in every record of a partition that it reads faster than it cuts", async () => {
+  it("stores every record of a partition that it reads faster than it cuts", async () => {
     const log = new InMemoryLog(1),
       i = await ingester(500_000),
       RECORDS = 400;

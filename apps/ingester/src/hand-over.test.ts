@@ -42,7 +42,7 @@ describe("a hand-over", () => {
     return { left, endedAfter: () => ended };
   };
 
-  it("ends at once when the bucket takes everything and store-gateways answer", async () => {
+  it("ends immediately when the bucket accepts everything and store-gateways serve the blocks", async () => {
     const { left, endedAfter } = started(new Parts());
     await jest.advanceTimersByTimeAsync(10);
     expect(endedAfter()).toBe(0);
@@ -68,7 +68,7 @@ describe("a hand-over", () => {
     await jest.advanceTimersByTimeAsync(1000);
     expect(await left).toEqual({ unshipped: 0, unanswered: 0 });
   });
-  it("reports what is left at the deadline, whether the bucket refuses or stays silent", async () => {
+  it("reports the remaining blocks at the deadline, whether the bucket refuses or does not respond", async () => {
     for (const bucket of ["away", "silent"] as const) {
       const parts = new Parts(),
         { left, endedAfter } = started(parts);

@@ -22,13 +22,13 @@ function beginning(dataPath: string): Ingester {
   );
 }
 
-describe("an ingester that begins", () => {
-  it("knows that it has nothing when its disk is empty, so that no answer lacks it", async () => {
+describe("a starting ingester", () => {
+  it("knows that it has no data when its disk is empty, so that answers are complete without it", async () => {
     expect(await beginning(join(temporaryFolder(), "not-there-yet")).blocks("t", 0, 1)).toEqual([]);
     expect(await beginning(temporaryFolder()).blocks("t", 0, 1)).toEqual([]);
   });
 
-  it("does not know what it has before its log is read, or while blocks of it are on its disk", async () => {
+  it("does not know its data before its log is read, or while its disk has blocks", async () => {
     const logged = temporaryFolder(),
       log = join(logged, ".cinderblock", "log", "shard-0");
     mkdirSync(log, { recursive: true });

@@ -13,7 +13,7 @@ const meta = (ulid: string, sizes: number[], level = 1): BlockMeta =>
   }) as unknown as BlockMeta;
 
 describe("blocks on an ingester's disk", () => {
-  it("leaves everything outside of the data path alone, whoever names the tenant and the block", () => {
+  it("are confined to the data directory, for any tenant and block name", () => {
     const outer = temporaryFolder(),
       path = join(outer, "data"),
       ulid = "01M8EKZW7M023ZEFRNNKY74X0A",
@@ -34,7 +34,7 @@ describe("blocks on an ingester's disk", () => {
       expect(act).toThrow(refused);
     expect(readdirSync(outer, { recursive: true }).sort()).toEqual(["data", "local", `local/${ulid}`]);
   });
-  it("are summed while the bucket does not have them, whatever comes and goes", () => {
+  it("are summed until their upload, through additions and removals", () => {
     const path = temporaryFolder(),
       blocks = new LocalBlocks(path, createLogger({ level: "silent", format: "json" }));
     const [a, b, c, d] = [

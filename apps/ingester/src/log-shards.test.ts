@@ -85,7 +85,7 @@ describe("a change of the number of ingest threads", () => {
   });
 
   it.each(["adopted", "dropped"] as const)(
-    "loses and doubles nothing when the process ends as baselines are %s",
+    "loses and duplicates no growth when the process ends as baselines are %s",
     async (upTo) => {
       const dir = temporaryFolder();
       const one = await new Threads(dir, 2).start();
@@ -98,7 +98,7 @@ describe("a change of the number of ingest threads", () => {
     },
   );
 
-  it("leaves baselines that an orphaned log still holds alone, once other threads have them", async () => {
+  it("ignores baselines of an orphaned log that other threads already have", async () => {
     const dir = temporaryFolder();
     const three = await new Threads(dir, 3).start();
     for (const s of SERVICES) await three.push(s, {}, 1, 1000);
@@ -115,7 +115,7 @@ describe("a change of the number of ingest threads", () => {
     for (const s of SERVICES) expect([s, await back.grown(s)]).toEqual([s, 5000]);
   });
 
-  it("keeps series with the pushes that brought them, whatever their labels say", async () => {
+  it("keeps series with their pushes, for any labels", async () => {
     const dir = temporaryFolder();
     const one = await new Threads(dir, 2).start();
     // A push without a service name goes to the thread of the empty route.
@@ -129,7 +129,7 @@ describe("a change of the number of ingest threads", () => {
     expect(await t.grown("named")).toBe(500);
   });
 
-  it("is noticed where the release before left no file, and the file is not whole", async () => {
+  it("is detected without a file from the previous release, or with an incomplete file", async () => {
     const dir = temporaryFolder();
     expect(new LogShards(dir, 2).resharding).toBe(false);
     await new Threads(dir, 2).start();
@@ -146,7 +146,7 @@ describe("a change of the number of ingest threads", () => {
   });
 
   it.each([1, 2, 3])(
-    "keeps every growth over random counts, cuts and kills (seed %i)",
+    "keeps all growth through random thread counts, cuts and kills (seed %i)",
     async (seed) => {
       const random = new Random(seed),
         dir = temporaryFolder(),

@@ -104,8 +104,8 @@ function ingester(
   );
 }
 
-describe("a topic that gets partitions", () => {
-  it("has the new ones read without a restart", async () => {
+describe("a topic with added partitions", () => {
+  it("has its new partitions read without a restart", async () => {
     const log = new InMemoryLog(2),
       sink = new Sink(),
       p = ingester(log, sink);
@@ -124,7 +124,7 @@ describe("a topic that gets partitions", () => {
 });
 
 describe("a topic that is recreated before anything was committed", () => {
-  it("is read from its start by an ingester that was down, however far the new one goes", async () => {
+  it("is read from its start by an ingester that was down, even if the new topic is longer", async () => {
     const log = new InMemoryLog(1),
       dir = temporaryFolder(),
       first = new Sink();
@@ -147,7 +147,7 @@ describe("a topic that is recreated before anything was committed", () => {
     await b.stop();
   });
 
-  it("is read from its start by an ingester that stood still meanwhile, and nothing is committed for the old one", async () => {
+  it("is read from its start by an ingester that was paused, without commits for the old topic", async () => {
     const log = new InMemoryLog(1),
       sink = new Sink(),
       p = ingester(log, sink);
@@ -166,7 +166,7 @@ describe("a topic that is recreated before anything was committed", () => {
     await p.stop();
   });
 
-  it("counts as read for a strong read when the new one is", async () => {
+  it("counts as read for a strong read once the new topic is read", async () => {
     const log = new InMemoryLog(1),
       sink = new Sink(),
       p = ingester(log, sink);
@@ -208,7 +208,7 @@ describe("a topic that is recreated before anything was committed", () => {
     await p.stop();
   });
 
-  it("has none of its records left out for a poison record that the old one had at the same offset", async () => {
+  it("loses no record to a poison record of the old topic at the same offset", async () => {
     const dir = temporaryFolder(),
       taken: string[][] = [];
     for (const topicId of ["old", "old", "old", "new"]) {
@@ -232,7 +232,7 @@ describe("a topic that is recreated before anything was committed", () => {
 
 describe("a partition that fails or hangs", () => {
   it.each(["refuses", "is silent"] as const)(
-    "does not keep the others from being committed when its commit %s",
+    "does not prevent commits of other partitions when its commit %s",
     async (how) => {
       const log = new InMemoryLog(3),
         sink = new Sink(),
@@ -268,7 +268,7 @@ describe("a partition that fails or hangs", () => {
   );
 
   it.each(["committed", "offsets"] as const)(
-    "does not keep the others from being read and committed when %s refuses at its claim, or is silent; it is claimed later",
+    "does not prevent reads and commits of other partitions when %s refuses or hangs at its claim; it is claimed later",
     async (operation) => {
       const log = new InMemoryLog(3),
         sink = new Sink(),
@@ -293,7 +293,7 @@ describe("a partition that fails or hangs", () => {
     },
   );
 
-  it("is late when nothing of it comes, and the others are not", async () => {
+  it("is late when it delivers no records, and the other partitions are not", async () => {
     const log = new InMemoryLog(2),
       sink = new Sink(),
       p = ingester(log, sink);
@@ -331,7 +331,7 @@ describe("a partition that fails or hangs", () => {
     await p.stop();
   });
 
-  it("ends the wait for its reader at the deadline, and is read by whoever has it then", async () => {
+  it("stops waiting for its reader at the deadline, and is read by its next owner", async () => {
     const log = new InMemoryLog(1),
       sink = new Sink(),
       p = ingester(log, sink);
@@ -348,8 +348,8 @@ describe("a partition that fails or hangs", () => {
   });
 });
 
-describe("a topic that keeps too little", () => {
-  it("has the records counted that it dropped before they were read, and tells that it begins behind the commit", async () => {
+describe("a topic with a short retention", () => {
+  it("counts the records dropped before they were read, and reports that it starts after the commit", async () => {
     const log = new InMemoryLog(1, { retentionBytes: 1 }),
       dir = temporaryFolder(),
       first = new Sink(),

@@ -103,7 +103,7 @@ function ingester(
 }
 
 describe("an ingester's partitions", () => {
-  it("are read in order, with what the record says, and tell how far they are", async () => {
+  it("are read in order, with each record's limits, and report their positions", async () => {
     const log = new InMemoryLog(2),
       sink = new Sink(),
       p = ingester(log, sink);
@@ -126,7 +126,7 @@ describe("an ingester's partitions", () => {
     await p.stop();
   });
 
-  it("are caught up when all is read that they held when they were taken", async () => {
+  it("are caught up when the records at the claim are read", async () => {
     const log = new InMemoryLog(2),
       sink = new Sink(),
       p = ingester(log, sink);
@@ -148,7 +148,7 @@ describe("an ingester's partitions", () => {
     expect(p.caughtUp().partitions).toEqual([]);
   });
 
-  it("are each taken once, also where another cannot be taken yet", async () => {
+  it("are each claimed once, even while the claim of another fails", async () => {
     /** Fails for partition 0 for a while, and is slow for partition 1. */
     class Slow extends InMemoryLog {
       readers = [0, 0];
@@ -175,7 +175,7 @@ describe("an ingester's partitions", () => {
     await p.stop();
   }, 20_000);
 
-  it("are committed also while another cannot be taken", async () => {
+  it("are committed while the claim of another fails", async () => {
     class Refusing extends InMemoryLog {
       override committed(partition: number, group: string): Promise<number | undefined> {
         return partition === 0
@@ -216,7 +216,7 @@ describe("an ingester's partitions", () => {
     expect(await Promise.all([0, 1].map((i) => log.committed(i, `pushes-partition-${i}`)))).toEqual([5, 5]);
   });
 
-  it("are committed up to what is in the bucket, no further", async () => {
+  it("are committed up to the uploaded records, no further", async () => {
     const log = new InMemoryLog(1),
       sink = new Sink(),
       p = ingester(log, sink);
@@ -239,7 +239,7 @@ describe("an ingester's partitions", () => {
     expect(await log.committed(0, "pushes-partition-0")).toBe(2);
   });
 
-  it("are learnt from before they are taken in, where another committed more than this ingester has seen: nothing is stored twice, no difference is made to a profile that is too old", async () => {
+  it("update baselines before storing records if another owner committed more: no duplicates, and no difference to an outdated profile", async () => {
     const log = new InMemoryLog(1),
       dir = temporaryFolder(),
       one = new Sink(),
@@ -270,7 +270,7 @@ describe("an ingester's partitions", () => {
     await c.stop();
   });
 
-  it("leave out a record of which an ingest thread died twice, and no other that was in hand with it", async () => {
+  it("skip a record that ended an ingest thread twice, and no other in-flight record", async () => {
     const dir = temporaryFolder(),
       taken: string[][] = [],
       dead: { p: Partitions; hang: ((a: PushAnswer) => void)[] }[] = [];
@@ -313,7 +313,7 @@ describe("an ingester's partitions", () => {
     }
   });
 
-  it("go on where this disk is, not where the group is; without the disk they are read again", async () => {
+  it("resume at the disk's position, not at the group's; without the disk they are read again", async () => {
     const log = new InMemoryLog(1),
       dir = temporaryFolder();
     for (let i = 0; i < 6; i++) await log.produce(0, record(i));
@@ -339,7 +339,7 @@ describe("an ingester's partitions", () => {
     await other.stop();
   });
 
-  it("are read from the start when the topic was recreated, and committed again", async () => {
+  it("are read from the start after the topic was recreated, and committed again", async () => {
     const dir = temporaryFolder(),
       log = new InMemoryLog(1),
       first = new Sink();
@@ -362,7 +362,7 @@ describe("an ingester's partitions", () => {
     expect(await log.committed(0, "pushes-partition-0")).toBe(2);
   });
 
-  it("stand still while there is no room, and skip what cannot be read", async () => {
+  it("pause while heads are full, and skip undecodable records", async () => {
     const log = new InMemoryLog(1),
       sink = new Sink(),
       p = ingester(log, sink);
@@ -387,9 +387,9 @@ describe("an ingester's partitions", () => {
       "a number of series in the answer",
       refusing({ kind: "limit", reason: "series_limit", message: "too many" }),
     ],
-    ["an error that nobody knows", new CinderblockError("internal", "a bug")],
+    ["an unknown error", new CinderblockError("internal", "a bug")],
     ["a worker that ended", new CinderblockError("unavailable", "the worker ended")],
-  ])("wait and pass over no record that met %s", async (_, answer) => {
+  ])("wait without skipping a record that met %s", async (_, answer) => {
     const log = new InMemoryLog(1),
       sink = new Sink(),
       metrics = new Metrics(),
@@ -414,8 +414,13 @@ describe("an ingester's partitions", () => {
       "malformed_profile",
     ],
     ["are counted when they are thrown", new CinderblockError("invalid", "bad parts"), 0, "unknown"],
-    ["are not, where the sender was told of as many", refusing({ kind: "invalid", message: "bad" }), 1, ""],
-  ])("skip profiles that everybody refuses: acknowledged ones %s", async (_, answer, told, reason) => {
+    [
+      "are not counted if the sender received the same number",
+      refusing({ kind: "invalid", message: "bad" }),
+      1,
+      "",
+    ],
+  ])("skip profiles that every reader refuses: acknowledged ones %s", async (_, answer, told, reason) => {
     const log = new InMemoryLog(1),
       sink = new Sink(),
       metrics = new Metrics(),
@@ -435,7 +440,7 @@ describe("an ingester's partitions", () => {
     await p.stop();
   });
 
-  it("pause before the heads are full, and go on when cuts have caught up", async () => {
+  it("pause before heads are full, and resume after cuts", async () => {
     const log = new InMemoryLog(1),
       sink = new Sink(),
       metrics = new Metrics(),
@@ -459,7 +464,7 @@ describe("an ingester's partitions", () => {
     expect(sink.taken.length).toBe(1);
   });
 
-  it("wait for a program that knows a later record", async () => {
+  it("wait for a release that decodes a later record version", async () => {
     const log = new InMemoryLog(1),
       sink = new Sink(),
       p = ingester(log, sink);
@@ -471,7 +476,7 @@ describe("an ingester's partitions", () => {
   });
 
   it.each([1, 2])(
-    "are shared out by rule %i, each to one, and move when one leaves; records that retention dropped are counted",
+    "are assigned by rule %i, each to one owner, and move when an owner leaves; records dropped by retention are counted",
     async (rule) => {
       const log = new InMemoryLog(4),
         a = new Sink(),

@@ -45,7 +45,7 @@ const base = () => ({
 });
 
 describe("the intake of a partition's records", () => {
-  it("has every acknowledged record in the sink, whatever the sink says before it takes it", async () => {
+  it("stores every acknowledged record, whatever errors the sink returns first", async () => {
     const dir = temporaryFolder();
     await fc.assert(
       fc.asyncProperty(

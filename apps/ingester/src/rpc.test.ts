@@ -61,15 +61,15 @@ async function flushed(
 }
 
 describe("Flush", () => {
-  it("cuts the heads of the caller's tenant alone where several tenants share the ingester and there is no tokens file", async () => {
+  it("cuts only the heads of the caller's tenant if several tenants share the ingester without a tokens file", async () => {
     expect(await flushed(true, NOBODY_ASKED, { "x-scope-orgid": "a" })).toBe("a");
     expect(await flushed(true, NOBODY_ASKED, {})).toBe("[unauthenticated] no org id");
     expect(await flushed(true, NOBODY_ASKED, { "x-scope-orgid": "a|b" })).toMatch("multiple org IDs");
   });
-  it("cuts all heads where there is one tenant", async () => {
+  it("cuts all heads if only one tenant exists", async () => {
     expect(await flushed(false, NOBODY_ASKED, {})).toBe("every tenant");
   });
-  it("cuts the heads of every tenant for an administrator of every tenant, else those of the tenants of the token", async () => {
+  it("cuts the heads of all tenants for an administrator of all tenants, else of the token's tenants", async () => {
     const as = (token: string, tenant: string): Promise<string> =>
       flushed(true, TOKENS, { "x-scope-orgid": tenant, authorization: `Bearer ${token}` });
     expect(await as(ALL, "a")).toBe("every tenant");

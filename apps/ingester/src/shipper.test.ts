@@ -45,10 +45,10 @@ const idsIn = async (bucket: FilesystemBucket, tenant: string): Promise<string[]
 const profilesOf = async (bucket: FilesystemBucket, tenant: string, ulid: string): Promise<number> =>
   decodeMeta(await bucket.get(`${tenant}/phlaredb/${ulid}/meta.json`)).stats.numProfiles;
 
-describe("a block whose ID the bucket has", () => {
+describe("a block with an ID that the bucket already has", () => {
   const ulid = newUlid(1_795_000_000_000);
 
-  it("is not uploaded again where the content is the same", async () => {
+  it("is not uploaded again if the content is the same", async () => {
     const bucket = new FilesystemBucket(temporaryFolder());
     await ship(dataPath("t", ulid, 5), bucket);
     const blocks = await ship(dataPath("t", ulid, 5), bucket);
@@ -56,7 +56,7 @@ describe("a block whose ID the bucket has", () => {
     expect(blocks.isUploaded("t", ulid)).toBe(true);
   });
 
-  it("is uploaded under a new ID where the content differs, and keeps it over a restart", async () => {
+  it("is uploaded under a new ID if the content differs, and keeps it across a restart", async () => {
     const bucket = new FilesystemBucket(temporaryFolder()),
       dir = dataPath("t", ulid, 7);
     await ship(dataPath("t", ulid, 5), bucket);
@@ -72,7 +72,7 @@ describe("a block whose ID the bucket has", () => {
     expect(await idsIn(bucket, "t")).toEqual(ids);
   });
 
-  it("is uploaded under a new ID where the meta in the bucket is damaged", async () => {
+  it("is uploaded under a new ID if the meta.json in the bucket is damaged", async () => {
     const bucket = new FilesystemBucket(temporaryFolder());
     await bucket.put(`t/phlaredb/${ulid}/meta.json`, Buffer.from("{"));
     await ship(dataPath("t", ulid, 7), bucket);
@@ -80,7 +80,7 @@ describe("a block whose ID the bucket has", () => {
     expect(await profilesOf(bucket, "t", other)).toBe(7);
   });
 
-  it("has the ID of its folder after a crash in the middle of the change", () => {
+  it("has the ID of its folder after a crash during the change", () => {
     const dir = dataPath("t", ulid, 7),
       to = newUlid(1_795_000_000_001);
     mkdirSync(join(dir, "t", "local", to));
@@ -94,7 +94,7 @@ describe("a block whose ID the bucket has", () => {
 });
 
 describe("a tenant whose ID begins with a dot", () => {
-  it("is found again at a restart, and only Cinderblock's own folder is not", async () => {
+  it("is found at a restart; only Cinderblock's own folder is skipped", async () => {
     const ulid = newUlid(1_795_000_000_000),
       bucket = new FilesystemBucket(temporaryFolder());
     for (const tenant of [".team", "..team"]) {
@@ -140,7 +140,7 @@ describe("an upload without an answer", () => {
     return { shipper, left, others: all.promise };
   };
 
-  it("does not hold up other blocks, nor a stop", async () => {
+  it("does not delay other blocks or a shutdown", async () => {
     const { shipper, left, others } = setUp(() => new Promise(() => undefined));
     void shipper.sync();
     await others;
@@ -149,7 +149,7 @@ describe("an upload without an answer", () => {
     expect(left()).toEqual([ulids[0]]);
   });
 
-  it("is tried again after its failure, without the blocks that were uploaded", async () => {
+  it("is retried after its failure, without the uploaded blocks", async () => {
     let refuse = true;
     const { shipper, left } = setUp(() =>
       refuse ? Promise.reject(new Error("refused")) : Promise.resolve(),

@@ -256,7 +256,7 @@ describe("a late replica", () => {
     b.compact([b.add(rows, undefined, "")], 2);
     expect((await ask(b, 0, HOUR)).rows).toEqual(names(rows));
   });
-  it("compares keys only within the overlap, and only times where no row is shared", async () => {
+  it("compares keys only within the overlap, and only times if no row is shared", async () => {
     const b = compacted();
     b.compact([b.add(all.slice(0, 5), undefined, ""), b.add(all.slice(5, 10), undefined, "")], 0);
     await ask(b, 0, 8 * HOUR);
@@ -345,7 +345,7 @@ describe("each row of a bucket", () => {
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("lose" as const), which: fc.nat(50) }) },
   );
 
-  it("is in every answer exactly once, or the answer is partial, for any order of replicas, late uploads and compactions", async () => {
+  it("counts exactly once in every complete answer, for any order of replicas, late uploads and compactions", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(event, { minLength: 2, maxLength: 14 }),

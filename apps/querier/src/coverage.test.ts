@@ -16,8 +16,8 @@ const coverage = (
   },
 ) => coverageOf(answers, (a) => (a instanceof Error ? Promise.reject(a) : Promise.resolve(a)), older);
 
-describe("what silent ingesters have", () => {
-  it("is with the others when these have read every partition, in whatever zone", async () => {
+describe("data of silent ingesters", () => {
+  it("is covered when the other ingesters have read every partition, in any zone", async () => {
     expect(
       await covered([
         { of: 4, partitions: [0, 1] },
@@ -26,7 +26,7 @@ describe("what silent ingesters have", () => {
     ).toBe(true);
     expect(await covered([{ of: 4, partitions: [0, 1, 2, 3] }, silent])).toBe(true);
   });
-  it("is not where one of them still catches up, has fallen silent, or nobody has a partition", async () => {
+  it("is not covered while an ingester catches up or stopped responding, or a partition has no reader", async () => {
     expect(
       await covered([
         { of: 4, partitions: [0, 1, 2] },
@@ -43,14 +43,14 @@ describe("what silent ingesters have", () => {
     ).toBe(false);
     expect(await covered([])).toBe(false);
   });
-  it("is judged as before where one of the release before answers", async () => {
+  it("is judged by the previous rule if an ingester of the previous release answers", async () => {
     const old = new Error("this process does not know Ingester.caughtUp");
     expect([
       await covered([{ of: 1, partitions: [] }, old], () => true),
       await covered([{ of: 1, partitions: [0] }, old], () => false),
     ]).toEqual([true, false]);
   });
-  it("names the partitions that nobody has read, and an ingester that reads another topic of the name", async () => {
+  it("names unread partitions, and an ingester that reads another topic of the same name", async () => {
     expect(await coverage([{ of: 4, topicId: "t", partitions: [0, 2] }])).toEqual({
       covered: false,
       reason: "no ingester that responded has read partitions 1, 3 up to the end",
@@ -68,8 +68,8 @@ describe("what silent ingesters have", () => {
   });
 });
 
-describe("what ingesters have read", () => {
-  it("is asked once for the sub-queries of a moment, and again later", async () => {
+describe("offsets that ingesters have read", () => {
+  it("are fetched once for concurrent sub-queries, and again later", async () => {
     let now = 0,
       asked = 0;
     const cache = new CaughtUpCache<string>(

@@ -28,10 +28,10 @@ describe("planning blocks", () => {
   it("reads the sources while a shard is missing", () => {
     expect(chosen(...raw, block("S1", 2, ["A", "B"], "1_of_2"))).toEqual(["A", "B"]);
   });
-  it("takes a set as complete when the present shards name the empty ones", () => {
+  it("accepts a set as complete if the present shards name the empty ones", () => {
     expect(chosen(...raw, block("S1", 2, ["A", "B"], "1_of_2", ["empty-shard:2_of_2"]))).toEqual(["S1"]);
   });
-  it("reads the sources of an unfinished set though the range leaves some of them out", () => {
+  it("reads the sources of an incomplete set even if the range excludes some of them", () => {
     const at = (b: BlockInfo, minTimeMs: number, maxTimeMs: number): BlockInfo => ({
       ...b,
       minTimeMs,
@@ -45,12 +45,12 @@ describe("planning blocks", () => {
     expect(plan.chosen.map((b) => b.ulid)).toEqual(["A"]);
     expect(plan.warnings).toEqual([]);
   });
-  it("reads what is left of a set when its sources are gone, and warns", () => {
+  it("reads the rest of a set whose sources are gone, and warns", () => {
     const plan = planBlocks([block("S1", 2, ["A", "B"], "1_of_2")]);
     expect(plan.chosen.map((b) => b.ulid)).toEqual(["S1"]);
     expect(plan.warnings).toHaveLength(1);
   });
-  it("reads a shard that was in one part only with its sisters of the next level", () => {
+  it("reads a shard of only one source with its sister shards of the next level", () => {
     // Two splits in two; shard 2 of the first source was empty, so only shard 1 was merged.
     const parts = [
       block("A1", 2, ["A"], "1_of_2", ["empty-shard:2_of_2"]),
@@ -63,7 +63,7 @@ describe("planning blocks", () => {
     const plan = planBlocks([merged]);
     expect([plan.chosen.map((b) => b.ulid), plan.warnings.length]).toEqual([["C1"], 1]);
   });
-  it("reads a set that is merged shard by shard while some shards are through and others are not", () => {
+  it("reads a set during a shard-by-shard merge", () => {
     const part = (s: string): BlockInfo[] => [
       block(`${s}1`, 2, [s], "1_of_3"),
       block(`${s}2`, 2, [s], "2_of_3"),
@@ -83,7 +83,7 @@ describe("planning blocks", () => {
     // A shard is lost: the remaining blocks are read, with a warning.
     expect(planBlocks([a[1]!, a[2]!, b[1]!, first]).warnings).toHaveLength(1);
   });
-  it("takes one block for each set and shard, the smallest ULID", () => {
+  it("uses one block per set and shard, the smallest ULID", () => {
     expect(chosen(block("D", 2, ["A", "B"]), block("C", 2, ["A", "B"]))).toEqual(["C"]);
   });
   it("prefers the highest level, level by level", () => {
@@ -91,7 +91,7 @@ describe("planning blocks", () => {
       chosen(...raw, block("X", 1, ["X"]), block("C", 2, ["A", "B"]), block("E", 3, ["A", "B", "X"])),
     ).toEqual(["E"]);
   });
-  it("reads everything once at every moment of splits and merges, with empty shards, whatever of the parents is gone", () => {
+  it("reads everything once at every step of splits and merges, with empty shards and deleted parents", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 4 }),
@@ -155,7 +155,7 @@ describe("planning blocks", () => {
   });
 });
 
-describe("what an answer is made of", () => {
+describe("the digest of an answer", () => {
   const HOUR = 3600_000,
     all = (): boolean => true;
   const at = (b: BlockInfo, fromHour: number, toHour: number): BlockInfo => ({
@@ -168,7 +168,7 @@ describe("what an answer is made of", () => {
     far = at(block("F", 1, ["F"]), 16, 17);
   const of = (blocks: BlockInfo[], stored: (b: BlockInfo) => boolean = all): string =>
     digestOf(blocks, stored, 8 * HOUR, 9 * HOUR - 1);
-  it("stays the same under compactions, into one block or into shards, before and after the sources are gone", () => {
+  it("stays the same under compactions, into one block or into shards, before and after the deletion of sources", () => {
     const whole = at(block("C", 2, ["A", "B"]), 8, 10),
       shards = [1, 2].map((k) => at(block(`S${k}`, 2, ["A", "B"], `${k}_of_2`), 8, 10));
     const digests = [
@@ -183,14 +183,14 @@ describe("what an answer is made of", () => {
     expect(new Set(digests).size).toBe(1);
     expect(digests[0]).not.toBe("");
   });
-  it("changes with a late block, one that is gone, and one that was written again without some of its series, however it is merged then", () => {
+  it("changes with a late block, a deleted block, and a rewritten block, also after their merge", () => {
     const rewritten = at(block("R", 1, ["A"], "", ["rewritten:A"]), 8, 9),
       merged = at(block("C", 2, ["A", "B"], "", ["rewritten:A"]), 8, 10);
     const digests = [[A, B], [A, B, at(block("L", 1, ["L"]), 8, 9)], [B], [rewritten, B]].map((b) => of(b));
     expect(new Set(digests).size).toBe(4);
     expect(of([merged])).toBe(of([rewritten, B]));
   });
-  it("is not told while an ingester alone has a part of it; what lies beside the range does not matter", () => {
+  it("is absent while only an ingester has part of the data; data outside of the range does not matter", () => {
     expect(of([A, B], (b) => b.ulid !== "A")).toBe("");
     expect(of([A, B], (b) => b.ulid !== "B")).toBe(of([A, B]));
   });

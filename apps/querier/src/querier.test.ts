@@ -95,8 +95,8 @@ const sources = (store: Store): Sources => ({
   refresh: () => Promise.resolve(),
 });
 
-describe("blocks that were compacted and deleted between the plan and the question", () => {
-  it("are planned again: the answer comes from what they became, and is whole", async () => {
+describe("blocks compacted and deleted between plan and query", () => {
+  it("are replanned: the answer comes complete from their replacements", async () => {
     const store = new Store([block(A, 1), block(B, 1)], [C], [block(C, 2, [A, B], [A, B])]),
       querier = new Querier(sources(store), base);
     const r = await querier.run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
@@ -104,7 +104,7 @@ describe("blocks that were compacted and deleted between the plan and the questi
     expect(store.asked.at(-1)).toEqual([C]);
     expect(r.kind === "select" && r.parts.length).toBe(1);
   });
-  it("for questions about labels, too", async () => {
+  it("are replanned for label queries as well", async () => {
     const store = new Store([block(A, 1), block(B, 1)], [C], [block(C, 2, [A, B], [A, B])]);
     const r = await new Querier(sources(store), base).run(
       "t",
@@ -114,7 +114,7 @@ describe("blocks that were compacted and deleted between the plan and the questi
     );
     expect([r.kind === "labels" && r.answer.names, r.warnings]).toEqual([[C], []]);
   });
-  it("and when nothing replaced them, the answer says what it lacks", async () => {
+  it("make the answer partial if they have no replacement", async () => {
     const store = new Store([block(A, 1), block(B, 1)], [A], [block(A, 1), block(B, 1)]);
     const r = await new Querier(sources(store), base).run(
       "t",
@@ -124,7 +124,7 @@ describe("blocks that were compacted and deleted between the plan and the questi
     );
     expect(r.warnings).toEqual([`block ${B} is missing`]);
   });
-  it("that do not say which rows they have are not asked for them: another source may have the same", async () => {
+  it("are skipped if they return no row keys, since another source may have the same rows", async () => {
     // A is being cut while its rows are compared with B's, so no client has it; later it is a block.
     class Cut extends Store {
       compared = 0;
@@ -156,7 +156,7 @@ describe("blocks that were compacted and deleted between the plan and the questi
   });
 });
 
-describe("a head that takes in rows while it is asked", () => {
+describe("a head that receives rows during a query", () => {
   /** A row as its keys: series, time and ID are all `key`. */
   interface Row {
     series: bigint;
@@ -256,7 +256,7 @@ describe("a head that takes in rows while it is asked", () => {
     expect(r.warnings).toEqual([]);
     return counted(all);
   };
-  it("answers with what it had: what another source has as well counts once", async () => {
+  it("answers with its earlier rows; rows of another source count once", async () => {
     // The head and Y share series 1. While keys are compared, the head receives a row of series 2 that X has.
     const make = (): [Holder, Holder, Holder] => [
       new Holder("x", block(A, 1), "block", [row(2, 11)]),
@@ -271,7 +271,7 @@ describe("a head that takes in rows while it is asked", () => {
       expect(await asked(all)).toEqual([11, 12, 13]);
     }
   });
-  it("also where it did not overlap with the other when it was listed", async () => {
+  it("does so even if it did not overlap with the other source when listed", async () => {
     const x = new Holder("x", { ...block(A, 1), minTimeMs: 1, maxTimeMs: 5 }, "block", [row(1, 3)]),
       head = new Holder("head", block(C, 1), "head", [row(1, 12)]);
     const execute = x.execute.bind(x);
@@ -281,7 +281,7 @@ describe("a head that takes in rows while it is asked", () => {
     };
     expect(await asked([x, head])).toEqual([3, 12]);
   });
-  it("and where it is cut meanwhile, it is planned again", async () => {
+  it("is replanned if it is cut during the query", async () => {
     const x = new Holder("x", block(A, 1), "block", [row(1, 11)]),
       head = new Holder("head", block(C, 1), "head", [row(1, 11), row(1, 12)]);
     let cuts = 0;
@@ -295,7 +295,7 @@ describe("a head that takes in rows while it is asked", () => {
   });
 });
 
-describe("a querier that cannot know all holders of data", () => {
+describe("a querier without the complete list of data holders", () => {
   const ask = async (unknown: { ingesters: string; stores: string }, coveredBy: Sources["coveredBy"]) => {
     const store = new Store([block(A, 1)], [A], []);
     const r = await new Querier({ ...sources(store), coveredBy, unknown: () => unknown }, base).run(
@@ -306,7 +306,7 @@ describe("a querier that cannot know all holders of data", () => {
     );
     return { warnings: r.warnings, digest: r.kind === "select" ? r.digest : undefined };
   };
-  it("gives a partial answer that is not cached, unless the answering ingesters cover the partitions", async () => {
+  it("returns an uncached partial answer, unless the responding ingesters cover the partitions", async () => {
     const silent: number[] = [];
     const reason = "the roster of ingesters has not been read yet";
     const direct = await ask({ ingesters: reason, stores: "" }, (_, n) => {
@@ -317,14 +317,14 @@ describe("a querier that cannot know all holders of data", () => {
     const covered = await ask({ ingesters: reason, stores: "" }, () => Promise.resolve(true));
     expect([covered.warnings, covered.digest === ""]).toEqual([[], false]);
   });
-  it("gives a partial answer without any store-gateway, whatever ingesters cover", async () => {
+  it("returns a partial answer without a store-gateway, even if ingesters cover the partitions", async () => {
     const r = await ask({ ingesters: "", stores: "no store-gateway" }, () => Promise.resolve(true));
     expect(r).toEqual({ warnings: ["no store-gateway"], digest: "" });
   });
 });
 
 describe("a strong read", () => {
-  it("does not take the answer of an ingester that lags when the one that had read far enough falls silent", async () => {
+  it("does not use a lagging ingester's answer when the caught-up ingester stops responding", async () => {
     // `ahead` has read everything and stops before it lists its blocks; `behind` needs a moment.
     class Ingester extends Store {
       override readonly name: string;
@@ -369,8 +369,8 @@ describe("a strong read", () => {
   });
 });
 
-describe("an ingester that stands still", () => {
-  it("holds up the first question until that is found out, the next ones half a second, and none when it is back", async () => {
+describe("a stalled ingester", () => {
+  it("delays the first query until its detection, the next queries by half a second, and none after its recovery", async () => {
     /** A stalled ingester: neither answers nor refuses until it resumes. */
     class Ingester extends Store {
       override readonly name = "ingester-0";

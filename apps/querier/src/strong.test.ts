@@ -14,14 +14,14 @@ const never = (): Promise<number[]> =>
   });
 
 describe("a strong read", () => {
-  it("needs every partition that holds records from one that answers", async () => {
+  it("needs a responding reader for every partition with records", async () => {
     expect(
       await reachEnds(members("a", "b"), [5, 0, 7], Date.now() + 1000, (m) =>
         Promise.resolve(m.id === "a" ? [0, 1] : [2, 0]),
       ),
     ).toEqual([["a", "b"], ["a"], ["b"]]);
   });
-  it("does not wait for one that stands still while the others have all", async () => {
+  it("does not wait for a stalled ingester while the others have all partitions", async () => {
     const from = performance.now();
     expect(
       await reachEnds(members("a", "b"), [5], Date.now() + 60_000, (m) =>
@@ -30,7 +30,7 @@ describe("a strong read", () => {
     ).toEqual([["b"]]);
     expect(performance.now() - from).toBeLessThan(1000);
   });
-  it("asks again when a partition has another owner, though the one before stands still", async () => {
+  it("retries when a partition has a new owner, while the previous owner is stalled", async () => {
     let rounds = 0;
     // b owns the partition from the second round on; a does not answer before each round ends.
     const reached = await reachEnds(members("a", "b"), [5], Date.now() + 60_000, (m, untilMs) => {
@@ -43,7 +43,7 @@ describe("a strong read", () => {
     });
     expect([reached, rounds]).toEqual([[["b"]], 2]);
   }, 10_000);
-  it("fails at its deadline, and says what was missing", async () => {
+  it("fails at its deadline, and names the missing partition", async () => {
     await expect(
       reachEnds(members("a"), [0, 9], Date.now() + 500, () =>
         Promise.reject(

@@ -5,7 +5,7 @@ import { exportFile } from "./export-api.ts";
 import type { RequestContext, QueryFrontend } from "./frontend.ts";
 import { QueryParams } from "./query-params.ts";
 
-describe("an export that goes on for long", () => {
+describe("a long export", () => {
   const q = new QueryParams(
     new URLSearchParams({
       format: "arrow",
@@ -57,7 +57,7 @@ describe("an export that goes on for long", () => {
     return { text, broken, told };
   }
 
-  it("tells in its headers what the first step lacks, and breaks off where a later one lacks something", async () => {
+  it("reports missing data of the first step in its headers, and aborts if a later step lacks data", async () => {
     expect(await exported(["a", "b", "c"])).toEqual({ text: "abc", broken: "", told: [] });
     expect(await exported(["!x", "b", "!y"])).toEqual({ text: "!xb!y", broken: "", told: ["x"] });
     expect(await exported(["a", "!ingester-1 did not respond", "c"])).toEqual({

@@ -6,8 +6,8 @@ import { toQueryRange, splitQuery } from "./split.ts";
 
 const select = { profileTypeId: "p:cpu:ns:cpu:ns", labelSelector: "{}" };
 
-describe("a query in parts", () => {
-  it("covers its range once, at multiples of the interval, in a bounded number of parts", () => {
+describe("a split query", () => {
+  it("covers its range once, at multiples of the interval, in a limited number of sub-queries", () => {
     fc.assert(
       fc.property(
         fc.nat(10_000_000),
@@ -38,12 +38,12 @@ describe("a query in parts", () => {
       { numRuns: 100 },
     );
   });
-  it("is one part without an interval, or within one", () => {
+  it("is one sub-query without an interval, or within one", () => {
     const query: SourceQuery = { kind: "points", select: { ...select, startMs: 61_000, endMs: 119_000 } };
     for (const interval of [0, 60_000])
       expect(splitQuery(query, interval, 0)).toEqual([{ query, startMs: 61_000, endMs: 119_000, shift: 0 }]);
   });
-  it("gives the points of a time line that the whole gives, wherever its steps lie", () => {
+  it("returns the same points of a time line as the unsplit query, for any steps", () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.nat(1000), fc.nat(100), fc.nat(2)), { minLength: 1, maxLength: 60 }),

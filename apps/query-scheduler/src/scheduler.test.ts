@@ -16,7 +16,7 @@ const scheduler = (maxOutstanding: number, maxQueriers = 0): QueryScheduler =>
   new QueryScheduler({ maxOutstanding, maxQueriers: () => maxQueriers, querierForgetMs: 0 }, base());
 
 describe("query scheduler", () => {
-  it("serves tenants in turn, whatever one of them has queued", async () => {
+  it("serves tenants round-robin, for any queue lengths", async () => {
     const s = scheduler(100);
     const done = [
       s.enqueue("a", job, soon()),
@@ -33,7 +33,7 @@ describe("query scheduler", () => {
     await Promise.all(done);
     expect(order).toEqual(["a", "b", "a", "a"]);
   });
-  it("refuses a tenant whose queue is full, and nobody else", async () => {
+  it("refuses a tenant whose queue is full, and no other tenant", async () => {
     const s = scheduler(1);
     const waiting = s.enqueue("a", job, soon());
     await expect(s.enqueue("a", job, soon())).rejects.toThrow(
@@ -43,7 +43,7 @@ describe("query scheduler", () => {
     for (let i = 0; i < 2; i++) (await s.next("q"))!.done(result);
     await Promise.all([waiting, other]);
   });
-  it("skips expired and cancelled queries without costing the tenant its turn", async () => {
+  it("skips expired and canceled queries without costing the tenant its turn", async () => {
     const s = scheduler(10);
     const abort = new AbortController();
     const late = s.enqueue("a", job, Date.now() - 1),
@@ -58,14 +58,14 @@ describe("query scheduler", () => {
     await expect(good).resolves.toBe(result);
     await failures;
   });
-  it("fails what waits and frees the queriers when it stops", async () => {
+  it("fails queued queries and releases the queriers when it stops", async () => {
     const s = scheduler(10);
     const next = s.next("q1");
     await s.stop();
     expect(await next).toBeUndefined();
     await expect(s.enqueue("a", job, soon())).rejects.toThrow("shutting down");
   });
-  it("gives a tenant that waits every second turn while another floods, however many parts the other's queries have", async () => {
+  it("gives a waiting tenant every second turn while another floods, for any number of sub-queries", async () => {
     const s = scheduler(100);
     const order: string[] = [];
     const parts = (query: string, n: number): Promise<unknown>[] =>
@@ -95,7 +95,7 @@ describe("query scheduler", () => {
     expect(order.filter((t) => t === "calm")).toHaveLength(3);
     expect(waitedLongest).toBeLessThanOrEqual(1); // at most one query of the flood between two of its own
   });
-  it("counts a query in parts once: those that follow the first are never refused, another query is", async () => {
+  it("counts sub-queries of one query once: later ones are never refused, another query is", async () => {
     const s = scheduler(2);
     const of = (query: string, part: number): QueryJob => ({ ...job, of: { query, part } });
     const waiting = [
@@ -109,7 +109,7 @@ describe("query scheduler", () => {
     for (let i = 0; i < 22; i++) (await s.next("q"))!.done(result);
     await Promise.all(waiting);
   });
-  it("keeps a tenant's queries with its few queriers, the same ones; another takes the place of one that was lost", async () => {
+  it("keeps a tenant's queries on the same few queriers; another querier replaces a lost one", async () => {
     const s = scheduler(100, 2);
     const queriers = ["q0", "q1", "q2", "q3", "q4"],
       took = new Map<string, number>();

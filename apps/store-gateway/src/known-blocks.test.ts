@@ -102,7 +102,7 @@ function known(bucket: Objects): {
   };
 }
 
-describe("blocks that a store-gateway knows", () => {
+describe("blocks known to a store-gateway", () => {
   it("include those uploaded since the bucket index was written", async () => {
     const bucket = new Objects(),
       indexed = bucket.block("t"),
@@ -115,7 +115,7 @@ describe("blocks that a store-gateway knows", () => {
     await blocks.sync();
     expect(ulids("t")).toContain(later);
   });
-  it("cost one list for all tenants, and one list and one get a tenant once metas are known", async () => {
+  it("cost one list request for all tenants, and one list and one get request per tenant with known metas", async () => {
     const bucket = new Objects(),
       { blocks } = known(bucket);
     for (const tenant of ["a", "b"]) bucket.index(tenant, [bucket.block(tenant), bucket.block(tenant)]);
@@ -130,7 +130,7 @@ describe("blocks that a store-gateway knows", () => {
       "list b/phlaredb/",
     ]);
   });
-  it("leave out a block whose mark is old, whether or not the index names it", async () => {
+  it("exclude a block with an old mark, whether or not the index names it", async () => {
     const bucket = new Objects(),
       [marked, fresh] = [bucket.block("t"), bucket.block("t")];
     bucket.mark("t", marked, T0 - 3_600_000);
@@ -142,7 +142,7 @@ describe("blocks that a store-gateway knows", () => {
     await blocks.sync();
     expect(ulids("t")).toEqual([fresh]);
   });
-  it("keep a block that is learnt while they are listed", async () => {
+  it("keep a block registered during their listing", async () => {
     const bucket = new Objects(),
       first = bucket.block("t"),
       { blocks, ulids } = known(bucket);
@@ -158,7 +158,7 @@ describe("blocks that a store-gateway knows", () => {
     await blocks.syncTenant("t");
     expect(ulids("t")).toEqual([first]);
   });
-  it("are not an empty list while the bucket could not be listed", async () => {
+  it("are unknown, not empty, while listing the bucket fails", async () => {
     const bucket = new Objects(),
       one = bucket.block("t"),
       { blocks, at, ulids } = known(bucket);
@@ -173,7 +173,7 @@ describe("blocks that a store-gateway knows", () => {
     await blocks.blocksOf("t");
     expect(ulids("t")).toEqual([one]);
   });
-  it("of one tenant that fails do not hide those of the others, and a tenant that does not exist costs nothing", async () => {
+  it("of a failing tenant do not hide other tenants' blocks, and an unknown tenant costs no request", async () => {
     const bucket = new Objects(),
       [one] = [bucket.block("good"), bucket.block("bad")],
       { blocks, at, ulids } = known(bucket);

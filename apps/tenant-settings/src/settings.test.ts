@@ -25,7 +25,7 @@ describe("tenant settings", () => {
     });
     expect(await s.all("nobody")).toEqual([]);
   });
-  it("refuse what is older than what is stored, and what has no name", async () => {
+  it("refuse an update older than the stored one, and a setting without a name", async () => {
     const { s } = open();
     await s.set("a", { name: "x", value: "new", modifiedAt: 200 });
     await expect(s.set("a", { name: "x", value: "old", modifiedAt: 100 })).rejects.toMatchObject({
@@ -37,7 +37,7 @@ describe("tenant settings", () => {
     expect(() => s.set("a", { name: "", value: "", modifiedAt: 0 })).toThrow("no setting name provided");
     expect(() => s.set("a", { name: "x".repeat(513), value: "", modifiedAt: 0 })).toThrow("the limit is 512");
   });
-  it("forget what is deleted; what is not there may be deleted", async () => {
+  it("drop a deleted setting; deleting a missing one succeeds", async () => {
     const { s } = open();
     await s.set("a", { name: "__proto__", value: "v", modifiedAt: 0 });
     await s.set("__proto__", { name: "polluted", value: "v", modifiedAt: 0 });
@@ -50,7 +50,7 @@ describe("tenant settings", () => {
     await s.delete("a", "__proto__");
     expect(await s.all("a")).toEqual([]);
   });
-  it("say when the object is broken, and leave it", async () => {
+  it("report a damaged object, and keep it", async () => {
     const { s, bucket } = open();
     await bucket.put("tenant_settings.json", Buffer.from("{"));
     await expect(s.set("a", { name: "x", value: "", modifiedAt: 0 })).rejects.toMatchObject({

@@ -28,7 +28,7 @@ describe("time slices", () => {
     for (let i = 1; i < works.length; i++) expect(works[i]! - works[i - 1]!).toBeGreaterThan(1);
   });
 
-  it("are over after ten milliseconds", async () => {
+  it("end after ten milliseconds", async () => {
     let now = 0;
     const pace = new TimeSlices(() => now).pace();
     now = 9;
@@ -39,7 +39,7 @@ describe("time slices", () => {
     expect(pace.due()).toBe(false);
   });
 
-  it("end with work that was canceled, also while it waits", async () => {
+  it("end with canceled work, also while it waits", async () => {
     let canceled = false;
     const pace = new TimeSlices().pace(() => canceled);
     await pace.next();

@@ -63,7 +63,7 @@ class Subject {
 }
 
 describe("a periodic loop", () => {
-  it("begins a pass every period, and the first one when it is asked to", async () => {
+  it("starts a pass every period, and the first one as configured", async () => {
     const s = new Subject();
     s.loop.start();
     await s.clock.pass(350);
@@ -102,7 +102,7 @@ describe("a periodic loop", () => {
     expect(s.began).toEqual([80, 160]);
   });
 
-  it("aborts and reports a pass that takes too long, and the next one waits for its end", async () => {
+  it("aborts and reports a late pass; the next pass waits for its end", async () => {
     const s = new Subject();
     s.atOnce = false;
     s.loop.start();
@@ -118,7 +118,7 @@ describe("a periodic loop", () => {
     expect(s.ends[1]).toEqual({ ok: true });
   });
 
-  it("goes on without a pass that never ends", async () => {
+  it("continues without a pass that never ends", async () => {
     const s = new Subject();
     s.atOnce = false;
     s.loop.start();
@@ -130,7 +130,7 @@ describe("a periodic loop", () => {
     expect(s.ends[1]).toEqual({ ok: true });
   });
 
-  it("waits longer after each failure, up to a bound, and goes back to its period", async () => {
+  it("backs off after each failure up to a bound, and returns to its period", async () => {
     const t = new Subject({ backoffMs: 350 });
     const bad = new Periodic(
       { everyMs: 100, deadlineMs: 50, jitter: 0, backoffMs: 350 },
@@ -146,7 +146,7 @@ describe("a periodic loop", () => {
     expect(t.began).toEqual([100, 300, 650, 1000, 1350, 1450, 1550]);
   });
 
-  it("reports work that throws before it gives a promise", async () => {
+  it("reports work that throws synchronously", async () => {
     const clock = new Clock(),
       ends: PassEnd[] = [];
     const loop = new Periodic(
@@ -161,7 +161,7 @@ describe("a periodic loop", () => {
     expect(ends).toEqual([{ ok: false, late: false, err: new Error("at once") }]);
   });
 
-  it("stops: aborts the pass, waits for its end within a bound, and begins no other", async () => {
+  it("stops: aborts the pass, waits for its end within a bound, and starts no other", async () => {
     const s = new Subject();
     s.atOnce = false;
     s.loop.start();
@@ -179,7 +179,7 @@ describe("a periodic loop", () => {
     expect(s.clock.waiting).toBe(0);
   });
 
-  it("stops though its pass never ends", async () => {
+  it("stops even if its pass never ends", async () => {
     const s = new Subject();
     s.atOnce = false;
     s.loop.start();

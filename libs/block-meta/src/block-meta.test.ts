@@ -37,7 +37,7 @@ const META: BlockMeta = {
 };
 
 describe("meta.json", () => {
-  it("is damaged where a file's path leads out of the block's folder", () => {
+  it("is damaged if a file's path leaves the block's folder", () => {
     const meta = (relPath: unknown): Uint8Array =>
       Buffer.from(
         JSON.stringify({
@@ -66,7 +66,7 @@ describe("meta.json", () => {
     ])
       expect(() => decodeMeta(meta(bad))).toThrow(expect.objectContaining({ kind: "corrupt" }));
   });
-  it("keeps everything", () => {
+  it("round-trips all fields", () => {
     expect(decodeMeta(Buffer.from(encodeMeta(META)))).toEqual(META);
   });
   it("writes times as decimal seconds, never with an exponent", () => {
@@ -85,7 +85,7 @@ describe("meta.json", () => {
   });
 });
 
-it("keeps a bucket index", () => {
+it("round-trips a bucket index", () => {
   const index = {
     version: 3,
     blocks: [
@@ -115,13 +115,13 @@ it("makes ULIDs that sort by time", () => {
   expect(markedUlid(`${a}-deletion-mark.json`)).toBe(a);
 });
 
-it("treats a broken shipper.json as empty", () => {
+it("treats a damaged shipper.json as empty", () => {
   expect(decodeShipper(Buffer.from(encodeShipper([META.ulid])))).toEqual([META.ulid]);
   for (const text of ["{", "[]", '{"version":2,"uploaded":["x"]}'])
     expect(decodeShipper(Buffer.from(text))).toEqual([]);
 });
 
-it("survives mutated documents, mutated before they are compressed: an error that names what is expected, or a document", () => {
+it("survives mutated documents: an error that names the expected content, or a document", () => {
   const random = new Random(31);
   const index = encodeBucketIndex({
     version: 3,

@@ -103,7 +103,7 @@ describe("a block's table", () => {
     expectRow(await table.load(["samples"], wanted(30, 31)), 30); // the same page
     expect(reads.length).toBe(after);
   });
-  it("gives every row whatever was asked for first, with spans and without", async () => {
+  it("returns every row for any order of requests, with spans and without", async () => {
     const { table } = opened();
     for (const rows of [[59], [0, 1], [58, 59], [20, 21, 40]])
       for (const r of rows) expectRow(await table.load(["samples"], wanted(...rows)), r);
@@ -114,7 +114,7 @@ describe("a block's table", () => {
       expect(all.totalValue[r]).toBe(big.rows.totalValue[r]);
     }
   });
-  it("keeps what it handed out when it forgets, and counts what it holds", async () => {
+  it("keeps returned rows valid after releasing others, and counts its memory", async () => {
     const { table } = opened();
     const first = await table.load(["samples"], wanted(3, 4, 5));
     const held = table.heldBytes;
@@ -125,7 +125,7 @@ describe("a block's table", () => {
     expectRow(second, 50);
     expect(second.sampleEnd[3]).toBe(second.sampleStart[3]); // released
   });
-  it("answers questions that cross, and forgets between them", async () => {
+  it("answers concurrent requests, and releases rows between them", async () => {
     const random = new Random(3);
     const { table } = opened(
       () =>
@@ -146,7 +146,7 @@ describe("a block's table", () => {
 });
 
 describe("ranges of a file", () => {
-  it("cover what is wanted in a bounded number of requests, ascending", () => {
+  it("cover the wanted rows in a limited number of requests, ascending", () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(1 << 26), fc.nat(1 << 18)), { maxLength: 60 }), (list) => {
         const ranges = list.map(([start, size]) => ({ start, end: start + size }));
@@ -158,7 +158,7 @@ describe("ranges of a file", () => {
       }),
     );
   });
-  it("joins over the smallest gaps first", () => {
+  it("joins across the smallest gaps first", () => {
     const far = Array.from({ length: MAX_RANGES + 1 }, (_, i) => ({
       start: i * (10 << 20),
       end: i * (10 << 20) + 1,

@@ -28,7 +28,7 @@ class Impatient implements Pace {
 describe("matching the values of series", () => {
   const list = series(["a1", "a1", "b", "a2", "b"]);
 
-  it("pauses before each value that a regular expression has not seen, and before no other", async () => {
+  it("pauses only before each new value of a regular expression", async () => {
     const selector = parseSelector('{path=~"a.{0,9}", other!~"x+"}'),
       pace = new Impatient();
     await matchValues(list, selector, pace);
@@ -45,7 +45,7 @@ describe("matching the values of series", () => {
     expect(pace.pauses).toBe(0);
   });
 
-  it("stops where its pace ends", async () => {
+  it("stops when its pace ends", async () => {
     const selector = parseSelector('{path=~"a.*|b+"}');
     await expect(matchValues(list, selector, new Impatient(2))).rejects.toThrow("context canceled");
     expect(["a1", "b", "a2"].map((v) => selector[0]!.isCostly(v))).toEqual([false, true, true]);

@@ -8,7 +8,7 @@ const name = (dir: string): [string, string] => [dir.slice((data ?? "").length +
 
 describeWith(["shared-testdata"], "blocks that Pyroscope v1 wrote", () => {
   it.each([...below("buckets"), ...below("old-blocks")].map(name))(
-    "%s decodes whole: counts, sums, stacks",
+    "%s decodes completely: counts, sums, stacks",
     (_, dir) => expectWhole(dir),
   );
 
@@ -17,5 +17,5 @@ describeWith(["shared-testdata"], "blocks that Pyroscope v1 wrote", () => {
     (_, dir) => expectReproduced(dir),
   );
 
-  it("have the schema that ours has", () => expectOurSchema(below("buckets")[0]!));
+  it("have our schema", () => expectOurSchema(below("buckets")[0]!));
 });

@@ -9,17 +9,17 @@ const all = blocksBelow(root),
   /** Blocks with symbols in a folder of six files; the other blocks have one file. */
   inFolders = all.filter((dir) => existsSync(join(dir, "symbols/index.symdb")));
 
-describe("golden blocks that Pyroscope v1 wrote", () => {
-  it("hold every layout: level 1, compacted with downsampled tables, shards, symbols in one file", () => {
+describe("golden blocks of Pyroscope v1", () => {
+  it("cover every layout: level 1, compacted with downsampled tables, shards, symbols in one file", () => {
     expect(all.length).toBeGreaterThanOrEqual(10);
     expect(all.length).toBeGreaterThan(inFolders.length);
   });
 
-  it.each(all.map(name))("%s decodes whole: counts, sums, stacks", (_, dir) => expectWhole(dir));
+  it.each(all.map(name))("%s decodes completely: counts, sums, stacks", (_, dir) => expectWhole(dir));
 
   it.each(inFolders.map(name))("%s: index and stack files are reproduced byte for byte", (_, dir) =>
     expectReproduced(dir),
   );
 
-  it("have the schema that ours has", () => expectOurSchema(inFolders[0]!));
+  it("have our schema", () => expectOurSchema(inFolders[0]!));
 });

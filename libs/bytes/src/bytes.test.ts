@@ -41,10 +41,10 @@ describe("decimal", () => {
 });
 
 describe("crc32c", () => {
-  it("gives the check value of the polynomial", () => {
+  it("returns the check value of the polynomial", () => {
     expect(crc32c(Buffer.from("123456789"))).toBe(0xe3069283);
   });
-  it("is what dividing bit by bit leaves, wherever the bytes lie", () => {
+  it("equals bitwise division, at any alignment", () => {
     const plain = (bytes: Uint8Array): number => {
       let c = -1;
       for (const b of bytes) {
@@ -73,7 +73,7 @@ describe("crc32c", () => {
       { numRuns: 500 },
     );
   });
-  it("is the same over parts as over the whole", () => {
+  it("is the same over parts as over all bytes", () => {
     fc.assert(
       fc.property(
         fc.uint8Array(),
@@ -85,7 +85,7 @@ describe("crc32c", () => {
 });
 
 describe("varints", () => {
-  it("read back what was written", () => {
+  it("round-trip", () => {
     fc.assert(
       fc.property(fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n), fc.maxSafeNat(), (signed, natural) => {
         const w = new ByteWriter(4);
@@ -102,7 +102,7 @@ describe("varints", () => {
       }),
     );
   });
-  it("refuses a varint that does not end", () => {
+  it("refuses an unterminated varint", () => {
     expect(() => new ByteReader(new Uint8Array(20).fill(255)).uvarint()).toThrow(ShortRead);
   });
 });
@@ -113,7 +113,7 @@ describe("delta packing", () => {
     deltaPackInt32([], 0, w);
     expect(Buffer.from(w.finish()).toString("hex")).toBe("8001040000");
   });
-  it("keeps int32 columns, wrapping at 32 bits", () => {
+  it("round-trips int32 columns, wrapping at 32 bits", () => {
     fc.assert(
       fc.property(
         fc.array(fc.integer({ min: -(2 ** 31), max: 2 ** 32 - 1 }), { maxLength: 600 }),
@@ -126,7 +126,7 @@ describe("delta packing", () => {
       ),
     );
   });
-  it("keeps int64 columns, exact beyond 2^53", () => {
+  it("round-trips int64 columns, exact beyond 2^53", () => {
     fc.assert(
       fc.property(
         fc.array(fc.oneof(fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n), fc.bigInt(0n, 10_000_000_000n)), {
@@ -163,13 +163,13 @@ describe("order and hashes", () => {
     );
     expect(compareUtf8("\u{10000}", "\uffff")).toBeGreaterThan(0);
   });
-  it("has the partition ids of v1", async () => {
+  it("equals v1's partition IDs", async () => {
     const { h64 } = await loadHasher();
     expect(h64(Buffer.from("tiny"))).toBe(10241704155078401931n);
     expect(h64(Buffer.from("pysvc"))).toBe(9886863096436366550n);
     expect(h64(Buffer.from("unknown"))).toBe(10671237351553527577n);
   });
-  it("tells FNV-1 from FNV-1a", () => {
+  it("distinguishes FNV-1 from FNV-1a", () => {
     expect(fnv1(Buffer.from("a"))).toBe(0x050c5d7e);
     expect(fnv1a(Buffer.from("a"))).toBe(0xe40c292c);
   });

@@ -13,7 +13,7 @@ describe("sortedOrder", () => {
       }),
     );
   });
-  it("leaves equal values to a comparison, where there is one", () => {
+  it("orders equal values by a comparison, if given", () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(5), fc.nat(3)), { maxLength: 300 }), (list) => {
         const values = Uint32Array.from(list, ([v]) => v),
@@ -48,7 +48,7 @@ describe("nthLargest", () => {
       ),
     );
   });
-  it("takes no longer than a sort for a total before its ascending parts, whose pivots are all bad", () => {
+  it("takes no longer than a sort for a total before its ascending parts, the worst case of its pivots", () => {
     const parts = Float64Array.from({ length: 1e6 }, (_, i) => (i === 0 ? 1e12 : i));
     for (const n of [1, 1000, 500_000])
       expect(nthLargest(parts.slice(), n)).toBe(n === 1 ? 1e12 : 1e6 + 1 - n);

@@ -93,7 +93,7 @@ describe("annotations of profiles", () => {
     ["much memory", 64 << 20],
     ["little memory", 4096],
   ])(
-    "are kept by a compaction with %s, whoever wrote the blocks; a downsampled row has those of its profiles, each once",
+    "survive a compaction with %s of any writer's blocks; a downsampled row has those of its profiles, each once",
     async (_, memoryBytes) => {
       const lists: Annotations[] = Array.from({ length: 90 }, (_x, i) =>
         i % 3 === 0 ? [] : i % 3 === 1 ? [note(i % 2)] : [note(0), note(9)],

@@ -7,7 +7,7 @@ import { BucketIndexUpdater } from "./index.ts";
 const T0 = 1_795_000_000_000;
 
 describe("updates of a bucket index", () => {
-  it("do not replace a newer list by an older one", async () => {
+  it("do not replace a newer list with an older one", async () => {
     const bucket = new FilesystemBucket(temporaryFolder()),
       updater = new BucketIndexUpdater(bucket, {
         log: createLogger({ level: "silent", format: "logfmt" }),
@@ -55,7 +55,7 @@ describe("updates of a bucket index", () => {
     const index = decodeBucketIndex(await bucket.get("t/phlaredb/bucket-index.json.gz"));
     expect(index.blocks.map((b) => b.ulid).sort()).toEqual([first, late].sort());
   });
-  it("go on after one that failed", async () => {
+  it("continue after a failed one", async () => {
     const bucket = new FilesystemBucket(temporaryFolder()),
       updater = new BucketIndexUpdater(bucket, {
         log: createLogger({ level: "silent", format: "logfmt" }),

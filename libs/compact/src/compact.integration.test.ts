@@ -174,11 +174,11 @@ describeWith(["shared-testdata"], "compacting blocks that Pyroscope v1 wrote", (
     expect(merged.every((b) => b.meta.compaction.level === 3)).toBe(true);
     same(before, await content(merged));
   });
-  it("gives the same with very little memory: runs of few samples, small row groups, id maps in a file", async () => {
+  it("returns the same with very little memory: short runs, small row groups, ID maps in a file", async () => {
     const sources = v1Blocks("ingester");
     same(await content(sources), await content(await compact(sources, { memoryBytes: 4096 })));
   });
-  it("counts profiles that are in several sources once", async () => {
+  it("counts profiles of several sources once", async () => {
     const sources = v1Blocks("ingester");
     const workDir = temporaryFolder();
     const { duplicates, outputs } = await compactBlocks([...sources, ...sources], {
@@ -192,7 +192,7 @@ describeWith(["shared-testdata"], "compacting blocks that Pyroscope v1 wrote", (
     expect(duplicates).toBe(before.size);
     same(before, await content(outputs.map((o) => openFolder(o.dir))));
   });
-  it("compacts further what v1 compacted and split", async () => {
+  it("compacts v1's compacted and split blocks further", async () => {
     for (const bucket of ["compacted", "split"]) {
       const sources = v1Blocks(bucket);
       const top = Math.max(...sources.map((s) => s.meta.compaction.level));
@@ -201,7 +201,7 @@ describeWith(["shared-testdata"], "compacting blocks that Pyroscope v1 wrote", (
       same(await content(some), await content(await compact(some, { downsample: true })));
     }
   });
-  it("takes at most six tenths of v1's bytes for what v1 made of the same blocks, downsampled tables included", async () => {
+  it("needs at most six tenths of the bytes of v1's result for the same blocks, downsampled tables included", async () => {
     const theirs = v1Blocks("compacted").find((b) => b.meta.compaction.level === 3)!;
     const [a, b, c, d] = v1Blocks("ingester").filter((s) =>
       theirs.meta.compaction.sources.includes(s.meta.ulid),
@@ -216,7 +216,7 @@ describeWith(["shared-testdata"], "compacting blocks that Pyroscope v1 wrote", (
     );
     expect(bytes(ours!.meta) / bytes(theirs.meta)).toBeLessThanOrEqual(0.6);
   });
-  it("downsamples so that call trees are the same, from whatever moment to whatever moment", async () => {
+  it("downsamples without changing call trees, for any time range", async () => {
     const sources = v1Blocks("ingester");
     const level2 = [...(await compact(sources.slice(0, 4))), ...(await compact(sources.slice(4)))];
     const [out] = await compact(level2, { downsample: true });

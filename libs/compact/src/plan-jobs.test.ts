@@ -42,25 +42,25 @@ const plan = (metas: BlockMeta[], options: { shards?: number; splitGroups?: numb
 
 describe("planning compactions", () => {
   const old = block(20, 20.5);
-  it("merges two blocks of a range, and leaves one alone", () => {
+  it("merges two blocks of a range, and leaves a single block", () => {
     expect(plan([block(0, 0.5), block(0.5, 0.9), block(1, 1.5), old])).toEqual(["merge - 0-1 2"]);
   });
-  it("merges the outputs of smaller ranges when those are done", () => {
+  it("merges the outputs of smaller ranges after those complete", () => {
     expect(plan([block(0, 1, { level: 2 }), block(1, 2, { level: 2 }), block(2, 3), old])).toEqual([
       "merge - 0-2 2",
     ]);
   });
-  it("lets jobs of smaller ranges go first", () => {
+  it("schedules jobs of smaller ranges first", () => {
     expect(plan([block(0, 0.5), block(0.5, 1), block(1, 2), block(4, 5), old])).toEqual(["merge - 0-1 2"]);
   });
   it("waits for the newest range, unless its blocks span it", () => {
     expect(plan([block(0, 0.4), block(0.4, 0.8)])).toEqual([]);
     expect(plan([block(0, 0.4), block(0.4, 1)])).toEqual(["merge - 0-1 2"]);
   });
-  it("skips blocks that do not lie in one range", () => {
+  it("skips blocks that span several ranges", () => {
     expect(plan([block(0.5, 1.5), block(0.6, 1.4), old])).toEqual(["merge - 0-2 2"]);
   });
-  it("keeps blocks of different labels apart, the host does not count", () => {
+  it("separates blocks with different labels, ignoring the host", () => {
     expect(
       plan([block(0, 0.5, { labels: { region: "eu" } }), block(0, 0.5, { labels: { region: "us" } }), old]),
     ).toEqual([]);
@@ -82,7 +82,7 @@ describe("planning compactions", () => {
       "merge 2_of_2 0-2 2",
     ]);
   });
-  it("does not merge over a range while a part of it is to be split", () => {
+  it("does not merge a range before its blocks are split", () => {
     expect(
       plan(
         [
@@ -132,7 +132,7 @@ describe("planning compactions", () => {
   it("does not defer a job for a level-1 block that straddles two ranges", () => {
     expect(plan([block(0.5, 1.5), block(0, 0.4), block(0.2, 0.6), old])).toEqual(["merge - 0-1 2"]);
   });
-  it("divides what is to be split into groups", () => {
+  it("divides blocks to split into groups", () => {
     const many = Array.from({ length: 40 }, () => block(0, 0.5));
     const jobs = planJobs([...many, old], { rangesMs: [HOUR], shards: 2, splitGroups: 3 }).filter(
       (j) => j.rangeStartMs === 0,
@@ -142,11 +142,11 @@ describe("planning compactions", () => {
   });
 });
 
-describe("blocks that others hold", () => {
+describe("blocks replaced by others", () => {
   const a = block(0, 1),
     b = block(0, 1);
   const both = [a.ulid, b.ulid];
-  it("are outdated when a merged block, or a whole set of shards, has their sources", () => {
+  it("are outdated when a merged block, or a complete set of shards, has their sources", () => {
     expect(outdatedBlocks([a, b, block(0, 1, { level: 2, sources: both })])).toEqual([a, b]);
     const one = block(0, 1, { level: 2, sources: both, shard: "1_of_2" }),
       two = block(0, 1, { level: 2, sources: both, shard: "2_of_2" });
@@ -160,7 +160,7 @@ describe("blocks that others hold", () => {
       ]),
     ).toEqual([a, b]);
   });
-  it("are outdated once, when a job ran twice: the smallest ULID stays", () => {
+  it("are outdated when a job ran twice: the smallest ULID stays", () => {
     const first = block(0, 1, { level: 2, sources: both }),
       again = block(0, 1, { level: 2, sources: both });
     expect(outdatedBlocks([first, again])).toEqual([again]);

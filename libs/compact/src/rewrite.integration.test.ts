@@ -46,7 +46,7 @@ async function rows({ meta, files }: Input): Promise<{ labels: string; timeMs: n
 const SELECTOR = '{service_name=~".*(a|e).*", __profile_type__=~"process_cpu.*"}';
 
 describeWith(["shared-testdata"], "a block without some of its rows", () => {
-  it("has every other row as it was, and takes the place of the first in a plan", async () => {
+  it("keeps every other row unchanged, and replaces the source in a plan", async () => {
     const [out] = (
       await compactBlocks(v1Blocks(), {
         shards: 0,
@@ -90,7 +90,7 @@ describeWith(["shared-testdata"], "a block without some of its rows", () => {
     ]);
     expect((await countDroppedRows(next.meta, next.files, drops, await loadHasher()))[0]!.profiles).toBe(0);
   });
-  it("is gone when nothing is left of it, and stays empty where it is a shard", async () => {
+  it("is removed without remaining rows, and stays empty as a shard", async () => {
     const everything: RowSelection[] = [
       { selector: '{service_name=~".*"}', startMs: 0, endMs: Number.MAX_SAFE_INTEGER },
     ];
@@ -127,7 +127,7 @@ describeWith(["shared-testdata"], "a block without some of its rows", () => {
     });
     expect(merged.rows).toBe(shard.meta.stats.numProfiles);
   });
-  it("keeps its downsampled tables, made anew", async () => {
+  it("has recreated downsampled tables", async () => {
     const sources = v1Blocks(),
       half = (list: Input[]): Promise<Input> =>
         compactBlocks(list, {

@@ -9,7 +9,7 @@ import {
   tenantsWithDeletions,
 } from "./index.ts";
 
-describe("requests to delete", () => {
+describe("deletion requests", () => {
   const ask = {
     tenant: "t",
     selector: '{service_name="a"}',
@@ -20,7 +20,7 @@ describe("requests to delete", () => {
     nowMs: 1000,
     periodMs: 5000,
   };
-  it("are kept with what was done about them", async () => {
+  it("round-trip with their progress", async () => {
     const bucket = new FilesystemBucket(temporaryFolder());
     expect(await tenantsWithDeletions(bucket)).toEqual([]);
     const r = await requestDeletion(bucket, ask);
@@ -49,7 +49,7 @@ describe("requests to delete", () => {
     expect(await tenantsWithDeletions(bucket)).toEqual(["t"]);
     expect(await deletionRequests(bucket, "other")).toEqual([]);
   });
-  it("that would delete everything, nothing or the impossible are refused", async () => {
+  it("are refused if they would delete all, no or impossible data", async () => {
     const bucket = new FilesystemBucket(temporaryFolder());
     await expect(requestDeletion(bucket, { ...ask, selector: "{}" })).rejects.toThrow("at least one matcher");
     await expect(requestDeletion(bucket, { ...ask, startMs: 3 })).rejects.toThrow(
@@ -58,7 +58,7 @@ describe("requests to delete", () => {
     await expect(requestDeletion(bucket, { ...ask, selector: "{a=" })).rejects.toThrow();
     expect(await tenantsWithDeletions(bucket)).toEqual([]);
   });
-  it("that are damaged are named, with the file", async () => {
+  it("are reported with the file if damaged", async () => {
     const bucket = new FilesystemBucket(temporaryFolder());
     const name = "__pyroscope_cluster/cinderblock/deletions/t/x.json";
     for (const [text, said] of [
@@ -72,7 +72,7 @@ describe("requests to delete", () => {
   });
 });
 
-describe("rules of retention", () => {
+describe("retention rules", () => {
   it("are lists of selector and period", () => {
     expect(parseRetentionRules([{ selector: '{namespace="dev"}', period: "7d" }], "x")).toEqual([
       { selector: '{namespace="dev"}', periodMs: 604_800_000 },
@@ -90,7 +90,7 @@ describe("rules of retention", () => {
 });
 
 describe("a ULID before another", () => {
-  it("is one, smaller, and of the same time", () => {
+  it("is a smaller ULID of the same time", () => {
     for (let i = 0; i < 200; i++) {
       const u = newUlid(1_795_132_800_000),
         b = ulidBefore(u);

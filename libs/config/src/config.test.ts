@@ -15,7 +15,7 @@ import {
 } from "./index.ts";
 
 const schema = {
-  target: str("target", undefined, "all", "What to run."),
+  target: str("target", undefined, "all", "Components to run."),
   port: int("server.http-listen-port", "server.http_listen_port", 4040, "Port.", { min: 0 }),
   tenants: bool("auth.multitenancy-enabled", "multitenancy_enabled", false, "Tenants."),
   older: duration("validation.reject-older-than", "limits.reject_older_than", "1h", "Age."),
@@ -30,19 +30,19 @@ const file = (text: string): string => {
 };
 
 describe("configuration", () => {
-  it("takes -flag, --flag, values behind a blank, and bare booleans", () => {
+  it("accepts -flag, --flag, separate values, and bare Booleans", () => {
     expect(
       load(["-target=querier", "--server.http-listen-port", "7", "-auth.multitenancy-enabled"]).config,
     ).toMatchObject({ target: "querier", port: 7, tenants: true });
   });
-  it("lets flags win over the file and the file over defaults", () => {
+  it("applies flags over the file and the file over defaults", () => {
     const c = file("server:\n  http_listen_port: 1\nlimits:\n  reject_older_than: 2d\n");
     expect(load([`-config.file=${c}`, "-server.http-listen-port=2"]).config).toMatchObject({
       port: 2,
       older: 2 * 864e5,
     });
   });
-  it("expands variables only when asked", () => {
+  it("expands variables only with the flag", () => {
     const c = file("target: ${WHAT:ingester}\n");
     expect(load([`-config.file=${c}`]).config.target).toBe("${WHAT:ingester}");
     expect(load([`-config.file=${c}`, "-config.expand-env"], { WHAT: "querier" }).config.target).toBe(
@@ -56,7 +56,7 @@ describe("configuration", () => {
       "unknown key server.http_listen_prot; did you mean server.http_listen_port?",
     );
   });
-  it("takes a name that is nearly a known one for a mistake, also where everything else is accepted", () => {
+  it("treats a name close to a known one as a mistake, even among accepted keys", () => {
     const lenient = { flags: [/^server\./], yaml: [/^server(\.|$)/] };
     expect(() => loadConfig(schema, ["-server.http-listen-prot=1"], {}, lenient)).toThrow(
       "did you mean server.http-listen-port?",
@@ -66,7 +66,7 @@ describe("configuration", () => {
     ).toThrow("did you mean server.http_listen_port?");
     expect(loadConfig(schema, ["-server.grpc-listen-port=1"], {}, lenient).warnings).toHaveLength(1);
   });
-  it("takes a list of YAML for what a flag separates by commas, where there may be several", () => {
+  it("accepts a YAML list for a comma-separated option", () => {
     const lists = {
       ranges: str("compactor.block-ranges", "compactor.block_ranges", "", "Ranges.", { list: true }),
       one: str("a.b", "a.b", "", "One."),
@@ -80,7 +80,7 @@ describe("configuration", () => {
       "a.b: expected a string",
     );
   });
-  it("accepts what v1 has and this has not, and says so", () => {
+  it("accepts v1's keys without effect, with a warning", () => {
     expect(
       load(["-memberlist.join=x", `-config.file=${file("memberlist:\n  join_members: [a, b]\n")}`]).warnings,
     ).toHaveLength(2);
@@ -93,7 +93,7 @@ describe("configuration", () => {
   ])("refuses %s", (flag, message) => {
     expect(() => load([flag])).toThrow(message);
   });
-  it("masks secrets wherever it prints", () => {
+  it("masks secrets in all output", () => {
     const { config } = load(["-storage.key=s3cret"]);
     expect(toYaml(schema, config, "changed")).toBe("storage:\n  key: <redacted>\n");
     expect(helpText(schema, "x")).toContain("-storage.key");

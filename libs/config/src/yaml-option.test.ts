@@ -12,7 +12,7 @@ const schema = {
 const none = { flags: [], yaml: [] };
 
 describe("an option that is a list", () => {
-  it("comes from YAML as a list or as text, from a flag as YAML or JSON text", () => {
+  it("accepts a YAML list or text in the file, and YAML or JSON text in a flag", () => {
     const file = join(temporaryFolder(), "c.yaml");
     const load = (text: string, ...flags: string[]): string[] => {
       writeFileSync(file, text);
@@ -24,7 +24,7 @@ describe("an option that is a list", () => {
     expect(load("limits: {rules: [a]}", "-rules=- e\n- f")).toEqual(["e", "f"]);
     expect(() => load("limits: {rules: {a: 1}}")).toThrow("limits.rules: expected a list");
   });
-  it("is shown as it is", () => {
+  it("is printed unchanged", () => {
     expect(toYaml(schema, { rules: ["a"] }, "changed")).toBe("limits:\n  rules:\n    - a\n");
   });
 });

@@ -29,13 +29,13 @@ describe("an error that crosses threads and processes", () => {
     expect(crossed(new Error("a bug")).kind).toBe("internal");
   });
 
-  it("is internal when its kind is of a later release", () => {
+  it("is internal if its kind is of a later release", () => {
     expect(fromErrorRecord({ kind: "of-tomorrow" as "internal", message: "m" }).kind).toBe("internal");
   });
 });
 
 describe("refusals", () => {
-  it("are deterministic when they follow from the push alone", () => {
+  it("are deterministic if they depend only on the push", () => {
     expect(ERROR_KINDS.filter((kind) => isDeterministicRefusal({ kind }))).toEqual([
       "invalid",
       "too-large",
@@ -46,7 +46,7 @@ describe("refusals", () => {
     expect(isDeterministicRefusal({ kind: "limit", reason: "series_limit" })).toBe(false);
   });
 
-  it("are answers, a lack of room never is", () => {
+  it("are answers; a temporary lack of resources never is", () => {
     expect(ERROR_KINDS.filter(isRefusal)).toEqual(["invalid", "limit", "too-large", "unknown"]);
   });
 });

@@ -15,7 +15,7 @@ const tree = async (depth: number, leaves: number) => {
 };
 
 describe("exports of trees", () => {
-  it("refuse text that would not fit in one piece, and say what fits", async () => {
+  it("refuse text beyond the limit, and suggest alternatives", async () => {
     expect(exportTree(await tree(3, 2), "folded", "t", "count", 0).toString()).toContain(
       "function0;function1;function2;leaf1 2",
     );
@@ -28,7 +28,7 @@ describe("exports of trees", () => {
       1_000_000,
     );
   });
-  it("as pictures have the largest calls, and say what they leave out", async () => {
+  it("as pictures contain the largest calls, and state the omitted ones", async () => {
     const svg = Buffer.from(exportTree(await tree(2, 120_000), "svg", "t", "count", 0)).toString();
     expect(svg).toContain("smaller calls");
     expect(svg.length).toBeLessThan(2_000_000);

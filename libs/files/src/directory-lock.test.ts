@@ -47,7 +47,7 @@ describe("the lock of a folder", () => {
     lockDirectory(name, "-data").release();
   });
 
-  it("goes with its process when that is killed", async () => {
+  it("is released when its process is killed", async () => {
     const dir = temporaryFolder();
     const owner = spawn(
       process.execPath,

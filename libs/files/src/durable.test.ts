@@ -32,7 +32,7 @@ describe("a file that is replaced", () => {
     expect(fs.readFileSync(join(after, path), "utf8")).toBe("second");
   });
 
-  it("is replaced without a rest beside it, by both forms", async () => {
+  it("is replaced without leftover files, by both forms", async () => {
     const path = join(temporaryFolder(), "a", "b.json");
     await replaceFile(path, "one");
     replaceFileSync(path, Buffer.from("two"));
@@ -41,7 +41,7 @@ describe("a file that is replaced", () => {
     expect(fs.readdirSync(join(path, ".."))).toEqual(["b.json"]);
   });
 
-  it("stays what it was when the write fails, and leaves no rest", () => {
+  it("stays unchanged when the write fails, without leftover files", () => {
     const path = join(temporaryFolder(), "b.json");
     replaceFileSync(path, "one");
     jest.spyOn(fs, "writeSync").mockImplementation(() => {

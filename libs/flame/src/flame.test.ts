@@ -162,7 +162,7 @@ describe("layout", () => {
     );
   });
 
-  it("shows what was cut off as a box that is no function", () => {
+  it("shows cut-off children as a box that is not a function", () => {
     const t = treeOf([
       [["main", "a.b"], 60, 0],
       [["main"], 10, 0],
@@ -185,7 +185,7 @@ describe("layout", () => {
     expect(log.calls.some(([w]) => w === "faint")).toBe(true);
   });
 
-  it("takes v1's flame graphs: their `other` is what was cut off, a function of that name is not", () => {
+  it("reads v1's flame graphs: their `other` is cut-off children; a function of that name is not", () => {
     const t = callTreeOfLevels(
       ["total", "main", "other", "x"],
       [
@@ -226,7 +226,7 @@ describe("layout", () => {
 });
 
 describe("drawing", () => {
-  it("draws boxes in their places, cuts labels, and runs narrow ones together", () => {
+  it("draws boxes in their places, truncates labels, and merges narrow boxes", () => {
     const f = layoutFlame(
       treeOf([
         [["wide.function"], 90, 0],
@@ -247,7 +247,7 @@ describe("drawing", () => {
     expect(Math.max(...row1.map((c) => c[1] + Number(c[3])))).toBeGreaterThanOrEqual(99);
   });
 
-  it("zooms to a range, scrolls, turns upside down, and dims what a search did not find", () => {
+  it("zooms to a range, scrolls, turns upside down, and dims boxes outside of a search", () => {
     const f = layoutFlame(
       treeOf([
         [["main", "a.b"], 50, 0],
@@ -273,7 +273,7 @@ describe("drawing", () => {
     ]).toEqual([90, 0, 1, -1, 2]);
   });
 
-  it("draws rows of any depth: a canvas is as high as what is seen", () => {
+  it("draws rows of any depth on a canvas of the visible height", () => {
     const f = layoutFlame(treeOf([[Array.from({ length: 5000 }, (_, i) => `f${i}`), 1, 0]]));
     const log = new DrawLog();
     expect(f.rowStart.length).toBe(5002);
@@ -307,7 +307,7 @@ describe("transforms", () => {
     );
   });
 
-  it("turn a tree upside down, exactly when nothing is cut", () => {
+  it("invert a tree, exactly without cut-off children", () => {
     fc.assert(
       fc.property(stacks, (list) => {
         const slow = new Map<string, number>();
@@ -379,7 +379,7 @@ describe("transforms", () => {
 });
 
 describe("call graphs", () => {
-  it("hold every function and call with the sum of the samples that have them, recursion once", () => {
+  it("contain every function and call with the sum of its samples, recursion once", () => {
     fc.assert(
       fc.property(stacks, fc.boolean(), fc.integer({ min: 1, max: 6 }), (list, compare, most) => {
         const g = callGraph(treeOf(list, compare), most),
@@ -435,7 +435,7 @@ describe("call graphs", () => {
 });
 
 describe("pictures", () => {
-  it("are files of their own: every box with its title, names escaped, what is left out said", () => {
+  it("are self-contained: every box has a title, names are escaped, omissions are stated", () => {
     const f = layoutFlame(
       treeOf([
         [["main", 'a<b>&"c"'], 900, 0],
@@ -452,7 +452,7 @@ describe("pictures", () => {
 });
 
 describe("decoding", () => {
-  it("refuses what is no call tree, and values that are not exact", () => {
+  it("refuses other bytes, and inexact values", () => {
     expect(() =>
       decodeCallTree(Uint8Array.of(0x22, 9, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f)),
     ).toThrow("above 2^53");

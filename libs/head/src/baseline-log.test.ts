@@ -31,7 +31,7 @@ async function restarted(a: Instance): Promise<Instance> {
 }
 
 describe("baselines of cumulative profiles", () => {
-  it("outlive a cut of everything and a kill", async () => {
+  it("survive a cut of all heads and a kill", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
     await a.push(MEMORY, heap(0, 1000));
@@ -44,7 +44,7 @@ describe("baselines of cumulative profiles", () => {
     await b.shard.close();
   });
 
-  it("outlive a clean stop, which cuts every head", async () => {
+  it("survive a clean stop, which cuts every head", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
     await a.push(MEMORY, heap(0, 1000));
@@ -112,7 +112,7 @@ describe("baselines of cumulative profiles", () => {
     await c.shard.close();
   });
 
-  it("outlive the cut of another tenant's heads and a kill", async () => {
+  it("survive the cut of another tenant's heads and a kill", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
     a.tenant = "b";
@@ -131,7 +131,7 @@ describe("baselines of cumulative profiles", () => {
     await b.shard.close();
   });
 
-  it("that were forgotten stay forgotten when a quiet head keeps the segment with their records", async () => {
+  it("that were dropped stay dropped when an idle head pins the segment with their records", async () => {
     const a = new Instance(temporaryFolder());
     a.options = { segmentBytes: 8192, logBytes: 1 << 30 };
     await a.start();
@@ -148,7 +148,7 @@ describe("baselines of cumulative profiles", () => {
     await b.shard.close();
   });
 
-  it("are not written again and again while nothing is pushed", async () => {
+  it("are not rewritten while no push arrives", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
     await a.push(MEMORY, heap(0, 1000));
@@ -160,7 +160,7 @@ describe("baselines of cumulative profiles", () => {
   });
 
   it.each([1, 2, 3, 4, 5])(
-    "count all growth once, whatever is cut, killed and stopped in between (seed %i)",
+    "count all growth once, through cuts, kills and stops (seed %i)",
     async (seed) => {
       const random = new Random(seed),
         services = ["s0", "s1", "s2"],

@@ -10,7 +10,7 @@ const head = (bytes: number, idleMs = 0, frozen = false): CutCandidate => ({
 });
 
 describe("the policy of cuts", () => {
-  it("cuts what takes no more profiles, and what is idle behind its window", () => {
+  it("cuts frozen heads, and idle heads after their window", () => {
     const over = { ...head(1, 1000), windowEndMs: NOW - 1 };
     expect(isCutDue(head(1, 0, true), NOW, 500)).toBe(true);
     expect(isCutDue(over, NOW, 500)).toBe(true);
@@ -18,7 +18,7 @@ describe("the policy of cuts", () => {
     expect(isCutDue(head(1, 1000), NOW, 500)).toBe(false);
   });
 
-  it("frees what is asked for with no head more than it takes", () => {
+  it("frees the requested bytes with as few heads as possible", () => {
     fc.assert(
       fc.property(
         fc.array(
@@ -37,7 +37,7 @@ describe("the policy of cuts", () => {
     );
   });
 
-  it("takes the largest of heads that are written to, and small idle ones before a large busy one", () => {
+  it("selects the largest of active heads, and small idle heads before a large active one", () => {
     const large = head(1000),
       middle = head(500),
       small = Array.from({ length: 20 }, () => head(50));
@@ -46,7 +46,7 @@ describe("the policy of cuts", () => {
     expect(selectCuts([middle, large, ...idle], 900, NOW)).toEqual(idle.slice(0, 18));
   });
 
-  it("cuts nothing when nothing has to become free", () => {
+  it("cuts no head if no bytes are requested", () => {
     expect(selectCuts([head(5)], 0, NOW)).toEqual([]);
     expect(selectCuts([head(5)], -1, NOW)).toEqual([]);
   });

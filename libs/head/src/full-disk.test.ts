@@ -90,9 +90,9 @@ const refusedBy = (work: Promise<unknown>): Promise<unknown> =>
 
 afterEach(() => jest.restoreAllMocks());
 
-describe("a log on a disk that takes no writes", () => {
+describe("a log on a full disk", () => {
   for (const refusal of REFUSALS)
-    it(`refuses pushes for the moment and goes on after ${refusal}`, async () => {
+    it(`refuses pushes temporarily and continues after ${refusal}`, async () => {
       const disk = new FullDisk(),
         a = await subject();
       await a.store(1);
@@ -114,7 +114,7 @@ describe("a log on a disk that takes no writes", () => {
       expect(known.get("61")).toBe(1061);
     });
 
-  it("takes the room of a ballast once, without a refusal", async () => {
+  it("uses the space of a ballast once, without a refusal", async () => {
     const disk = new FullDisk(),
       a = await subject();
     await a.store(1);
@@ -128,7 +128,7 @@ describe("a log on a disk that takes no writes", () => {
     expect([...(await a.values()).keys()].sort()).toEqual(["1", "2"]);
   });
 
-  it("is closed with a batch that found no room, whose pushes were refused", async () => {
+  it("closes with an unwritten batch, whose pushes were refused", async () => {
     const disk = new FullDisk(),
       a = await subject();
     await a.store(1);
@@ -141,9 +141,9 @@ describe("a log on a disk that takes no writes", () => {
   });
 });
 
-describe("a cut on a disk that takes no writes", () => {
+describe("a cut on a full disk", () => {
   for (const refusal of REFUSALS)
-    it(`leaves the head readable and no part of a block, and is made after ${refusal}`, async () => {
+    it(`leaves the head readable and no partial block, and succeeds after ${refusal}`, async () => {
       const disk = new FullDisk(),
         a = await subject();
       for (let id = 1; id <= 5; id++) await a.store(id);
@@ -165,7 +165,7 @@ describe("a cut on a disk that takes no writes", () => {
       expect(await (await subject(a.dir)).values()).toEqual(before);
     });
 
-  it("that wrote its block is not made again when only the end of its log found no room", async () => {
+  it("is not repeated if only the end of its log record failed", async () => {
     const disk = new FullDisk(),
       a = await subject();
     for (let id = 1; id <= 5; id++) await a.store(id);
@@ -187,8 +187,8 @@ describe("a cut on a disk that takes no writes", () => {
   });
 });
 
-describe("a disk that fills and empties at random writes", () => {
-  it("loses nothing that was acknowledged, over restarts on the full disk too, and counts growth once", async () => {
+describe("a disk that fills and empties at random", () => {
+  it("loses no acknowledged profile, also across restarts on the full disk, and counts growth once", async () => {
     let refused = 0,
       restarts = 0;
     for (let seed = 1; seed <= 6; seed++) {

@@ -8,7 +8,7 @@ import { FRAME_BYTES } from "./log-frames.ts";
 import { ALLOC, alloc, CPU, cpu, flat, HOUR, Instance, MEMORY, SECOND, T0 } from "./shard.testing.ts";
 
 describe("a shard of heads", () => {
-  it("answers the same from memory, from the log after a crash, and from the block", async () => {
+  it("returns the same from memory, from the log after a crash, and from the block", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
     for (let i = 0; i < 20; i++)
@@ -60,7 +60,7 @@ describe("a shard of heads", () => {
     expect(ids).toHaveLength(3);
   });
 
-  it("answers from the columns as they are, when profiles come between a question's steps", async () => {
+  it("answers from consistent columns while profiles arrive between a query's steps", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
     await a.push(CPU, cpu(T0, 5));
@@ -90,7 +90,7 @@ describe("a shard of heads", () => {
     expect(r.kind === "series" && r.series.flatMap((s) => s.sum).reduce((x, y) => x + y, 0n) > 0n).toBe(true);
   });
 
-  it("replays after a crash between the block's rename and the end of its log: the block covers the head", async () => {
+  it("replays after a crash between the block's rename and its log record: the block replaces the head", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
     await a.push(CPU, cpu(T0, 5));
@@ -115,7 +115,7 @@ describe("a shard of heads", () => {
     expect(a.blocks).toHaveLength(2);
   });
 
-  it("makes differences of cumulative profiles across cuts and crashes, and takes a fall as a reset", async () => {
+  it("stores differences of cumulative profiles across cuts and crashes, and treats a decrease as a reset", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
     await a.push(MEMORY, alloc(T0, 100, 10)); // only a baseline
@@ -137,7 +137,7 @@ describe("a shard of heads", () => {
     expect(await b.tree(ALLOC)).toEqual(["/main 66 0", "/main/a 51 51", "/main/b 15 15"]);
   });
 
-  it("learns from cumulative profiles that others store, and forgets those of services that went elsewhere, over a crash too", async () => {
+  it("updates baselines from profiles that other ingesters store, and drops baselines of moved services, also across a crash", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
     await a.learn(MEMORY, alloc(T0, 100, 10));
@@ -166,14 +166,14 @@ describe("a shard of heads", () => {
     expect(await c.tree(ALLOC)).toEqual(["/main 47 0", "/main/a 43 43", "/main/b 4 4"]);
   });
 
-  it("stores cumulative profiles as sent when the series says so", async () => {
+  it("stores cumulative profiles unchanged if the series requests it", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
     await a.push({ ...MEMORY, __delta__: "false" }, alloc(T0, 100, 10));
     expect(await a.tree(ALLOC)).toEqual(["/main 110 0", "/main/a 100 100", "/main/b 10 10"]);
   });
 
-  it("survives a torn tail at every byte: what was before is there", async () => {
+  it("survives a torn tail at every byte: earlier records remain", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
     await a.push(CPU, cpu(T0, 5));
@@ -193,7 +193,7 @@ describe("a shard of heads", () => {
     }
   });
 
-  it("sets a damaged record aside, names it, and keeps its neighbours with their symbols", async () => {
+  it("quarantines a damaged record, names it, and keeps adjacent records with their symbols", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
     const path = (): string => join(logDirectory(a.dir, 0), readdirSync(logDirectory(a.dir, 0))[0]!);
@@ -212,7 +212,7 @@ describe("a shard of heads", () => {
     expect(await b.tree()).toEqual(["/main 17 1", "/main/kept 11 11", "/main/work 5 5"]);
   });
 
-  it("takes over the log of a shard that no worker has any more", async () => {
+  it("adopts the log of a shard without a worker", async () => {
     const dir = temporaryFolder();
     const old = new Instance(dir, 3);
     await old.start();
@@ -261,7 +261,7 @@ describe("a shard of heads", () => {
     expect(await a.tree()).toEqual(["/main 16 9", "/main/s 7 7"]);
   });
 
-  it("keeps the totals of what sampling left out, without stacks, in a series of its own, over a crash and through the cut", async () => {
+  it("keeps the totals of sampled-out profiles, without stacks, in a separate series, through a crash and the cut", async () => {
     const dir = temporaryFolder(),
       none: Partial<IngestLimits> = {
         usageGroups: [{ name: "all", selector: "{}" }],
@@ -331,7 +331,7 @@ describe("a shard of heads", () => {
     expect(await look(b)).toEqual(expected);
   });
 
-  it("keeps what was remarked on profiles over a crash and through the cut, and shows it in the points that they are in", async () => {
+  it("keeps annotations through a crash and the cut, and returns them with their points", async () => {
     const dir = temporaryFolder(),
       limit = (periodType: string): Partial<IngestLimits> => ({
         ingestionLimit: {
@@ -390,7 +390,7 @@ describe("a shard of heads", () => {
     expect(await points(b)).toEqual(expected);
   });
 
-  it("makes one row of what is held together, by series, time and type, with the same totals, over a crash and through the cut", async () => {
+  it("merges held profiles into one row by series, time and type, with the same totals, through a crash and the cut", async () => {
     const session = (s: string) => ({ ...CPU, pod: "p", __session_id__: s }),
       spans = (at: bigint, v: number) => ({
         stacks: [

@@ -79,8 +79,8 @@ async function logged(): Promise<string> {
   return dir;
 }
 
-describe("a mutated log whose checksums were repaired", () => {
-  it("is read record by record: rows that can be asked, or an error of the record", async () => {
+describe("a mutated log with repaired checksums", () => {
+  it("is read record by record: readable rows, or an error of the record", async () => {
     const dir = await logged(),
       hasher = await loadHasher();
     const records: Uint8Array[] = [];
@@ -139,7 +139,7 @@ describe("a mutated log whose checksums were repaired", () => {
     expect(asked).toBeGreaterThan(50);
   });
 
-  it("is replayed as a file: the process starts, and names what it lost", async () => {
+  it("is replayed as a file: the process starts, and names lost records", async () => {
     const dir = await logged(),
       from = logDirectory(dir, 0),
       random = new Random(52);

@@ -63,7 +63,7 @@ describe("a log", () => {
     expect(segments.flatMap((s) => read(dir, s).found)).toEqual(Array.from({ length: n }, (_, i) => i));
   });
 
-  it("keeps records that were appended together in one segment, in their order", async () => {
+  it("keeps records appended together in one segment, in order", async () => {
     const dir = temporaryFolder(),
       log = writer(dir, 5000);
     let n = 0;
@@ -78,7 +78,7 @@ describe("a log", () => {
     );
   });
 
-  it("makes no file before the first commit, and removes what is not needed in any order", async () => {
+  it("creates no file before the first commit, and removes unneeded segments in any order", async () => {
     const dir = temporaryFolder(),
       log = writer(dir, 100);
     expect(readdirSync(dir)).toEqual([]);
@@ -96,7 +96,7 @@ describe("a log", () => {
     await log.close();
   });
 
-  it("writes again where a full disk gets room, and nothing twice", async () => {
+  it("retries when a full disk has space, without duplicates", async () => {
     const dir = temporaryFolder();
     let freed = 0,
       full = false;
@@ -174,7 +174,7 @@ describe("a damaged stretch of a segment", () => {
   ];
   for (const form of ["now", "before"] as const)
     for (const [name, fill] of shapes)
-      it(`of ${name} costs its own records only, in a segment as ${form === "now" ? "it is written now" : "earlier releases wrote it"}`, async () => {
+      it(`of ${name} costs only its own records, in a segment of ${form === "now" ? "this release" : "an earlier release"}`, async () => {
         const { dir, path, frame } = await segment(form),
           good = readFileSync(path);
         for (const size of [1, 100, 64 << 10, 300 << 10]) {
@@ -194,7 +194,7 @@ describe("a damaged stretch of a segment", () => {
         }
       });
 
-  it("whose content imitates frames is searched in bounded time", () => {
+  it("with content that imitates frames is searched in bounded time", () => {
     const dir = temporaryFolder(),
       path = join(dir, segmentName(1)),
       out = new ByteWriter(1 << 20);
@@ -214,7 +214,7 @@ describe("a damaged stretch of a segment", () => {
   });
 });
 
-describe("what a damaged record takes along", () => {
+describe("the loss from a damaged record", () => {
   const total = async (a: Instance): Promise<string[]> => a.tree();
   const logFile = (dir: string): string => {
     const folder = logDirectory(dir, 0);
@@ -227,7 +227,7 @@ describe("what a damaged record takes along", () => {
     await Promise.resolve();
   }
 
-  it("is not the series of other records, over two restarts", async () => {
+  it("excludes the series of other records, across two restarts", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
     const pods = ["p0", "p1", "p2", "p3"];
@@ -257,7 +257,7 @@ describe("what a damaged record takes along", () => {
     expect((await total(c)).find((l) => l.startsWith("/main/work "))).toBe("/main/work 2219 2219");
   });
 
-  it("is not its head, once the head's log is larger than an anchor's distance", async () => {
+  it("excludes its head, once the head's log is longer than an anchor's distance", async () => {
     const a = new Instance(temporaryFolder());
     a.options = { segmentBytes: 1 << 26 };
     await a.start();
@@ -278,7 +278,7 @@ describe("what a damaged record takes along", () => {
     expect((await b.tree()).find((l) => l.startsWith("/main "))).toBe("/main 12000 0");
   });
 
-  it("is found again whatever the order in which segments went: a finished head stays finished", async () => {
+  it("is found for any order of removed segments: a finished head stays finished", async () => {
     const a = new Instance(temporaryFolder());
     a.options = { segmentBytes: 8192 };
     await a.start();

@@ -77,7 +77,7 @@ describe("the heads of many tenants", () => {
     expect(shard.stats().headBytes / 50).toBeLessThan(24_000);
   });
 
-  it("are cut until there is room again, as many as that takes; a refusal asks for it too", async () => {
+  it("are cut until memory is free, as many as needed; a refusal triggers it too", async () => {
     const LIMIT = 1_000_000,
       { shard, push, blocks, used, pressed } = await instance(LIMIT);
     let taken = 0;
@@ -98,7 +98,7 @@ describe("the heads of many tenants", () => {
     await shard.close();
   });
 
-  it("leave room for a tenant with little while another pushes all it can", async () => {
+  it("leave memory for a small tenant while another pushes at full speed", async () => {
     const { shard, push } = await instance(2_000_000);
     expect(fill(push, "flood")).toBeGreaterThan(10);
     expect(push("flood", ["one more"])).toBe("no-room");

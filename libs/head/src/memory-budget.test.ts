@@ -20,7 +20,7 @@ const refused = (b: MemoryBudget, tenant: string): CinderblockError | undefined 
 };
 
 describe("the memory budget of heads", () => {
-  it("knows what heads use, whatever grew, shrank and went", () => {
+  it("tracks the memory of heads through growth, shrinking and removal", () => {
     fc.assert(
       fc.property(
         fc.array(
@@ -88,7 +88,7 @@ describe("the memory budget of heads", () => {
     });
   });
 
-  it("lets a tenant alone have most of it, and of what a head that is cut leaves", () => {
+  it("grants a single tenant most of it, and most of the memory freed by a cut", () => {
     const b = new MemoryBudget(1000);
     const fill = (): Thing => {
       const head = new Thing("a", 0);
@@ -112,7 +112,7 @@ describe("the memory budget of heads", () => {
     expect(refused(b, "a")).toBeUndefined();
   });
 
-  it("keeps some free for tenants with little, whatever large ones push, and however many they are", () => {
+  it("reserves memory for small tenants, for any number of large ones", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 20 }),

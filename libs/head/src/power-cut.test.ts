@@ -147,7 +147,7 @@ describe("a power cut", () => {
     },
     60_000,
   );
-  it("loses acknowledged profiles when the log is not synced: the test sees what it is for", async () => {
+  it("loses acknowledged profiles without syncs, which proves the test", async () => {
     expect((await run(false, 4)).lost).toBeGreaterThan(0);
   }, 60_000);
 });

@@ -115,10 +115,10 @@ function* profiles(
 }
 
 describe("interning through the kernel", () => {
-  it("gives every sample the stack that the plain interner gives it, and learns no other symbols", async () => {
+  it("assigns every sample the same stack as the plain interner, with the same symbols", async () => {
     expect(await compare(profiles(new Random(11), 200, 300, 12, 70, 3), 3)).toBe(2400);
   });
-  it("sees strings that were added to a profile after it was decoded: the version of its source, in its mapping", async () => {
+  it("interns strings added after decoding: the source's version, in its mapping", async () => {
     const versions = function* () {
       let i = 0;
       for (const p of profiles(new Random(13), 60, 50, 5, 20, 1))
@@ -156,7 +156,7 @@ describe("interning through the kernel", () => {
     expect(other).toEqual([0x4000, 0, 0, 5, 16, 0, symbolized![6], 0, 0]);
     expect([locations[1], locations[7]]).toEqual([0, 0x1234]);
   });
-  it("stays right when its table overflows many times", async () => {
+  it("stays correct when its table overflows repeatedly", async () => {
     // Strings, functions and locations of 20,000 names in two partitions exceed the symbols' 65,536 entries;
     // the extended suite's 22 × 400 stacks of about 250 frames have more prefixes than the stacks' 131,072.
     const [count, stacks] = process.env.CINDERBLOCK_LONG ? [22, 400] : [4, 150];

@@ -64,7 +64,7 @@ const found = (folder: string): string[] =>
     .filter((f) => !f.includes(".cinderblock"))
     .sort();
 
-describe("the folders that a head becomes", () => {
+describe("the folders of heads", () => {
   let outer = "",
     dataPath = "";
   beforeEach(() => {
@@ -74,7 +74,7 @@ describe("the folders that a head becomes", () => {
   });
   afterEach(() => rmSync(outer, { recursive: true, force: true }));
 
-  it("are never made for a tenant that is no tenant ID: the append is refused, and a cut writes nothing", async () => {
+  it("are never created for an invalid tenant ID: the append is refused, and a cut writes nothing", async () => {
     const { shard, processor } = await shardIn(dataPath);
     shard.replay();
     shard.resume();
@@ -94,7 +94,7 @@ describe("the folders that a head becomes", () => {
     ["tenant", "../../outside", undefined],
     ["ULID", "good", "../../../outside"],
   ])(
-    "are not made from a log record whose %s leads elsewhere: it counts as damaged",
+    "are not created from a log record with a foreign %s, which counts as damaged",
     async (_what, tenant, ulid) => {
       const hasher = await loadHasher(),
         log = new LogWriter(logDirectory(dataPath, 0), {

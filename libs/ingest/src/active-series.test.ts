@@ -1,7 +1,7 @@
 import { ActiveSeries } from "./index.ts";
 
 describe("active series", () => {
-  it("are limited by number; those that are known go on, and one that was silent for ten minutes makes room", () => {
+  it("are limited by number; known series pass, and a series expires after ten idle minutes", () => {
     const a = new ActiveSeries();
     expect([1n, 2n, 3n].map((s) => a.admit("t", s, 1, 2, 0))).toEqual([true, true, false]);
     expect(a.admit("t", 1n, 1, 2, 500_000)).toBe(true);
@@ -26,7 +26,7 @@ describe("active series", () => {
     ]).toEqual([true, true, false, true]);
     expect([a.count("t"), b.count("t")]).toEqual([5, 5]);
   });
-  it("that others know come in when the limit is reached, and without a limit all do", () => {
+  it("known to other ingesters pass at the limit, and all pass without a limit", () => {
     const a = new ActiveSeries();
     expect(a.admit("t", 1n, 1, 1, 0)).toBe(true);
     expect([

@@ -51,7 +51,7 @@ describe("pushes by series", () => {
     expect(Buffer.compare(encodePush(decodePush(proto)), proto)).toBe(0);
   });
 
-  it("are the same of every encoding: each series with its service and its profiles, what has none is left out", () => {
+  it("are the same for every encoding: series with their service and profiles, without empty ones", () => {
     const json = Buffer.from(
       JSON.stringify({
         series: request.series.map((s) => ({
@@ -76,7 +76,7 @@ describe("pushes by series", () => {
     }
   });
 
-  it("go as they came when they are one series, and name it without its session and its order", () => {
+  it("stay unchanged for one series, which is named without its session and order", () => {
     const one = (of: Record<string, string>) => {
       const p = push(
         toBinary(
@@ -94,7 +94,7 @@ describe("pushes by series", () => {
     expect(c.parts[0]!.key).not.toBe(a.parts[0]!.key);
   });
 
-  it("of /ingest are one, by format, application and tags", () => {
+  it("of /ingest are one series, by format, application and tags", () => {
     const of = (r: Partial<IngestRequest>): string => {
       const p: SentPush = { kind: "ingest", request: { ...INGEST, ...r }, body: PROFILE },
         parts = pushesBySeries(p, "shop", 1e6)!;
@@ -112,7 +112,7 @@ describe("pushes by series", () => {
       expect(of(other)).not.toBe(key);
   });
 
-  it("cannot be told of OTLP, of what is broken or too large, and of what has no profiles: whoever decodes it says so", () => {
+  it("are unknown for OTLP and for malformed, oversized or empty pushes; the decoder reports the error", () => {
     const none = toBinary(PushRequestSchema, create(PushRequestSchema, { series: [request.series[2]!] }));
     for (const p of [
       { ...push(proto), kind: "otlp" } as SentPush,
@@ -139,7 +139,7 @@ describe("an aggregate", () => {
     push(new Uint8Array(0)),
   ];
 
-  it("is its pushes, one behind another", () => {
+  it("contains its pushes in order", () => {
     const all = aggregateOf(15_000, pushes);
     expect([all.windowMs, all.trickle, all.body.length]).toEqual([15_000, true, proto.length + 5]);
     expect(pushesOf(all).map((p) => ({ ...p, body: Buffer.from(p.body).toString("hex") }))).toEqual(
@@ -152,14 +152,14 @@ describe("an aggregate", () => {
     ["no window", { windowMs: 0 }],
     ["a window that is no number", { windowMs: NaN }],
     ["a body that is too short", { body: new Uint8Array(3) }],
-    ["one that is too long", { body: new Uint8Array(1e5) }],
+    ["an oversized part", { body: new Uint8Array(1e5) }],
     ["parts without a length", { parts: [{}] as never }],
     ["no parts", { parts: undefined as never }],
   ])("is refused with %s", (_, wrong) => {
     expect(() => pushesOf({ ...aggregateOf(15_000, pushes), ...wrong })).toThrow(CinderblockError);
   });
 
-  it("is answered for all and for each", () => {
+  it("has an answer for all pushes and for each", () => {
     const answer = (n: number, more: Partial<PushAnswer> = {}): PushAnswer => ({
       profiles: n,
       compressedBytes: n * 10,
@@ -201,7 +201,7 @@ describe("an aggregate", () => {
     });
   });
 
-  it("survives mutation of the pushes that it is made from: parts, or nothing", () => {
+  it("survives mutation of its pushes: parts, or none", () => {
     const random = new Random(20261127);
     let told = 0;
     for (let i = 0; i < mutations(3000); i++) if (pushesBySeries(push(random.mutate(proto)), "", 1e6)) told++;

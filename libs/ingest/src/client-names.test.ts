@@ -8,14 +8,14 @@ import { textType } from "./text.ts";
 /** Property names of every JavaScript object. */
 const PROPERTIES = [...Object.getOwnPropertyNames(Object.prototype), "prototype"];
 
-describe("names that clients choose and that every object has as properties", () => {
-  it.each(PROPERTIES)("%s is a sample type like others", (name) => {
+describe("client names that equal properties of every object", () => {
+  it.each(PROPERTIES)("%s is an ordinary sample type", (name) => {
     expect(pprofName([name], undefined)).toBe(name);
     expect(pprofName([name], new Map())).toBe(name);
     expect(pprofName([name], new Map([[name, { "display-name": "inuse_x" }]]))).toBe("memory");
   });
 
-  it.each(PROPERTIES)("%s is no type of a text", (name) => {
+  it.each(PROPERTIES)("%s is not a text type", (name) => {
     let err: unknown;
     try {
       textType(`app.${name}`);
@@ -26,7 +26,7 @@ describe("names that clients choose and that every object has as properties", ()
     expect(speedscopeRate(name, 100)).toBeUndefined();
   });
 
-  it("are usage groups like others, over threads, processes and parts of an aggregate", () => {
+  it("are ordinary usage groups, across threads, processes and parts of an aggregate", () => {
     const outcome: PushOutcome = {
       profiles: 1,
       compressedBytes: 1,

@@ -106,7 +106,7 @@ describe("golden bodies", () => {
     expect(await stored(pushOf(file, read(file)))).toBe(read(`${file}.expected`).toString("utf8"));
   });
 
-  it.each(files)("%s has the same series and counts for who only checks it", async (file) => {
+  it.each(files)("%s has the same series and counts in a check-only pass", async (file) => {
     const hasher = await loadHasher();
     const seen = (checksOnly: boolean): unknown => {
       const kept: string[] = [];
@@ -131,7 +131,7 @@ describe("golden bodies", () => {
     expect(seen(true)).toEqual(seen(false));
   });
 
-  it("are the same where they hold the same", () => {
+  it("are equal for equal content", () => {
     expect(read("push.pb.expected").equals(read("push.json.expected"))).toBe(true);
     expect(read("sampled.speedscope.json.expected").equals(read("evented.speedscope.json.expected"))).toBe(
       true,

@@ -78,7 +78,7 @@ async function run(push: SentPush, limits: Partial<IngestLimits> = {}) {
 }
 
 describe("processing a push", () => {
-  it("stores nothing for empty, zero and negative samples with success, and counts the negative ones", async () => {
+  it("stores nothing for empty, zero and negative samples, and reports success", async () => {
     const negative = { frames: ["a"], values: [-1] },
       lost = (profiles: number) => [{ reason: "malformed_profile", profiles, bytes: 0 }];
     for (const [stacks, stored, discarded] of [
@@ -93,7 +93,7 @@ describe("processing a push", () => {
       expect(outcome.discarded).toEqual(discarded);
     }
   });
-  it("splits by sample labels, spans apart; a label of the series wins", async () => {
+  it("splits by sample labels, spans apart; a series label takes precedence", async () => {
     const { groups } = await run(
       json(
         NAME,
@@ -112,7 +112,7 @@ describe("processing a push", () => {
       '{__name__="process_cpu", service_name="shop"}',
     ]);
   });
-  it("gives a retry the same id, and another profile of the same time another", async () => {
+  it("gives a retry the same ID, and another profile of the same time a different one", async () => {
     const a = await run(json(NAME, profile())),
       retry = await run(json(NAME, profile())),
       other = await run(json(NAME, profile({ stacks: [{ frames: ["main"], values: [5] }] })));
@@ -131,7 +131,7 @@ describe("processing a push", () => {
       '{__delta__="false", __name__="memory", __name_replaced__="godeltaprof_memory", service_name="shop"}',
     );
   });
-  it("applies the tenant's relabelling rules before or after the default ones", async () => {
+  it("applies the tenant's relabeling rules before or after the default ones", async () => {
     const rules = (yaml: unknown) => parseRelabelRules(yaml, "rules");
     const name = { __name__: "godeltaprof_memory", service_name: "shop", pod: "p-1" };
     const after = await run(json(name, profile()), {
@@ -176,7 +176,7 @@ describe("processing a push", () => {
     });
     expect(bare.outcome.error?.message).toContain("service name is not provided");
   });
-  it("hashes no bytes for a sink that only checks", async () => {
+  it("hashes no bytes for a check-only sink", async () => {
     const hasher = await loadHasher(),
       hash = jest.spyOn(hasher, "h64"),
       ids: Uint8Array[] = [];
@@ -195,7 +195,7 @@ describe("processing a push", () => {
     expect(ids.map((id) => id.length)).toEqual([16, 0]);
     hash.mockRestore();
   });
-  it("inflates nothing but what may be cumulative, for a sink that wants no more", async () => {
+  it("inflates only profiles that may be cumulative, for a cumulative-only sink", async () => {
     const seen: string[] = [],
       own = new PushProcessor(await loadHasher(), {
         cumulativeOnly: () => true,
@@ -360,7 +360,7 @@ describe("processing a push", () => {
 });
 
 describe("/ingest names and times", () => {
-  it("reads tags, drops private ones, lets __name__ replace the application", () => {
+  it("reads tags, drops private ones, and uses __name__ as the application", () => {
     expect(parseAppName("my.app{a=b, c = d,__x__=1,__session_id__=2}")).toEqual({
       app: "my.app",
       tags: [
@@ -373,7 +373,7 @@ describe("/ingest names and times", () => {
     expect(() => parseAppName("{a=b}")).toThrow("service name is required");
     expect(() => parseAppName("a b")).toThrow("not allowed");
   });
-  it("reads v1's time syntax; what makes no sense is now", () => {
+  it("reads v1's time syntax; invalid times become now", () => {
     const at = (s: string): number => parseTime(s, NOW);
     expect([
       at("1795409460"),
@@ -481,13 +481,13 @@ describe("/ingest names and times", () => {
   });
 });
 
-it("cuts Go's shape parameters, nested ones too", () => {
+it("removes Go's shape parameters, nested ones too", () => {
   expect(cutGoShapes("f[go.shape.int]")).toBe("f");
   expect(cutGoShapes("a.Map[go.shape.struct { X []int },go.shape.string].Get")).toBe("a.Map.Get");
   expect(cutGoShapes("f[int]")).toBe("f[int]");
 });
 
-it("adds the labels of a sample type and lets them win", () => {
+it("adds the labels of a sample type, which take precedence", () => {
   const out = storedLabels(
     [
       { name: "__name__", value: "memory" },
@@ -504,7 +504,7 @@ it("adds the labels of a sample type and lets them win", () => {
 });
 
 describe("rate gate", () => {
-  it("lets a burst pass and then the rate", () => {
+  it("allows a burst and then the rate", () => {
     const gate = new RateGate(new SharedArrayBuffer(8));
     expect([
       gate.tryConsume(100, 100, 100, 1_000_000_000n),

@@ -61,7 +61,7 @@ describe("ingestion limits", () => {
     expect(() => parseIngestionLimit(value, "x")).toThrow(message);
   });
 
-  it("refuse a tenant's pushes until the reset, but for a trickle", () => {
+  it("refuse a tenant's pushes until the reset, except a trickle", () => {
     const gate = new IngestionGate(),
       limit = parseIngestionLimit(
         {
@@ -106,7 +106,7 @@ describe("ingestion limits", () => {
     }).toThrow("limit of 128 MB");
   });
 
-  it("refuse the profiles of a usage group that has used up its own, and no others", async () => {
+  it("refuse the profiles of a usage group above its limit, and no others", async () => {
     const kept: Annotations[] = [];
     const processor = new PushProcessor(await loadHasher(), {
         append: (_tenant, p) => {
@@ -200,7 +200,7 @@ describe("ingestion limits", () => {
     ]);
   });
 
-  it("mark what a tenant's trickle lets through", async () => {
+  it("annotate profiles of a tenant's trickle", async () => {
     const kept: Annotations[] = [];
     const processor = new PushProcessor(await loadHasher(), {
         append: (_tenant, p) => {
@@ -248,7 +248,7 @@ describe("ingestion limits", () => {
     ]);
   });
 
-  it("count what a usage group's trickle lets through when it went through", () => {
+  it("count profiles of a usage group's trickle after their acceptance", () => {
     const gate = new IngestionGate(),
       limit = parseIngestionLimit(
         { sampling: { num_requests: 1, period: "10m" }, usage_groups: { a: { limit_reached: true } } },

@@ -4,7 +4,7 @@ import { tinyPprof } from "@cinderblock/testkit";
 import { encodePush, PushProcessor, RateGate } from "./index.ts";
 
 describe("labels of refused pushes", () => {
-  it("do not stay in memory, and do not come back whole in the error", async () => {
+  it("do not stay in memory, and are shortened in the error", async () => {
     const processor = new PushProcessor(await loadHasher(), { append: () => undefined });
     const gate = new RateGate(new SharedArrayBuffer(8)),
       profile = tinyPprof({ stacks: [{ frames: ["main"], values: [1] }] });

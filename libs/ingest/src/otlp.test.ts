@@ -216,7 +216,7 @@ describe("OTLP profiles", () => {
       error: "",
     });
   });
-  it("name the service of last resort after the executable", async () => {
+  it("use the executable as the service of last resort", async () => {
     const { rows } = await push(
       json({
         dictionary,
@@ -230,7 +230,7 @@ describe("OTLP profiles", () => {
     );
     expect(rows[0]).toContain('service_name="unknown_service:sshd"');
   });
-  it("are refused with what is wrong: no dictionary, no profiles, an index out of range, no protobuf, no JSON", async () => {
+  it("are refused with a reason: no dictionary, no profiles, an index out of range, invalid protobuf, invalid JSON", async () => {
     expect((await push(json({ resourceProfiles: request.resourceProfiles }))).error).toBe(
       "missing profile metadata dictionary",
     );

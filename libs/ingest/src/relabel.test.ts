@@ -12,7 +12,7 @@ const apply = (...rules: object[]): string => {
   return out ? labelsText(out) : "dropped";
 };
 
-describe("relabelling", () => {
+describe("relabeling", () => {
   it.each<[string, object, string]>([
     [
       "replace, by groups",
@@ -98,7 +98,7 @@ describe("relabelling", () => {
       apply({ action: "hashmod", source_labels: ["service_name"], modulus: 1000, target_label: "pod" }),
     ).toContain(`pod="${expected}"`);
   });
-  it("applies rules in order, each to what the one before left", () => {
+  it("applies rules in order, each to the previous result", () => {
     expect(
       apply(
         { action: "lowercase", source_labels: ["namespace"], target_label: "namespace" },
@@ -115,7 +115,7 @@ describe("relabelling", () => {
     [[{ action: "hashmod", target_label: "x" }], "hashmod needs a modulus"],
     [[{ source_label: ["a"] }], "unknown key source_label"],
     [[{ source_labels: "a" }], "source_labels: expected a list"],
-  ])("refuses %j and says why", (rules, message) => {
+  ])("refuses %j with a reason", (rules, message) => {
     expect(() => parseRelabelRules(rules, "r")).toThrow(message);
   });
 });

@@ -9,7 +9,7 @@ const NOW = 1_795_409_460_000;
 const label = (o: Record<string, string>) => Object.entries(o).map(([name, value]) => ({ name, value }));
 
 describe("usage groups", () => {
-  it("are the selectors that a series matches; names are filled in from its labels", () => {
+  it("are the matching selectors of a series; names are filled in from its labels", () => {
     const groups = parseUsageGroups(
       { shop: '{service_name=~"shop.*"}', "team ${labels.team}": '{team!=""}', prod: '{env="prod"}' },
       "x",
@@ -44,7 +44,7 @@ describe("usage groups", () => {
     expect(() => parseSampling(value, "x")).toThrow(message);
   });
 
-  it("are sampled by the smallest probability; of equal ones by the group with a name of its own", () => {
+  it("are sampled by the smallest probability; among equal ones by the group with a fixed name", () => {
     const groups = parseUsageGroups(
       { "team ${labels.team}": '{team!=""}', all: "{}", shop: '{service_name="shop"}' },
       "x",
@@ -70,7 +70,7 @@ describe("usage groups", () => {
     expect(samplingOf([], rules({ all: 0 }))).toBeUndefined();
   });
 
-  it("count what came, and leave out the same profiles whoever looks at them", async () => {
+  it("count received profiles, and every reader drops the same ones", async () => {
     const limits: IngestLimits = {
       ...TEST_LIMITS,
       ingestionRateBytes: 1e12,

@@ -51,7 +51,7 @@ const recording = tinyJfr([
 ]);
 
 describe("JFR recordings", () => {
-  it("give their events with stacks, states and amounts, and the profiler's setting", () => {
+  it("return their events with stacks, states and amounts, and the profiler's setting", () => {
     expect(read(recording)).toEqual({
       setting: "itimer",
       events: [
@@ -115,23 +115,23 @@ describe("JFR recordings", () => {
     new DataView(lock.buffer).setBigUint64(56, 2_800_000_000n);
     expect(read(lock).events[0]).toContain("delay=2500");
   });
-  it("may have several chunks, each with constants of its own", () => {
+  it("may have several chunks with separate constants", () => {
     const other = tinyJfr([{ type: "ExecutionSample", frames: [["Other", "work"]] }]);
     expect(read(Buffer.concat([recording, other])).events.at(-1)).toContain("Other.work");
   });
-  it("refuses what is no recording, is cut, or claims more than there is", () => {
+  it("refuses other files, truncated recordings, and impossible counts", () => {
     expect(() => read(Buffer.from("not a recording"))).toThrow("expected a chunk of at least 68 bytes");
     expect(() => read(recording.slice(0, recording.length - 1))).toThrow("bytes left");
     const fixed = recording.slice();
     new DataView(fixed.buffer).setUint32(64, 0);
     expect(() => read(fixed)).toThrow("fixed-width integers are not supported");
   });
-  it("ends where checkpoints point at one another", () => {
+  it("ends when checkpoints form a loop", () => {
     const events = [{ type: "ExecutionSample" as const, frames: [["Main", "work"]] as [string, string][] }];
     expect(tinyJfr(events, "cpu", true)).not.toEqual(tinyJfr(events, "cpu"));
     expect(read(tinyJfr(events, "cpu", true))).toEqual(read(tinyJfr(events, "cpu")));
   });
-  it("unfolds classes inside classes, as long as they have an end", () => {
+  it("flattens nested classes, if nesting is finite", () => {
     const events = [{ type: "ExecutionSample" as const, frames: [["Main", "work"]] as [string, string][] }];
     expect(read(tinyJfr(events, "cpu", false, 8))).toEqual(read(tinyJfr(events, "cpu")));
     expect(() => read(tinyJfr(events, "cpu", false, 30))).toThrow(
@@ -141,7 +141,7 @@ describe("JFR recordings", () => {
       /expected classes (of at most 4096 fields|nested at most 32 deep)/,
     );
   });
-  it("survives mutated recordings: an error that names the place, or events", () => {
+  it("survives mutated recordings: an error with its position, or events", () => {
     const random = new Random(20261124);
     const rounds = mutations(2000);
     let refused = 0;

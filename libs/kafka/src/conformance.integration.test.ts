@@ -36,7 +36,7 @@ describeWith(["kafka"], "Kafka", () => {
     await log.close();
   }, 30_000);
 
-  it("refuses topics that lose records, and says what is wrong", async () => {
+  it("refuses topics that would lose records, with a reason", async () => {
     await withAdmin(kafka.brokers, async (admin) => {
       const make = (topic: string, ...configEntries: { name: string; value: string }[]) =>
         admin.createTopics({ topics: [{ topic, numPartitions: 1, replicationFactor: 1, configEntries }] });
@@ -66,7 +66,7 @@ describeWith(["kafka"], "Kafka", () => {
     await absent.close();
   }, 60_000);
 
-  it("what comes while a reader asks how far the topic goes does not make it another topic", async () => {
+  it("records that arrive during an offset request do not count as another topic", async () => {
     /** Responds late: its offsets are older than the records read in the meantime. */
     class LateLog extends KafkaLog {
       override async offsets(partition?: number) {
@@ -90,7 +90,7 @@ describeWith(["kafka"], "Kafka", () => {
     }
   }, 60_000);
 
-  it("says that it is away within the time given, and goes on when it is back: nothing is lost or doubled", async () => {
+  it("reports an outage within the timeout, and recovers: no record is lost or duplicated", async () => {
     const log = new KafkaLog(config("away"), base);
     await log.connect();
     const seen = await Seen.of(log, 0, "g");
@@ -123,7 +123,7 @@ describeWith(["kafka"], "Kafka", () => {
     }
   }, 120_000);
 
-  it("what it acknowledges is there, also after it took a record whose answer was lost", async () => {
+  it("keeps acknowledged records, also after a lost response", async () => {
     const direct = new KafkaLog(config("answers"), base),
       log = new KafkaLog(config("answers", { brokers: [kafka.wire.brokers] }), base);
     await direct.connect();
@@ -160,7 +160,7 @@ describeWith(["kafka"], "Kafka", () => {
     }
   }, 120_000);
 
-  it("a broker that answers nothing for longer than a request may take: what is acknowledged is there once, in order, and read", async () => {
+  it("a broker silent for longer than the request timeout: acknowledged records exist once, in order, and are read", async () => {
     const log = new KafkaLog(config("late"), base);
     await log.connect();
     const seen = await Seen.of(log, 0, "g"),
@@ -210,7 +210,7 @@ describeWith(["kafka"], "Kafka", () => {
     }
   }, 150_000);
 
-  it("a reader that was stopped while Kafka was away does not come back with it", async () => {
+  it("a reader stopped during a Kafka outage does not return with it", async () => {
     const log = new KafkaLog(config("stopped"), base);
     await log.connect();
     const group = (i: number): string => `stopped-${i}`;
@@ -251,7 +251,7 @@ describeWith(["kafka"], "Kafka", () => {
 describeWith(["kafka"], "a record on its way to Kafka", () => {
   beforeAll(start, 60_000);
 
-  it("waits for others, so that they travel in one request, in order", async () => {
+  it("batches records into one request, in order", async () => {
     const log = new KafkaLog(config("linger", { createPartitions: 1, lingerMs: 300 }), base);
     await log.connect();
     await log.produce(0, Buffer.from("first"), 10_000); // the first record opens the connection

@@ -25,8 +25,8 @@ function read(reader: FrameReader, sent: Buffer, most: () => number): void {
   }
 }
 
-describe("what a broker sends", () => {
-  it("becomes one piece for each answer, however it is cut", () => {
+describe("bytes from a broker", () => {
+  it("become one buffer per response, for any chunks", () => {
     const random = new Random(7);
     const sizes = [0, 1, 3, 100, 65_532, 65_536, 200_000],
       mosts = [() => 1 + random.below(5000), () => 1 << 20, () => 1 + random.below(200_000)];
@@ -47,7 +47,7 @@ describe("what a broker sends", () => {
       });
     }
   });
-  it("is read one byte at a time, too", () => {
+  it("are read one byte at a time, too", () => {
     const got: Buffer[] = [],
       sent = [new Uint8Array(0), Uint8Array.of(1, 2, 3), Uint8Array.of(4)].map(answer);
     read(
@@ -59,7 +59,7 @@ describe("what a broker sends", () => {
     );
     expect(got).toEqual(sent);
   });
-  it("is passed on as it comes where the length is not an answer's: nobody's word makes room for a gigabyte", () => {
+  it("are passed on unchanged if the length is invalid, without allocating it", () => {
     const long = Buffer.alloc(4),
       small = answer(Uint8Array.of(9)),
       body = Buffer.alloc((32 << 20) + 1, 5);
@@ -92,7 +92,7 @@ describe("what a broker sends", () => {
       expect(Buffer.concat(pieces)).toEqual(text);
     }
   });
-  it("comes through a socket whole, and its end and errors are told", async () => {
+  it("pass through a socket completely, with its end and errors", async () => {
     const sizes = [10, 3_000_000, 0, 70_000, 1],
       random = new Random(3),
       answers = sizes.map((n) => answer(noise(random, n)));
@@ -164,7 +164,7 @@ describe("a connection of kafkajs", () => {
   // A response begins with its length and the ID of its request.
   const sent = [Uint8Array.of(0, 0, 0, 1, 7), Uint8Array.of(0, 0, 0, 2, 8, 9)].map(answer);
 
-  it("takes a whole answer without a copy, where kafkajs makes one", () => {
+  it("reads a complete response without a copy, unlike kafkajs", () => {
     expect(payloads(Theirs, sent)[1]!.buffer).not.toBe(sent[1]!.buffer);
     const got = payloads(frameConnection(Theirs), sent);
     expect(got.map((g) => [...g])).toEqual([[7], [8, 9]]);
@@ -172,7 +172,7 @@ describe("a connection of kafkajs", () => {
       expect(g.buffer).toBe(sent[i]!.buffer);
     });
   });
-  it("joins pieces as before", () => {
+  it("joins chunks as before", () => {
     const bytes = Buffer.concat(sent);
     for (let cut = 1; cut < bytes.length; cut++)
       expect(

@@ -16,7 +16,7 @@ describe("a partitioned log in memory", () => {
     };
   });
 
-  it("keeps so many bytes of a partition, and drops the oldest records, read or not", async () => {
+  it("keeps the configured bytes per partition, and drops the oldest records, read or not", async () => {
     const log = new InMemoryLog(1, { retentionBytes: 5 });
     for (const text of ["aa", "bb", "cc"]) await log.produce(0, Buffer.from(text));
     expect((await log.offsets()).ranges).toEqual([{ start: 1, end: 3 }]);

@@ -65,7 +65,7 @@ describe("a metadata request", () => {
     expect([...encodeMetadataRequest({ topics: [] })]).toEqual([0, 0, 0, 0, 0, 0]);
   });
 
-  it("is answered with the topic's id, and with errors of single partitions beside the others", () => {
+  it("returns the topic ID, and errors of single partitions next to the others", () => {
     const id = Array.from({ length: 16 }, (_, i) => i + 1);
     expect(decodeMetadataAnswer(answer(id))).toMatchObject({
       brokers: [{ nodeId: 1, host: "127.0.0.1", port: 9092, rack: null }],
@@ -85,7 +85,7 @@ describe("a metadata request", () => {
     expect(decodeMetadataAnswer(answer(new Array<number>(16).fill(0))).topicMetadata[0]!.topicId).toBe("");
   });
 
-  it("with an answer that ends early fails, wherever that is", () => {
+  it("fails on a truncated response, at any byte", () => {
     const whole = answer(new Array<number>(16).fill(1));
     for (let n = 0; n < whole.length; n++) expect(() => decodeMetadataAnswer(whole.subarray(0, n))).toThrow();
   });

@@ -1,7 +1,7 @@
 import { tokenProvider } from "./index.ts";
 import { tokenServer } from "./oauth.testing.ts";
 
-it("a token is asked for anew before it ends", async () => {
+it("a token is renewed before it expires", async () => {
   const endpoint = await tokenServer();
   let now = 0;
   const give = tokenProvider(

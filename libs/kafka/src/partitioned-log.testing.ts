@@ -87,7 +87,7 @@ export function behavesAsPartitionedLog(
   }, 30_000);
   afterAll(() => log.close());
 
-  it("keeps records of each partition in order, tells their offsets and its ends", async () => {
+  it("keeps records of each partition in order, with their offsets and its end", async () => {
     expect(log.partitions).toBe(3);
     const offsets = await Promise.all(
       Array.from({ length: 50 }, (_, i) => log.produce(i % 2, bytes(`r${i}`), 10_000)),
@@ -104,7 +104,7 @@ export function behavesAsPartitionedLog(
     await seen.reader.stop();
   }, 30_000);
 
-  it("finds a record by when it came, and reads again what its group committed when told so", async () => {
+  it("finds a record by time, and rereads committed records on request", async () => {
     await log.produce(2, bytes("old"), 10_000);
     await sleep(50);
     const between = Date.now();
@@ -125,7 +125,7 @@ export function behavesAsPartitionedLog(
     await again.reader.stop();
   }, 30_000);
 
-  it("reads again also where there is something new behind what its group committed, which comes first", async () => {
+  it("rereads also when newer records follow the committed offset", async () => {
     for (let round = 0; round < 5; round++) {
       const group = `again-${round}`,
         start = offsetRange(await log.offsets(2), 2).end;
@@ -141,7 +141,7 @@ export function behavesAsPartitionedLog(
     }
   }, 60_000);
 
-  it("begins where the group committed, or further on when told so", async () => {
+  it("starts at the group's commit, or at a later requested offset", async () => {
     expect(await log.committed(1, "resume")).toBeUndefined();
     const first = await Seen.of(log, 1, "resume");
     await first.until(25);
@@ -156,14 +156,14 @@ export function behavesAsPartitionedLog(
     await third.reader.stop();
   }, 60_000);
 
-  it("begins at the start when the offset wanted is beyond the end, as after a topic lost its end, and says so", async () => {
+  it("starts at the beginning if the requested offset is beyond the end, and reports the gap", async () => {
     const seen = await Seen.of(log, 1, "beyond", 5000);
     expect((await seen.until(25))[0]).toBe("r1");
     expect(seen.gaps).toEqual([[5000, 0]]);
     await seen.reader.stop();
   }, 30_000);
 
-  it("lets one of a group read: another takes over where it committed, when it stopped", async () => {
+  it("lets one reader of a group read; another continues at the commit when it stops", async () => {
     for (let i = 0; i < 5; i++) await log.produce(2, bytes(`t${i}`), 10_000);
     const one = await Seen.of(log, 2, "turns");
     await one.until(5);
@@ -175,7 +175,7 @@ export function behavesAsPartitionedLog(
     await two.reader.stop();
   }, 60_000);
 
-  it("brings the next records when those in hand are done", async () => {
+  it("delivers the next records after the in-flight ones complete", async () => {
     let release = (): void => undefined;
     const gate = new Promise<void>((done) => {
       release = done;
@@ -189,7 +189,7 @@ export function behavesAsPartitionedLog(
     await seen.reader.stop();
   }, 30_000);
 
-  it("counts the records that the topic dropped before they were read, and goes on behind them", async () => {
+  it("counts records dropped before they were read, and continues after them", async () => {
     const { start, end } = offsetRange(await log.offsets(1), 1);
     await accidents.expire(1, end - 5);
     const seen = await Seen.of(log, 1, "dropped", start);
@@ -199,7 +199,7 @@ export function behavesAsPartitionedLog(
     await seen.reader.stop();
   }, 60_000);
 
-  it("gets partitions while it runs, which are written, read and counted at once", async () => {
+  it("gains partitions at run time, which are written, read and counted immediately", async () => {
     const before = log.topicId;
     await accidents.addPartitions(5);
     expect((await log.offsets()).ranges).toHaveLength(5);
@@ -213,11 +213,11 @@ export function behavesAsPartitionedLog(
     await seen.reader.stop();
   }, 60_000);
 
-  it("refuses a record of a partition that there is not", async () => {
+  it("refuses a record for an unknown partition", async () => {
     await expect(log.produce(99, bytes("lost"), 500)).rejects.toThrow(/partition 99/);
   });
 
-  it("has another name when it is recreated: no offset and no commit of the old one is believed", async () => {
+  it("has another ID when recreated: offsets and commits of the old topic are ignored", async () => {
     for (const t of ["a", "b", "c", "d"]) await log.produce(3, bytes(t), 10_000);
     const old = await Seen.of(log, 3, "recreated");
     await old.until(4);

@@ -76,7 +76,7 @@ describe("the queue of a connection's requests", () => {
     q.fulfillRequest({ correlationId, payload: {}, size: 1 });
   };
 
-  it("stands still while nothing waits, where kafkajs's own looks all the time", async () => {
+  it("is idle while no request waits, unlike that of kafkajs", async () => {
     const rest = async (Class: new (options: object) => RequestQueue): Promise<number> => {
       const { q, looks } = queue(Class);
       q.push(request(1));
@@ -90,7 +90,7 @@ describe("the queue of a connection's requests", () => {
     expect(await rest(quietQueue(Theirs))).toBe(0);
   });
 
-  it("sends what waits when there is room again, and when the broker's throttling is over", async () => {
+  it("sends waiting requests when capacity is free, and after the broker's throttling", async () => {
     const { q, looks } = queue(quietQueue(Theirs));
     for (const id of [1, 2, 3]) q.push(request(id));
     expect(sent).toEqual([1]);

@@ -22,7 +22,7 @@ const facts = (more: Partial<TopicFacts> = {}, changed: Record<string, string> =
 });
 
 describe("the settings of a topic", () => {
-  it("are taken when nothing acknowledged can be lost", () => {
+  it("are accepted if no acknowledged record can be lost", () => {
     expect(checkTopic(facts())).toEqual({ retentionMs: 259_200_000, unsafe: [] });
     expect(checkTopic(facts({}, { "retention.ms": "-1" })).retentionMs).toBe(Number.MAX_SAFE_INTEGER);
     expect(checkTopic(facts({ brokers: 1, replication: 1 }, { "min.insync.replicas": "1" })).unsafe).toEqual([

@@ -19,7 +19,7 @@ async function until(what: string, holds: () => boolean | Promise<boolean>): Pro
 describeWith(["kafka"], "a topic whose settings are changed while it is used", () => {
   beforeAll(start, 60_000);
 
-  it("is refused for as long as it would lose pushes, and its retention is the one that holds now", async () => {
+  it("is refused while it would lose pushes, and its current retention applies", async () => {
     const log = new KafkaLog(configOf(kafka.brokers, "changing"), base);
     await log.connect();
     try {
@@ -44,7 +44,7 @@ describeWith(["kafka"], "a topic whose settings are changed while it is used", (
 describeWith(["kafka"], "a partition without a leader", () => {
   beforeAll(start, 60_000);
 
-  it("keeps no other from being written, read and committed, and its end is not told", async () => {
+  it("does not prevent writes, reads and commits of other partitions, and its end is unknown", async () => {
     // The first broker, which stays, coordinates every group: the offsets topic is created before the second
     // broker joins.
     const first = new KafkaLog(configOf(kafka.brokers, "before-the-second"), base);

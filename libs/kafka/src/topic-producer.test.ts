@@ -108,7 +108,7 @@ function write(p: TopicProducer, partition: number, text: string, timeoutMs = 50
 const pass = (ms: number): Promise<void> => jest.advanceTimersByTimeAsync(ms);
 
 describe("a producer", () => {
-  it("writes records of a partition in order, one batch at a time, and gives their offsets", async () => {
+  it("writes records of a partition in order, one batch at a time, and returns their offsets", async () => {
     const brokers = new Brokers([1, 1, 2]),
       p = producer(brokers);
     const writes = Array.from({ length: 30 }, (_, i) => write(p, i % 3, `r${i}`));
@@ -122,7 +122,7 @@ describe("a producer", () => {
     ]);
   });
 
-  it("makes batches that the topic takes", async () => {
+  it("limits batches to the topic's maximum", async () => {
     const brokers = new Brokers([1]),
       p = producer(brokers);
     const writes = Array.from({ length: 10 }, (_, i) => write(p, 0, String(i).padStart(400, "x")));
@@ -131,7 +131,7 @@ describe("a producer", () => {
     expect(brokers.requests).toHaveLength(5);
   });
 
-  it("writes all other partitions while one has no leader, and that one when it has", async () => {
+  it("writes all other partitions while one has no leader, and that one later", async () => {
     const brokers = new Brokers([-1, 1, 2]),
       p = producer(brokers);
     for (let i = 0; i < 20; i++) {
@@ -173,7 +173,7 @@ describe("a producer", () => {
     },
   );
 
-  it("waits for one broker that is silent, and for no other", async () => {
+  it("waits only for the silent broker", async () => {
     const brokers = new Brokers([1, 2]),
       p = producer(brokers);
     brokers.way.set(0, "is silent");
@@ -193,7 +193,7 @@ describe("a producer", () => {
     expect([next.outcome, brokers.stored.get(0), brokers.identities]).toEqual([0, ["next"], 2]);
   });
 
-  it("sends a batch whose answer was lost again, and it is stored once", async () => {
+  it("resends a batch with a lost response, and it is stored once", async () => {
     const brokers = new Brokers([1]),
       p = producer(brokers);
     brokers.way.set(0, "stores, and its answer is lost");
@@ -207,7 +207,7 @@ describe("a producer", () => {
     expect([w.outcome, next.outcome, brokers.stored.get(0)]).toEqual([0, 1, ["once", "next"]]);
   });
 
-  it("never has a record dropped for one that was given up, though it may be stored", async () => {
+  it("never loses a record to an expired record, which may be stored", async () => {
     const brokers = new Brokers([1, 1]),
       p = producer(brokers);
     brokers.way.set(0, "stores, and its answer is lost");
@@ -225,7 +225,7 @@ describe("a producer", () => {
     expect(other.outcome).toBe(0);
   });
 
-  it("begins again with another identity where the broker has forgotten its last batch", async () => {
+  it("restarts with a new identity if the broker lost its last batch", async () => {
     const brokers = new Brokers([1]),
       p = producer(brokers);
     write(p, 0, "a");
@@ -261,7 +261,7 @@ describe("a producer", () => {
     expect(writes.map((w) => w.outcome)).toEqual(new Array(3).fill("the process is shutting down"));
   });
 
-  it("tries again when it gets no identity", async () => {
+  it("retries without an identity", async () => {
     const brokers = new Brokers([1]),
       p = producer(brokers);
     brokers.identityFails = true;

@@ -28,7 +28,7 @@ const value = fc.letrec((tie) => ({
 })).any;
 
 describe("messages", () => {
-  it("come back as they were sent", () => {
+  it("round-trip", () => {
     fc.assert(
       fc.property(value, (v) => {
         expect(decodeMessage(encodeMessage(v))).toEqual(v);
@@ -36,14 +36,14 @@ describe("messages", () => {
       { numRuns: 2000 },
     );
   });
-  it("leave out fields that are undefined, and keep them in lists", () => {
+  it("omit undefined fields, and keep them in lists", () => {
     expect(decodeMessage(encodeMessage({ a: undefined, b: [undefined, 1] }))).toEqual({ b: [undefined, 1] });
   });
   it("name fields once", () => {
     const many = Array.from({ length: 100 }, (_, i) => ({ profileTypeId: i, labelSelector: i }));
     expect(encodeMessage(many).length).toBeLessThan(100 * 8 + 100);
   });
-  it("refuse what is not a whole message, and name the byte: 20,000 mutations", () => {
+  it("refuse incomplete messages, and name the byte: 20,000 mutations", () => {
     const good = encodeMessage({
       ulids: ["01J", "01K"],
       value: BigInt64Array.of(1n, 2n, -3n),

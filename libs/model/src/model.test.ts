@@ -14,7 +14,7 @@ const labels = [
 const matches = (text: string): boolean => selectorMatches(parseSelector(text), labels);
 
 describe("selectors", () => {
-  it("match as PromQL's do", () => {
+  it("match as in PromQL", () => {
     expect(matches('{service_name="shop"}')).toBe(true);
     expect(matches('{service_name!="shop"}')).toBe(false);
     expect(matches('{service_name=~"sh.*|x"}')).toBe(true);
@@ -39,7 +39,7 @@ describe("selectors", () => {
     ['{foo="a', "1:6: parse error: unterminated quoted string"],
     ["{foo~1}", '1:5: parse error: unexpected "~"'],
     ['{a="b"} x', '1:9: parse error: unexpected "x"'],
-  ])("tell where %j is wrong", (text, message) => {
+  ])("report the position of the error in %j", (text, message) => {
     expect(() => parseSelector(text)).toThrow(message);
   });
   it("come back from their text, whatever characters names and values have", () => {
@@ -70,7 +70,7 @@ describe("selectors", () => {
     expect(selectorText(parseSelector('{a="x","k8s.pod"="y"}'))).toBe('{a="x","k8s.pod"="y"}');
     expect(() => parseSelector('{a="\\UFFFFFFFF"}')).toThrow("unknown escape");
   });
-  it("have RE2's semantics: what backtracks for ever elsewhere is linear, what RE2 lacks is refused", () => {
+  it("have RE2's semantics: matching is linear, and unsupported syntax is refused", () => {
     const started = performance.now();
     expect(selectorMatches(parseSelector('{a=~"(x+x+)+y"}'), [{ name: "a", value: "x".repeat(200) }])).toBe(
       false,
@@ -81,7 +81,7 @@ describe("selectors", () => {
 });
 
 describe("profile types", () => {
-  it("have five parts, or six of which the last is not stored", () => {
+  it("have five parts, or six with the sixth not stored", () => {
     expect(parseProfileType("a:b:c:d:e:delta")).toMatchObject({
       id: "a:b:c:d:e:delta",
       storedId: "a:b:c:d:e",

@@ -49,7 +49,7 @@ describe("names of symbols", () => {
   it.each(NAMES)("%s is %s", (symbol, name) => {
     expect(readableName(symbol)).toBe(name);
   });
-  it("that refer to themselves again and again come to an end, within bounds", () => {
+  it("with repeated self-references terminate within bounds", () => {
     const doubled = (n: number): string => `_Z1fI${"St4pairI".repeat(n)}ii${"ES0_E".repeat(n)}E`,
       deep = `_ZN${"1aI".repeat(5000)}`,
       back = `_RINvC1aINtC1bTB7_B7_TB7_B7_TB7_B7_TB7_B7_E${"B2_".repeat(500)}E`;

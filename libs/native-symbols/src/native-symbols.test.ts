@@ -35,7 +35,7 @@ describe("debug files", () => {
       expect([at(0x400000n), at(0x402000n), at(0n), at(2n ** 63n)]).toEqual(["", "", "", ""]);
     },
   );
-  it("where a process has the file elsewhere, addresses are taken back", () => {
+  it("addresses are translated from any load address", () => {
     const { table } = readDebugFile(golden("tiny-dwarf5"));
     // The code is at 0x1000 of the file; the process maps it at 0x7f0000001000.
     expect(frames(table, 0x7f0000001055n, { start: 0x7f0000001000n, offset: 0x1000n })).toBe(
@@ -46,7 +46,7 @@ describe("debug files", () => {
     );
     expect(frames(table, 0x7f0000901055n, { start: 0x7f0000001000n, offset: 0x1000n })).toBe("");
   });
-  it("become tables that are read back as they were, and refused when a byte changed", () => {
+  it("become tables that round-trip, and are refused with a changed byte", () => {
     const { table } = readDebugFile(golden("tiny-dwarf5")),
       bytes = table.encode(),
       back = AddressTable.decode(bytes);
@@ -62,7 +62,7 @@ describe("debug files", () => {
     }
     expect(() => AddressTable.decode(bytes.subarray(0, 40))).toThrow("expected a table of at least");
   });
-  it("that are none are refused, and say why", () => {
+  it("are refused with a reason if they are another file", () => {
     const tiny = golden("tiny-dwarf5"),
       changed = (at: number, v: number): Uint8Array => {
         const b = tiny.slice();
@@ -90,7 +90,7 @@ describe("debug files", () => {
       "not a debug file: expected headers inside the file: the file is truncated",
     ]);
   });
-  it("survive mutation: an error that says what was expected, or a table", () => {
+  it("survive mutation: an error with the expected content, or a table", () => {
     const random = new Random(20261126),
       whole = [golden("tiny-dwarf4"), golden("tiny-dwarf5")],
       rounds = mutations(3000);

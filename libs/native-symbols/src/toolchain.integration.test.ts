@@ -66,7 +66,7 @@ describeWith(["gcc", "binutils"], "what compilers of C and C++ make", () => {
     ["-O2", "-gdwarf-5", "-no-pie"],
     ["-O2", "-gdwarf-5", "-gz=zlib"],
   ])(
-    "C++ with %s %s %s: as addr2line says it, inlined functions included",
+    "C++ with %s %s %s: the same as addr2line, inlined functions included",
     async (...flags) => {
       writeFileSync(join(work, "a.cpp"), CPP);
       run("g++", ...flags, "a.cpp", "-o", "a");
@@ -109,7 +109,7 @@ describeWith(["gcc", "binutils"], "what compilers of C and C++ make", () => {
     },
     180_000,
   );
-  it("a library's debug file apart from it, and what is left when it is stripped", async () => {
+  it("a library's separate debug file, and the rest after stripping", async () => {
     writeFileSync(join(work, "a.cpp"), CPP);
     run("g++", "-O2", "-g", "a.cpp", "-o", "whole", "-Wl,--build-id");
     run("objcopy", "--only-keep-debug", "whole", "apart");
@@ -130,7 +130,7 @@ describeWith(["gcc", "binutils"], "what compilers of C and C++ make", () => {
     ]);
     expect(() => of("stripped")).toThrow("is the file stripped?");
   }, 180_000);
-  it("names of a whole library, as c++filt makes them", async () => {
+  it("names of a complete library, the same as c++filt", async () => {
     const library = run("g++", "-print-file-name=libstdc++.so.6").trim(),
       symbols = [
         ...new Set(
@@ -162,7 +162,7 @@ describeWith(["golang", "binutils"], "what Go's compiler makes", () => {
     ["without", "-w"],
     ["stripped", "-s -w"],
   ])(
-    "Go %s: as its own addr2line says it",
+    "Go %s: the same as its own addr2line",
     async (_what, flags) => {
       writeFileSync(join(work, "m.go"), GO);
       writeFileSync(join(work, "go.mod"), "module m\n");

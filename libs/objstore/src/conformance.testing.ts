@@ -21,7 +21,7 @@ export function behavesAsBucket(store: BackendName): void {
       await test(await openBucket(spec), spec);
     }, 60_000);
   };
-  each("gives back what was put, whole and in ranges", async (b) => {
+  each("returns stored objects, completely and in ranges", async (b) => {
     const bytes = Buffer.from(Array.from({ length: 1000 }, (_, i) => i & 255));
     await b.put("t/a.bin", bytes);
     expect(Buffer.from(await b.get("t/a.bin")).equals(bytes)).toBe(true);
@@ -34,7 +34,7 @@ export function behavesAsBucket(store: BackendName): void {
     await b.put("t/empty", Buffer.alloc(0));
     expect((await b.get("t/empty")).length).toBe(0);
   });
-  each("puts what is not there once, whoever tries", async (b) => {
+  each("creates an absent object once, among concurrent writers", async (b) => {
     const tries: boolean[] = [];
     const attempt = async (i: number): Promise<void> => {
       tries[i] = await b.putIfAbsent("t/claim", Buffer.from(String(i)));
@@ -52,7 +52,7 @@ export function behavesAsBucket(store: BackendName): void {
     await b.delete("t/claim");
     expect(await b.putIfAbsent("t/claim", Buffer.from("new"))).toBe(true);
   });
-  each("keeps names as they are", async (b) => {
+  each("keeps names unchanged", async (b) => {
     const names = [
       "t/with blank",
       "t/ünïcode",
@@ -65,7 +65,7 @@ export function behavesAsBucket(store: BackendName): void {
     expect(await b.list("t/")).toEqual([...names].sort());
     for (const n of names) expect(Buffer.from(await b.get(n)).toString()).toBe(n);
   });
-  each("tells size and age, and what is not there", async (b) => {
+  each("returns size and age, and reports missing objects", async (b) => {
     const before = Date.now();
     await b.put("t/x", Buffer.from("12345"));
     const a = await b.attributes("t/x");
@@ -94,7 +94,7 @@ export function behavesAsBucket(store: BackendName): void {
       await Promise.all(names.slice(i, i + 50).map((n) => b.put(n, Buffer.from("x"))));
     expect(await b.list("many/")).toEqual(names);
   });
-  each("deletes once and again; a folder without objects is gone", async (b) => {
+  each("deletes idempotently; a folder without objects is gone", async (b) => {
     await b.put("t/only", Buffer.from("x"));
     await b.delete("t/only");
     await b.delete("t/only");

@@ -66,7 +66,7 @@ const file = (bytes: number): string => {
   return path;
 };
 
-describe("an operation of a bucket that does not answer", () => {
+describe("a bucket operation without a response", () => {
   const operations: [string, () => Promise<unknown>][] = [
     ["attributes", () => bucket.exists("a/b")],
     ["attributes", () => bucket.attributes("a/b")],
@@ -98,7 +98,7 @@ describe("an operation of a bucket that does not answer", () => {
     );
   });
 
-  it("is tried again within its deadline", async () => {
+  it("is retried within its deadline", async () => {
     let asked = 0;
     answer = (res) => {
       if (++asked > 1) res.writeHead(200).end("whole");
@@ -107,7 +107,7 @@ describe("an operation of a bucket that does not answer", () => {
   });
 });
 
-describe("a body that stops half way", () => {
+describe("a body that stalls", () => {
   it.each([
     ["get", () => bucket.get("a/b")],
     ["getRange", () => bucket.getRange("a/b", 0, 1000)],
@@ -119,7 +119,7 @@ describe("a body that stops half way", () => {
     expect(await failure(work())).toMatch(/^unavailable: bucket blocks at .*(timed out|made no progress)/);
   });
 
-  it("is waited for while it moves", async () => {
+  it("continues while it progresses", async () => {
     const chunk = Buffer.alloc(64 << 10, 3),
       chunks = 20;
     answer = (res) => {
@@ -161,7 +161,7 @@ describe("a deadline", () => {
     await Promise.resolve();
   });
 
-  it("grows with the body, and a trickle does not extend it", async () => {
+  it("grows with the body size, and a trickle does not extend it", async () => {
     const work = failure(
       withinDeadline({ operation: "put", name: "x", bytes: 1 << 20 }, timeout, "bucket b", (deadline) => {
         setInterval(() => deadline.extend(1), 100);

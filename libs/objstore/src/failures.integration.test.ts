@@ -67,7 +67,7 @@ function cannotBeUsed(backend: RemoteName): void {
   };
 
   it(
-    "says that the bucket is missing and which setting names it",
+    "reports a missing bucket and the flag that names it",
     () =>
       behind(
         async (b) => {
@@ -82,7 +82,7 @@ function cannotBeUsed(backend: RemoteName): void {
   );
 
   it(
-    "goes on where a busy server is free again",
+    "retries until a busy server recovers",
     () =>
       behind(async (b, proxy) => {
         for (const status of [429, 503]) {
@@ -100,7 +100,7 @@ function cannotBeUsed(backend: RemoteName): void {
   );
 
   it(
-    "gives up on a server that stays busy, and says so",
+    "gives up on a server that stays busy, with a reason",
     () =>
       behind(async (b, proxy) => {
         proxy.decide = first(Infinity, { status: 503, body: "SlowDown" });
@@ -113,7 +113,7 @@ function cannotBeUsed(backend: RemoteName): void {
   );
 
   it(
-    "tells a refusal from a missing object",
+    "distinguishes a refusal from a missing object",
     () =>
       behind(async (b, proxy) => {
         proxy.decide = first(Infinity, { status: 403 });
@@ -125,7 +125,7 @@ function cannotBeUsed(backend: RemoteName): void {
   );
 
   it(
-    "asks again where the connection breaks",
+    "retries after a broken connection",
     () =>
       behind(async (b, proxy) => {
         await b.put("t/cut", Buffer.alloc(100_000, 7));
@@ -140,7 +140,7 @@ function cannotBeUsed(backend: RemoteName): void {
   );
 
   it(
-    "leaves nothing under the name of an upload that was cut",
+    "leaves no object after an interrupted upload",
     () =>
       behind(async (b, proxy) => {
         const path = join(temporaryFolder(), "large");
@@ -160,7 +160,7 @@ function cannotBeUsed(backend: RemoteName): void {
   );
 
   it(
-    "gives up on a server that stops responding, also half way through a body",
+    "gives up on a server that stops responding, also within a body",
     () =>
       behind(
         async (b, proxy) => {
@@ -193,7 +193,7 @@ function cannotBeUsed(backend: RemoteName): void {
   );
 
   it(
-    "says that nobody answers",
+    "reports an unreachable server",
     () =>
       behind(async (b, proxy) => {
         await b.put("t/away", Buffer.from("1"));
@@ -385,7 +385,7 @@ describeWith(["swift"], "Keystone", () => {
       })!,
     );
 
-  it("gives a token for user and project, by names and domains, and the endpoint of the region", async () => {
+  it("requests a token for user and project, by names and domains, and the endpoint of the region", async () => {
     const k = await keystone((b) => b.auth.identity.password.user.password === "p");
     try {
       const bucket = await open(k.url);
@@ -413,7 +413,7 @@ describeWith(["swift"], "Keystone", () => {
     }
   }, 30_000);
 
-  it("is asked again when a token has run out", async () => {
+  it("is renewed after expiry", async () => {
     const k = await keystone(() => true);
     try {
       k.expire();
@@ -494,7 +494,7 @@ describeWith(["s3"], "S3 credentials that nobody configured", () => {
 
 describeWith(["s3"], "an S3 server behind TLS", () => {
   beforeAll(() => stores.start("s3"), 60_000);
-  it("is trusted by its authority or not at all, and says what to name", async () => {
+  it("is trusted only by its authority, and the error names the flag", async () => {
     const { cert, key } = certificates().selfSigned("127.0.0.1");
     const server = await startS3Server(["blocks"], { cert, key });
     try {

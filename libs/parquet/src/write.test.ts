@@ -36,7 +36,7 @@ describe("columns of a row group", () => {
     );
   const int64 = (bytes: Uint8Array): bigint => Buffer.from(bytes).readBigInt64LE();
 
-  it("have the levels of their lists, and each page the bounds of its values", () => {
+  it("have their lists' levels, and value bounds per page", () => {
     for (let round = 0; round < 40; round++) {
       const n = 1 + random.below(50),
         offset = new Uint32Array(n + 1);

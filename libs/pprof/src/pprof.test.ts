@@ -27,7 +27,7 @@ describe("pprof decoder", () => {
     expect(text(t, t.funcName.data[0]!)).toBe("work");
     expect(text(t, t.labelKey.data[0]!)).toBe("span_id");
   });
-  it("reads back what the encoder writes", () => {
+  it("round-trips the encoder's output", () => {
     const strings = Buffer.from("mainwork");
     const bytes = encodePprof(
       {
@@ -55,7 +55,7 @@ describe("pprof decoder", () => {
     expect(t.durationNanos).toBe(-1n);
     expect(text(t, t.defaultSampleType)).toBe("cpu");
   });
-  it("survives mutated profiles: an error that names the place, or tables", () => {
+  it("survives mutated profiles: an error with its position, or tables", () => {
     const random = new Random(20261123),
       d = new PprofDecoder();
     let refused = 0;
@@ -75,7 +75,7 @@ describe("pprof decoder", () => {
 });
 
 describe("inflating into the same memory", () => {
-  it("equals the plain call for bodies of any size, and for broken ones", () => {
+  it("equals the plain call for bodies of any size, and for damaged ones", () => {
     const engine = ReusedGunzip.create()!;
     expect(engine).toBeDefined();
     const random = new Random(20261124);
@@ -106,12 +106,12 @@ describe("inflating into the same memory", () => {
 });
 
 describe("inflating", () => {
-  it("takes plain bytes and several gzip members", () => {
+  it("accepts plain bytes and several gzip members", () => {
     expect(Buffer.from(inflateProfile(profile, 0)).equals(Buffer.from(profile))).toBe(true);
     const two = Buffer.concat([gzipSync(profile.slice(0, 10)), gzipSync(profile.slice(10))]);
     expect(Buffer.from(inflateProfile(two, 1000)).equals(Buffer.from(profile))).toBe(true);
   });
-  it("stops a decompression bomb at the limit, whatever its size field says", () => {
+  it("stops a decompression bomb at the limit, for any size field", () => {
     const bomb = gzipSync(Buffer.alloc(64 << 20));
     expect(() => inflateProfile(bomb, 4 << 20)).toThrow(
       "uncompressed profile payload size exceeds limit of 4.2 MB",
@@ -119,7 +119,7 @@ describe("inflating", () => {
     bomb.writeUInt32LE(10, bomb.length - 4);
     expect(() => inflateProfile(bomb, 4 << 20)).toThrow("exceeds limit");
   });
-  it("refuses cut, damaged and over-long streams", () => {
+  it("refuses truncated, damaged and over-long streams", () => {
     const good = gzipSync(profile);
     expect(() => inflateProfile(good.subarray(0, good.length - 9), 0)).toThrow("unexpected EOF");
     const bad = Buffer.from(good);

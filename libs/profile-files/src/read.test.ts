@@ -236,7 +236,7 @@ describe("files of profiles", () => {
       '{"flamebearer":{"names":["total"],"levels":[[0,1,0,0],[0,1,1,7]]}}',
       "level 1 refers to name 7",
     ],
-  ])("refuse %s, and say why", (_what, bytes, why) => {
+  ])("refuse %s, with a reason", (_what, bytes, why) => {
     expect(() => read("x", bytes)).toThrow(why);
   });
   it("refuse a bomb", () => {

@@ -23,7 +23,7 @@ describe("the kernel's decoder", () => {
     const random = new Random(7);
     for (const stacks of [0, 1, 3, 200, 2, 900, 64, 0]) expect(agree(profile(random, stacks))).toBe("equal");
   });
-  it("equals it on mutated profiles, and leaves the broken ones to it", () => {
+  it("equals it on mutated profiles, and leaves malformed ones to it", () => {
     const random = new Random(20261124),
       seed = profile(random, 4);
     const seen = new Map<string, number>();
@@ -36,7 +36,7 @@ describe("the kernel's decoder", () => {
     expect(seen.get("refused")).toBeGreaterThan(rounds / 10);
     expect(seen.get("left to the plain decoder") ?? 0).toBe(0);
   });
-  it("keeps its columns bounded: a profile that would need more is left to the plain decoder", () => {
+  it("limits its columns: larger profiles are left to the plain decoder", () => {
     const huge = Uint8Array.from([...tinyPprof({ stacks: [] }), 18, ...varint(((6 << 20) << 1) >>> 1)]);
     const body = new Uint8Array(huge.length + (6 << 20));
     body.set(huge);

@@ -74,7 +74,7 @@ describe("profiles.parquet", () => {
     [1, false],
     [500, true],
     [20_000, true],
-  ])("keeps %i rows (spans: %s) through our own reader", (n, spans) => {
+  ])("round-trips %i rows (spans: %s)", (n, spans) => {
     const r = rows(n, spans);
     const { bytes } = encodeProfileTable(r, "test");
     const meta = footer(bytes);
@@ -96,7 +96,7 @@ describe("profiles.parquet", () => {
       );
   });
 
-  it("keeps the annotations of rows, and tells from the footer alone that there are none", async () => {
+  it("keeps the annotations of rows, and shows in the footer whether any exist", async () => {
     const n = 20_000,
       sets = new AnnotationSets(),
       lists = [
@@ -164,7 +164,7 @@ describe("profiles.parquet", () => {
   it.each([
     ["DELTA_LENGTH_BYTE_ARRAY, as v1 writes them", Encoding.DELTA_LENGTH_BYTE_ARRAY],
     ["PLAIN", Encoding.PLAIN],
-  ])("lists of texts are read in %s", async (_name, encoding) => {
+  ])("lists of strings are read in %s", async (_name, encoding) => {
     const n = 5000,
       lists = Array.from({ length: n }, (_, i) =>
         Array.from({ length: i % 4 }, (_x, k) => `value ${i} ${"é".repeat(k)}`),
@@ -217,7 +217,7 @@ describe("profiles.parquet", () => {
     ).toEqual(lists);
   });
 
-  it("has a column index and an offset index for every column: v1 answers empty profiles without them", () => {
+  it("has a column index and an offset index for every column, which v1 needs", () => {
     const { bytes } = encodeProfileTable(rows(20_000, false), "test");
     for (const group of footer(bytes).rowGroups) {
       for (const [path, c] of group.columns) {
@@ -238,7 +238,7 @@ describe("profiles.parquet", () => {
     }
   });
 
-  it("is read alike by an independent reader (parquet-wasm and apache-arrow)", () => {
+  it("is read the same by an independent reader (parquet-wasm and apache-arrow)", () => {
     const r = rows(3000, true);
     const { bytes } = encodeProfileTable(r, "test");
     const table = tableFromIPC(readParquet(bytes).intoIPCStream());
@@ -322,7 +322,7 @@ describe("profiles.parquet", () => {
   });
 });
 
-describe("tables that another writer made (parquet-wasm and apache-arrow)", () => {
+describe("tables of another writer (parquet-wasm and apache-arrow)", () => {
   it.each([
     ["uncompressed", Compression.UNCOMPRESSED],
     ["snappy", Compression.SNAPPY],

@@ -45,8 +45,8 @@ async function setUp(sizeBytes = 1_000_000) {
   return { far, dir, content, open, asked: () => asked };
 }
 
-describe("parts of far files on disk", () => {
-  it("are what the bucket has, whatever was asked for before, and asked for once", async () => {
+describe("the disk cache of remote files", () => {
+  it("returns the bucket's bytes for any earlier reads, and fetches them once", async () => {
     const s = await setUp();
     const { bucket, figures } = s.open();
     const random = new Random(11);
@@ -64,7 +64,7 @@ describe("parts of far files on disk", () => {
     expect(s.asked()).toBe(before);
     expect(figures().hits).toBeGreaterThan(100);
   });
-  it("hold whole files, and nothing of metas and marks", async () => {
+  it("holds complete files, without metas and marks", async () => {
     const s = await setUp();
     const { bucket } = s.open();
     for (let i = 0; i < 3; i++) expect((await bucket.get(name(1, "index.tsdb"))).length).toBe(5000);
@@ -73,7 +73,7 @@ describe("parts of far files on disk", () => {
     expect(s.asked()).toBe(4);
     await expect(bucket.get(name(1, "gone.tsdb"))).rejects.toThrow("does not exist");
   });
-  it("outlive the process, and go to the thread that owns the block", async () => {
+  it("survives the process, and belongs to the block's thread", async () => {
     const s = await setUp();
     await s.open().bucket.getRange(name(0), 300_000, 500_000);
     await s.open().bucket.get(name(2, "index.tsdb"));
@@ -89,7 +89,7 @@ describe("parts of far files on disk", () => {
     await again.bucket.get(name(2, "index.tsdb"));
     expect(s.asked()).toBe(before + 1);
   });
-  it("that a crash tore or a disk spoilt are fetched again", async () => {
+  it("refetches pieces torn by a crash or damaged on disk", async () => {
     const s = await setUp();
     const { bucket, figures } = s.open();
     await bucket.getRange(name(0), 0, 1_000_000);
@@ -105,7 +105,7 @@ describe("parts of far files on disk", () => {
     truncateSync(`${file}.map`, 20); // half an entry
     expect(Buffer.compare(await s.open().bucket.getRange(name(0), 0, 1_000_000), s.content)).toBe(0);
   });
-  it("stay below the budget: what was not used for longest goes", async () => {
+  it("stays below the budget: evicts the least recently used", async () => {
     const s = await setUp();
     const { bucket, figures } = s.open(2_200_000);
     for (const u of [0, 1]) await bucket.getRange(name(u), 0, 1_000_000);
@@ -119,7 +119,7 @@ describe("parts of far files on disk", () => {
     expect(s.asked()).toBe(before + 1);
     expect(figures().evictions).toBeGreaterThanOrEqual(1);
   });
-  it("go with their block, and a folder that cannot be written only means that nothing is kept", async () => {
+  it("is emptied with its block, and stays empty in an unwritable folder", async () => {
     const s = await setUp();
     const { cache, bucket, figures } = s.open();
     await bucket.getRange(name(0), 0, 100);

@@ -75,7 +75,7 @@ function slow(list: readonly Stack[], f: StackFilter): Stack[] {
 }
 
 describe("two trees as one", () => {
-  it("hold exactly the stacks that a filter lets through", async () => {
+  it("contain exactly the stacks that a filter accepts", async () => {
     await fc.assert(
       fc.asyncProperty(
         stacks,
@@ -97,7 +97,7 @@ describe("two trees as one", () => {
     );
   });
 
-  it("say what a cut left out: sums are kept, and the largest nodes stay", async () => {
+  it("account for cut-off nodes: sums are kept, and the largest nodes stay", async () => {
     await fc.assert(
       fc.asyncProperty(stacks, fc.integer({ min: 1, max: 10 }), async (a, max) => {
         const whole = decode(encodeCallTree(await mergeComparison(treeOf(a), undefined, NONE, NONE), 0)),
@@ -111,7 +111,7 @@ describe("two trees as one", () => {
     );
   });
 
-  it("give every function its exact values; recursion counts once", async () => {
+  it("return exact values for every function; recursion counts once", async () => {
     await fc.assert(
       fc.asyncProperty(stacks, stacks, async (a, b) => {
         const t = await mergeComparison(treeOf(a), treeOf(b), NONE, NONE);
@@ -184,7 +184,7 @@ describe("two trees as one", () => {
     ]).toEqual([["parse"], 3, 2, 13]);
   });
 
-  it("give all callers and callees of a function", async () => {
+  it("return all callers and callees of a function", async () => {
     await fc.assert(
       fc.asyncProperty(stacks, stacks, names, async (a, b, name) => {
         const t = await mergeComparison(treeOf(a), treeOf(b), NONE, NONE),

@@ -31,8 +31,8 @@ function keysOf(ulid: string, rows: readonly Row[], form: "head" | "block" = "bl
   };
 }
 
-describe("rows that several sources have", () => {
-  it("count once, with the smallest sum that is not zero, else with the first source's: as a map by text says", () => {
+describe("rows of several sources", () => {
+  it("count once, with the smallest nonzero sum, else with the first source's", () => {
     fc.assert(
       fc.property(fc.array(fc.array(row, { maxLength: 30 }), { minLength: 1, maxLength: 4 }), (sources) => {
         const best = new Map<string, { source: number; i: number; total: bigint }>();
@@ -58,7 +58,7 @@ describe("rows that several sources have", () => {
       { numRuns: 2000 },
     );
   });
-  it("of heads are named with how many there were: what comes later is no part of the answer", () => {
+  it("of heads are listed with the row count: later rows are excluded", () => {
     const out = findDuplicates([
       keysOf("H", [{ series: 1n, time: 1n, id: 1, total: 1n }], "head"),
       keysOf("B", [{ series: 1n, time: 1n, id: 1, total: 1n }]),

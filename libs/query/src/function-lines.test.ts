@@ -41,7 +41,7 @@ function profile(
 }
 
 describe("lines of a function", () => {
-  it("have the values of their own, and of what they call, with frames that were inlined, and recursion once", async () => {
+  it("have their own values and those of their callees, with inlined frames, and recursion once", async () => {
     const main: Frame = ["main", "main.go", 5],
       work = (line: number): Frame => ["work", "work.go", line];
     const p = profile([
@@ -77,7 +77,7 @@ describe("lines of a function", () => {
     expect(await functionLines(p, "wor", ALL)).toEqual([]);
   });
 
-  it("are those of a slow look at every stack, whatever the filter", async () => {
+  it("equal a slow scan of all stacks, with any filter", async () => {
     const random = new Random(11);
     for (let round = 0; round < 60; round++) {
       const frame = (): Frame => [`f${random.below(4)}`, `file${random.below(2)}`, 1 + random.below(3)];

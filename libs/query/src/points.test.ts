@@ -40,7 +40,7 @@ const source = {
 } as never;
 
 describe("single profiles", () => {
-  it("are counted by time and value: each once, and each cell holds what its bounds say", () => {
+  it("are counted by time and value: each once, in the cell of its bounds", () => {
     fc.assert(
       fc.property(
         rowsOf,
@@ -76,7 +76,7 @@ describe("single profiles", () => {
     );
   });
 
-  it("have the millisecond that they were taken in, also where nanoseconds have more digits than a number holds", () => {
+  it("have their exact millisecond, also beyond the precision of a number", () => {
     const rows = [
       { timeMs: 1795691485418, value: 1 },
       { timeMs: 1795691485417, value: 1 },
@@ -87,7 +87,7 @@ describe("single profiles", () => {
     ]);
   });
 
-  it("are listed, the largest first, whatever the parts", () => {
+  it("are listed largest first, for any parts", () => {
     fc.assert(
       fc.property(
         rowsOf,
@@ -115,7 +115,7 @@ describe("single profiles", () => {
     );
   });
 
-  it("are found by their ids", () => {
+  it("are found by their IDs", () => {
     const rows = [
         { timeMs: 1000, value: 1 },
         { timeMs: 1001, value: 2 },

@@ -51,11 +51,11 @@ describe("flame graphs", () => {
       "AAABA2ZvbwACA3F1eICo1rkHAANiYXIAAQNiYXqAlOvcAwA=",
     );
   });
-  it("are the root alone when there is no data", () => {
+  it("are only the root without data", () => {
     const l = flameLevels(finalTree(tree(), 0));
     expect([l.levels, names(l)]).toEqual([[[0, 0, 0, 0]], ["total"]]);
   });
-  it("fold what is below the largest nodes into `other`, ties kept, the total kept", () => {
+  it("fold nodes below the largest into `other`, with ties and totals kept", () => {
     const t = finalTree(tree(["a;x", 5n], ["a;y", 1n], ["b", 4n], ["c", 1n], ["d", 1n]), 3);
     const l = flameLevels(t);
     expect(l.total).toBe(12n);
@@ -79,7 +79,7 @@ describe("flame graphs", () => {
     const l = flameLevels(finalTree(tree(["a", 2n ** 60n + 1n], ["b", 1n]), 0));
     expect(l.levels[1]).toEqual([0n, 2n ** 60n + 1n, 2n ** 60n + 1n, 2, 0n, 1n, 1n, 1]);
   });
-  it("of two sides unite the names and keep both totals", () => {
+  it("of two sides have the union of names and both totals", () => {
     const d = diffLevels(finalTree(tree(["a", 3n], ["b", 1n]), 0), finalTree(tree(["b", 2n], ["c", 5n]), 0));
     expect([d.leftTotal, d.rightTotal, d.total]).toEqual([4n, 7n, 11n]);
     expect(d.levels[1]).toEqual([0, 3, 3, 0, 0, 0, 3, 0, 1, 1, 0, 2, 2, 2, 0, 0, 0, 0, 5, 5, 1]);
@@ -113,7 +113,7 @@ describe("merging", () => {
       }),
     );
   });
-  it("of truncated trees keeps the total whatever the limit", () => {
+  it("of truncated trees keeps the total for any limit", () => {
     fc.assert(
       fc.property(
         anyTree,
@@ -137,7 +137,7 @@ describe("time series", () => {
       timeNanos: BigInt64Array.from(times, (t) => BigInt(t) * 1_000_000n),
       totalValue: BigInt64Array.from(totals),
     }) as never;
-  it("stamp points with the right edge, sum or average, and leave empty buckets out", () => {
+  it("stamp points with the right edge, sum or average, and omit empty buckets", () => {
     const m = new SeriesMerger();
     const range = { startMs: 1000, endMs: 1099, stepMs: 50, groupBy: ["pod"] };
     m.addRows(
@@ -161,7 +161,7 @@ describe("time series", () => {
     ]);
     expect(renderSeries(m.finish(), range, true, 0)[0]!.points.map((p) => p.value)).toEqual([1.5, 6]);
   });
-  it("show what was remarked on any profile of a point, once", () => {
+  it("return each annotation of a point's profiles once", () => {
     const range = { startMs: 0, endMs: 20, stepMs: 10, groupBy: ["pod"] },
       sets = new AnnotationSets(),
       x = { key: "k", value: "x" },
@@ -235,7 +235,7 @@ describe("time series", () => {
   });
 });
 
-describe("picking the stacks of one symbol partition", () => {
+describe("selecting the stacks of one symbol partition", () => {
   const text = (t: PartialProfile, i: number): string =>
     Buffer.from(t.stringBytes.subarray(t.stringOffset[i]!, t.stringOffset[i + 1]!)).toString();
   const location = (t: PartialProfile, l: number): string => {
@@ -304,7 +304,7 @@ describe("picking the stacks of one symbol partition", () => {
       for (let i = 1; i < found.stackParent.length; i++) expect(found.stackParent[i]).toBeLessThan(i);
     }
   });
-  it("leaves tables that name rows which are not there to the merge, which takes them for nothing", () => {
+  it("leaves tables with invalid references to the merge, which skips them", () => {
     const p = new SymbolPartition();
     const l = p.locations.intern(Uint32Array.of(7, 0, 0, 0, 9, 1), 6);
     p.stackChild(0, l);

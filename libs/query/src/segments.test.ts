@@ -3,8 +3,8 @@ import { batchesOf, coverRange } from "./segments.ts";
 
 const MINUTE = 60_000_000_000n;
 
-describe("a range of time", () => {
-  it("is covered once, by whole spans of each width, the widest where they fit", () => {
+describe("a time range", () => {
+  it("is covered once, by the widest spans that fit", () => {
     fc.assert(
       fc.property(fc.bigInt(0n, 20n * 60n * MINUTE), fc.bigInt(0n, 20n * 60n * MINUTE), (a, b) => {
         const [from, to] = a < b ? [a, b] : [b, a];
@@ -27,10 +27,10 @@ describe("a range of time", () => {
       }),
     );
   });
-  it("without downsampled tables is the rows'", () => {
+  it("uses rows without downsampled tables", () => {
     expect(coverRange(3n, 9n, [])).toEqual([{ table: undefined, from: 3n, to: 9n }]);
   });
-  it("before 1970 is the rows', too: spans there begin elsewhere", () => {
+  it("uses rows before 1970, where spans have other boundaries", () => {
     expect(coverRange(-MINUTE * 10n, -1n, [MINUTE])).toEqual([
       { table: undefined, from: -MINUTE * 10n, to: -1n },
     ]);
@@ -38,7 +38,7 @@ describe("a range of time", () => {
 });
 
 describe("batches of rows", () => {
-  it("hold every row once, in order, and no more than fit", () => {
+  it("contain every row once, in order, within the limit", () => {
     fc.assert(
       fc.property(fc.array(fc.nat(30), { maxLength: 12 }), fc.integer({ min: 1, max: 20 }), (sizes, most) => {
         let row = 0;

@@ -4,7 +4,7 @@ import { RedisCache } from "./index.ts";
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 
 describeWith(["redis"], "a cache of bytes", () => {
-  it("in Redis gives back the same bytes, for their time; a server that is away says so", async () => {
+  it("in Redis returns the same bytes until they expire; an unreachable server is an error", async () => {
     const redis = await startRedis();
     const c = new RedisCache({
       host: "127.0.0.1",

@@ -1,7 +1,7 @@
 import { InMemoryCache } from "./index.ts";
 
 describe("a cache of bytes", () => {
-  it("in memory keeps what was asked for last, within its memory and for its time", async () => {
+  it("in memory keeps the most recently used entries, within its size and their time to live", async () => {
     let now = 0;
     const c = new InMemoryCache(1000, () => now);
     for (const k of ["a", "b", "c"]) await c.set(k, new Uint8Array(200), 100);

@@ -34,7 +34,7 @@ const member = (id: string, more: Partial<Member> = {}): Member => ({
 const ids = (m: readonly Member[]): string[] => m.map((x) => x.id);
 
 describe("a ring", () => {
-  it("names distinct members, as many as replicas are asked for", () => {
+  it("returns as many distinct members as replicas", () => {
     const ring = new RingSnapshot(["a", "b", "c", "d"].map((i) => member(i)));
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 32 - 1 }), (token) => {
@@ -44,7 +44,7 @@ describe("a ring", () => {
       }),
     );
   });
-  it("moves about one in n of the tokens to a member that comes, and none between the others", () => {
+  it("moves about one in n of the tokens to a joining member, and none between the others", () => {
     const old = ["a", "b", "c", "d"].map((i) => member(i));
     const before = new RingSnapshot(old),
       after = new RingSnapshot([...old, member("e")]);
@@ -73,7 +73,7 @@ describe("a ring", () => {
       expect(n / 2000).toBeLessThan(1.5);
     }
   });
-  it("reaches past members that take no writes, and says when too few do", () => {
+  it("skips members that accept no writes, and reports too few replicas", () => {
     const all = ["a", "b", "c", "d"].map((i) => member(i));
     const ring = new RingSnapshot([{ ...all[0]!, state: "LEAVING" }, ...all.slice(1)], new Set(["b"]));
     for (let i = 0; i < 200; i++)
@@ -85,7 +85,7 @@ describe("a ring", () => {
     );
     expect(() => new RingSnapshot([]).write(1, 1)).toThrow("no ingester of the ring takes writes now");
   });
-  it("puts replicas into distinct zones when there are enough", () => {
+  it("places replicas in distinct zones if there are enough", () => {
     const ring = new RingSnapshot(
       ["a1", "a2", "b1", "b2", "c1", "c2"].map((i) => member(i, { zone: i[0]! })),
     );
@@ -97,9 +97,9 @@ describe("a ring", () => {
   });
 });
 
-describe("a tenant's part of a ring", () => {
+describe("a tenant's shuffle shard", () => {
   const ring = new RingSnapshot(Array.from({ length: 30 }, (_, i) => member(`m${i}`, { zone: `z${i % 3}` })));
-  it("has the members asked for, the same in every process, as many of each zone", () => {
+  it("has the configured number of members, the same in every process, as many from each zone", () => {
     for (let t = 0; t < 50; t++) {
       const part = ring.shard(`tenant-${t}`, 6);
       expect(part.members).toHaveLength(6);
@@ -111,7 +111,7 @@ describe("a tenant's part of a ring", () => {
     expect(ring.shard("t", 4).members).toHaveLength(6); // two of each zone
     expect([ring.shard("t", 0), ring.shard("t", 30), ring.shard("t", 99)]).toEqual([ring, ring, ring]);
   });
-  it("spreads tenants over all members, and few share all of theirs", () => {
+  it("spreads tenants over all members, with few equal shards", () => {
     const counts = new Map<string, number>(),
       parts = new Set<string>();
     for (let t = 0; t < 1000; t++) {
@@ -126,7 +126,7 @@ describe("a tenant's part of a ring", () => {
     expect(counts.size).toBe(30);
     expect(parts.size).toBeGreaterThan(900);
   });
-  it("changes by one member at the most when one comes or goes, and grows by what is added", () => {
+  it("changes by at most one member when one joins or leaves, and grows by the added number", () => {
     const more = new RingSnapshot([...ring.members, member("new", { zone: "z1" })]),
       fewer = new RingSnapshot(ring.members.filter((m) => m.id !== "m7"));
     const lost = (a: RingSnapshot, b: RingSnapshot): number =>
@@ -138,7 +138,7 @@ describe("a tenant's part of a ring", () => {
       expect(lost(ring.shard(`tenant-${t}`, 6), part)).toBe(0);
     }
   });
-  it("keeps writes inside, past members that take none", () => {
+  it("keeps writes inside, skipping members that accept none", () => {
     const part = new RingSnapshot(ring.members, new Set([ring.shard("t", 9).members[0]!.id])).shard("t", 9);
     for (let i = 0; i < 200; i++) {
       const { members } = part.write(random.below(2 ** 32), 3, true);
@@ -149,7 +149,7 @@ describe("a tenant's part of a ring", () => {
 });
 
 describe("partitions of a log", () => {
-  it("have one owner each, nobody more than a share, and stay where they are when somebody comes or goes", () => {
+  it("have one owner each, evenly, and keep their owners when members join or leave", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 400 }),
@@ -176,7 +176,7 @@ describe("partitions of a log", () => {
 });
 
 describe("a read-only member", () => {
-  it("gets no writes, others take them, and it stays among those that answer", () => {
+  it("receives no writes, others accept them, and it stays readable", () => {
     const all = ["a", "b", "c", "d"].map((id) => member(id)),
       ring = new RingSnapshot(all.map((m) => (m.id === "b" ? { ...m, readOnly: true } : m)));
     for (let i = 0; i < 200; i++) {
@@ -195,7 +195,7 @@ describe("a read-only member", () => {
 });
 
 describe("entries of members", () => {
-  it("come back, and what is none is left out", () => {
+  it("round-trip, and malformed entries are skipped", () => {
     const m = member("a", { zone: "z" });
     expect(decodeMember(encodeMember(m))).toEqual(m);
     for (const bad of [
@@ -211,8 +211,8 @@ describe("entries of members", () => {
   });
 });
 
-describe("a process as a member", () => {
-  it("keeps its tokens over a restart, tells that it lives, and leaves", async () => {
+describe("a ring member", () => {
+  it("keeps its tokens across a restart, sends heartbeats, and leaves", async () => {
     const store = new InMemoryMembers();
     const config = {
       ring: "ingester",
@@ -249,7 +249,7 @@ describe("a process as a member", () => {
     ["zeros", "\0".repeat(512)],
     ["of another form", '{"tokens":[1,"2"]}'],
     ["out of range", '{"tokens":[1,4294967296]}'],
-  ])("replaces a tokens file that is %s, by what the ring knows or by new tokens", async (_, text) => {
+  ])("replaces a tokens file that is %s, by the ring's tokens or by new ones", async (_, text) => {
     const store = new InMemoryMembers(),
       tokensFile = `${temporaryFolder()}/tokens.json`;
     const config = {
@@ -287,7 +287,7 @@ class Breakable extends InMemoryMembers implements MemberStore {
   }
 }
 
-describe("what a process knows of a ring", () => {
+describe("a process's view of a ring", () => {
   async function setUp(forgetAfterMs = 0) {
     const store = new Breakable();
     let now = 0;
@@ -312,7 +312,7 @@ describe("what a process knows of a ring", () => {
     return { store, view, beat, step, unhealthy };
   }
 
-  it("takes a member for unhealthy when its heartbeat stays the same for the timeout, by its own clock", async () => {
+  it("marks a member unhealthy when its heartbeat does not change for the timeout, by its own clock", async () => {
     const { beat, step, unhealthy } = await setUp();
     await beat("a", "b");
     await step(59_000);
@@ -324,7 +324,7 @@ describe("what a process knows of a ring", () => {
     await step(10);
     expect(unhealthy()).toEqual([]);
   });
-  it("keeps the last known ring while the store is away, and starts the clocks anew when it is back", async () => {
+  it("keeps the last known ring while the store is unreachable, and restarts the timeouts afterwards", async () => {
     const { store, view, step, unhealthy } = await setUp();
     store.away = true;
     await step(600_000);
@@ -335,7 +335,7 @@ describe("what a process knows of a ring", () => {
     await step(61_000);
     expect(unhealthy()).toEqual(["a", "b", "c"]);
   });
-  it("does not believe a ring that is suddenly empty, or lost over a third without leaving, before a timeout has passed", async () => {
+  it("ignores an empty ring, or a ring that lost over a third without leaving, until a timeout passes", async () => {
     const { store, view, step } = await setUp();
     for (const i of ["a", "b"]) await store.remove("r", i);
     await step(1000);
@@ -346,7 +346,7 @@ describe("what a process knows of a ring", () => {
     await step(3000);
     expect(view.snapshot.members.length).toBe(0);
   });
-  it("believes a member that left, one by one", async () => {
+  it("accepts members that leave one by one", async () => {
     const { store, view, step } = await setUp();
     await store.write("r", "a", encodeMember(member("a", { state: "LEAVING", heartbeat: 99 })));
     await step(1000);
@@ -354,7 +354,7 @@ describe("what a process knows of a ring", () => {
     await step(1000);
     expect(ids(view.snapshot.members)).toEqual(["b", "c"]);
   });
-  it("forgets silent members only where it may, and not one that came back meanwhile", async () => {
+  it("forgets silent members only if allowed, and not a recovered one", async () => {
     const never = await setUp();
     await never.beat("a", "b");
     await never.step(10_000_000);
@@ -399,7 +399,7 @@ describe("two processes with one name", () => {
     ["at one time", 1000],
     ["with the clock of the later one behind", 1],
   ])(
-    "the later one has it, the earlier one leaves under a name of its own and is read until then: %s",
+    "the later one keeps it, the earlier one leaves under a unique name and is read until then: %s",
     async (_, laterNow) => {
       const { process, entries, stops } = pair();
       const first = process("first:1"),
@@ -425,7 +425,7 @@ describe("two processes with one name", () => {
     },
   );
 
-  it("an entry whose answer was lost, or a store that was emptied, is no other process", async () => {
+  it("an entry with a lost response, or an emptied store, is not another process", async () => {
     const { process, entries, stops, store } = pair();
     const one = process("one:1");
     await one.start();

@@ -118,7 +118,7 @@ describe("an ingester's roster entry", () => {
       await other.member.stop();
     }
   });
-  it("is written again when somebody deletes it", async () => {
+  it("is rewritten after its deletion", async () => {
     const bucket = new Objects(),
       { member } = made(bucket);
     await member.start();
@@ -128,7 +128,7 @@ describe("an ingester's roster entry", () => {
     expect([...bucket.all.keys()]).toEqual([NAME]);
     await member.stop();
   });
-  it("is removed after a hand-over, also when the bucket needs a while, and not at all when it never answers", async () => {
+  it("is removed after a hand-over, also by a slow bucket, and kept by an unresponsive one", async () => {
     const bucket = new Objects(),
       { member, file } = made(bucket);
     await member.start();
@@ -149,7 +149,7 @@ describe("an ingester's roster entry", () => {
     await pass(60_000);
     expect([await kept, [...bucket.all.keys()]]).toEqual([false, [NAME]]);
   });
-  it("of a later incarnation stays when the earlier one hands over late", async () => {
+  it("of a later incarnation stays when an earlier one hands over late", async () => {
     const bucket = new Objects(),
       early = made(bucket);
     await early.member.start();
@@ -211,7 +211,7 @@ describe("holders of data", () => {
       );
   };
 
-  it("stay known when the ring's store is emptied, also to a reader that starts after that", async () => {
+  it("stay known when the ring's store is emptied, also to a later reader", async () => {
     const bucket = new Objects(),
       store = new InMemoryMembers();
     enroll(bucket, "a", "b", "c", "d");
@@ -226,7 +226,7 @@ describe("holders of data", () => {
     const fresh = await reader(bucket, store);
     expect([fresh.ids(), fresh.holders.unknown]).toEqual([["a", "b", "c", "d"], ""]);
   });
-  it("that left after a hand-over are dropped at once by a reader that looks again", async () => {
+  it("that left after a hand-over are dropped immediately by a refreshing reader", async () => {
     const bucket = new Objects(),
       store = new InMemoryMembers();
     enroll(bucket, "a", "b");
@@ -261,7 +261,7 @@ describe("holders of data", () => {
     await r.refresh();
     expect(r.ids()).toEqual(["a", "b"]);
   });
-  it("are unknown to a reader that could not read the roster yet, and to one that finds a damaged entry", async () => {
+  it("are unknown to a reader without a roster yet, and to a reader of a damaged entry", async () => {
     const bucket = new Objects(),
       store = new InMemoryMembers();
     enroll(bucket, "a");
@@ -277,7 +277,7 @@ describe("holders of data", () => {
     bucket.all.set(`${ROSTER_FOLDER}b`, Buffer.from("{"));
     expect((await reader(bucket, store)).holders.unknown).toMatch(/ingesters\/b is damaged/);
   });
-  it("do not wait for a silent bucket once a roster is known", async () => {
+  it("do not wait for an unresponsive bucket once a roster is known", async () => {
     const bucket = new Objects(),
       store = new InMemoryMembers();
     enroll(bucket, "a");
@@ -292,7 +292,7 @@ describe("holders of data", () => {
     await r.roster.refresh();
     expect([Date.now() - from, r.ids()]).toEqual([0, ["a"]]);
   });
-  it("that moved without the ring are found at the address of their newer entry", async () => {
+  it("that moved without the ring have the address of their newer entry", async () => {
     const bucket = new Objects(),
       store = new InMemoryMembers();
     enroll(bucket, "a");
@@ -318,7 +318,7 @@ describe("holders of data", () => {
     await r.refresh();
     expect(r.holders.members.map((m) => m.address)).toEqual(["moved:4040"]);
   });
-  it("that a person forgets are gone from the bucket", async () => {
+  it("that an operator forgets are removed from the bucket", async () => {
     const bucket = new Objects(),
       store = new InMemoryMembers();
     enroll(bucket, "a", "b");

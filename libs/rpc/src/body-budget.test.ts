@@ -16,7 +16,7 @@ const LIMIT = 160_000,
   SMALL = 5000;
 
 describe("a budget of bodies", () => {
-  it("keeps a quarter for small bodies, whatever large ones hold", () => {
+  it("reserves a quarter for small bodies, for any large ones", () => {
     const b = new BodyBudget(LIMIT);
     const large = b.reserve(LARGE);
     expect(() => b.reserve(30_000)).toThrow(
@@ -31,7 +31,7 @@ describe("a budget of bodies", () => {
     expect(b.heldBytes).toBe(0);
   });
 
-  it("takes one body above the limit when no other large one is there, and small ones beside it", () => {
+  it("accepts one body above the limit without other large ones, and small ones next to it", () => {
     const b = new BodyBudget(LIMIT);
     b.reserve(10 * LIMIT);
     for (let i = 0; i < 8; i++) b.reserve(SMALL);
@@ -53,7 +53,7 @@ describe("a budget of bodies", () => {
     expect(b.heldBytes).toBe(LARGE);
   });
 
-  it("hands room to those that wait in their order, and forgets one that left", async () => {
+  it("grants memory to waiting bodies in order, and drops a disconnected one", async () => {
     const b = new BodyBudget(LIMIT),
       first = b.reserve(LARGE),
       order: string[] = [];
@@ -256,7 +256,7 @@ describe("a server", () => {
       });
   };
 
-  it.each(Object.keys(WAYS))("bounds what unfinished bodies hold that come by %s", async (name) => {
+  it.each(Object.keys(WAYS))("limits the memory of unfinished bodies over %s", async (name) => {
     const way = WAYS[name]!;
     const first = begin(way, LARGE);
     await until(() => bodies.heldBytes >= LARGE - 1);
@@ -272,7 +272,7 @@ describe("a server", () => {
     await until(() => bodies.heldBytes === 0);
   });
 
-  it("lets calls of other processes wait for room instead of refusing them, and bounds each", async () => {
+  it("makes calls of other processes wait for memory instead of refusing them, and limits each", async () => {
     const way: Way = {
       path: "/cinderblock.internal.v1/Echo/length",
       headers: { "content-type": "application/x-cinderblock-message" },

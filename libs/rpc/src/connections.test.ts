@@ -135,7 +135,7 @@ describe("a port", () => {
     },
   );
 
-  it("says 408 where the headers of an HTTP/1.1 request have come", async () => {
+  it("responds 408 after complete headers of an HTTP/1.1 request", async () => {
     const port = await new Port().listen();
     try {
       const client = await port.client(UNFINISHED["a body without an end"]!);
@@ -146,7 +146,7 @@ describe("a port", () => {
     }
   });
 
-  it("gives the headers of a later request the same time, and closes idle connections", async () => {
+  it("applies the same timeout to later requests, and closes idle connections", async () => {
     // Node enforces these deadlines itself: in real time, so they are short.
     const port = await new Port({ readTimeoutMs: 100, idleTimeoutMs: 100 }).listen();
     try {
@@ -162,7 +162,7 @@ describe("a port", () => {
     }
   });
 
-  it("lets a large body that moves take longer than the read timeout", async () => {
+  it("allows a progressing large body to exceed the read timeout", async () => {
     const port = await new Port().listen();
     try {
       const length = 1 << 20,
@@ -178,7 +178,7 @@ describe("a port", () => {
     }
   });
 
-  it("ends an HTTP/2 stream whose body does not come, and leaves the others of its session", async () => {
+  it("ends an HTTP/2 stream without a body, and keeps the others of its session", async () => {
     const port = await new Port().listen();
     const session = connectHttp2(`http://127.0.0.1:${port.port}`);
     try {
@@ -203,7 +203,7 @@ describe("a port", () => {
     }
   });
 
-  it("gives no time to a handler: a request that has come whole may wait for its answer", async () => {
+  it("does not limit handlers: a complete request may wait for its response", async () => {
     const port = await new Port({}, () => undefined).listen();
     await port.client("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
     const session = connectHttp2(`http://127.0.0.1:${port.port}`);
@@ -218,7 +218,7 @@ describe("a port", () => {
     }
   });
 
-  it("ends an answer that its client does not take", async () => {
+  it("ends a response that its client does not read", async () => {
     const port = await new Port({}, (_req, res) => void res.end(Buffer.alloc(64 << 20))).listen();
     try {
       const client = await port.client("");
@@ -236,7 +236,7 @@ describe("a port", () => {
     }
   });
 
-  it("closes the oldest connection without a whole request for a new one at the limit, never one that is served", async () => {
+  it("closes the oldest connection without a complete request for a new one at the limit, never an active one", async () => {
     const port = await new Port({ maxConnections: 3 }, () => undefined).listen();
     try {
       const served = await port.client("GET / HTTP/1.1\r\nHost: x\r\n\r\n");

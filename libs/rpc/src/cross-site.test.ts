@@ -10,7 +10,7 @@ const base = {
   now: () => Date.now(),
 };
 
-describe("a request that a browser sends", () => {
+describe("a request from a browser", () => {
   const host = "profiles.example.org";
   it.each<[string, Record<string, string>, boolean]>([
     // Programs: agents, curl, Grafana's backend.
@@ -52,7 +52,7 @@ describe("a request that a browser sends", () => {
     expect(isCrossSite(method, headers)).toBe(expected);
   });
 
-  it("is refused on every route that may change something, before its body is read and its handler runs", async () => {
+  it("is refused on every route with side effects, before its body is read and its handler runs", async () => {
     let changes = 0;
     const change = (): Promise<Uint8Array> => {
       changes++;

@@ -104,7 +104,7 @@ afterEach(async () => {
 });
 
 describe("the listener of internal methods", () => {
-  it("lets a process of the cluster in, and refuses everybody else on every route before a body is read", async () => {
+  it("admits processes of the cluster, and refuses other callers on every route before a body is read", async () => {
     const s = await listening(new Credentials(NEW, OLD));
     expect(await say(client(new Credentials(NEW)), s, "hello")).toBe("hello");
     expect(await say(client(new Credentials(OLD)), s, "hello")).toBe("hello");
@@ -143,7 +143,7 @@ describe("the listener of internal methods", () => {
     ).toBe(404);
   });
 
-  it("follows a rotation: an unknown token makes it look again", async () => {
+  it("follows a rotation: an unknown token triggers a reload", async () => {
     const served = new Credentials(OLD);
     served.next = new TokenSet([NEW, OLD]);
     const s = await listening(served);
@@ -151,7 +151,7 @@ describe("the listener of internal methods", () => {
     expect(served.refreshes).toBe(1);
   });
 
-  it("is called again with the newer token, and is as good as away where both sides disagree", async () => {
+  it("is called again with the newer token, and counts as unreachable if both sides disagree", async () => {
     const s = await listening(new Credentials(NEW)),
       behind = new Credentials(OLD);
     behind.next = new TokenSet([NEW]);
@@ -162,7 +162,7 @@ describe("the listener of internal methods", () => {
     });
   });
 
-  it("asks for patience while it does not know the token itself", async () => {
+  it("responds unavailable while it does not know the token", async () => {
     const s = await listening(new Credentials());
     await expect(say(client(new Credentials(NEW)), s, "a")).rejects.toMatchObject({ kind: "unavailable" });
     // A process without a token reads it before its first call.
@@ -172,7 +172,7 @@ describe("the listener of internal methods", () => {
     expect(await say(client(none), open, "a")).toBe("a");
   });
 
-  it("answers an error with its kind and message, and logs where it was thrown instead of telling", async () => {
+  it("responds with an error's kind and message, and logs the stack instead of sending it", async () => {
     const s = await listening(new Credentials(NEW));
     for (const [kind, status] of [
       ["internal", 500],
@@ -197,7 +197,7 @@ describe("the listener of internal methods", () => {
 describe("arguments of internal methods", () => {
   const signal = new AbortController().signal;
   it.each([[undefined], [null], [{}], ["x"], [[]], [[7]], [[null]], [["x", "y"]], [["x", NaN]], [[["x"]]]])(
-    "are refused as invalid where they are not what the method takes: %j",
+    "are refused as invalid if they do not fit the method: %j",
     async (args) => {
       await expect(METHODS.say.run(args, signal)).rejects.toMatchObject({ kind: "invalid" });
       expect(calls).toEqual([]);
@@ -216,7 +216,7 @@ describe("arguments of internal methods", () => {
     ])
       await expect(method.run(bad, signal)).rejects.toMatchObject({ kind: "invalid" });
   });
-  it("survive every message that decodes", async () => {
+  it("survive every decodable message", async () => {
     for (const value of [
       decodeMessage(encodeMessage([{ __proto__: null, a: 1 }])),
       [1n],

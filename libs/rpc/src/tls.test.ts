@@ -100,7 +100,7 @@ const call = (port: number, tls: Partial<ClientTls>): Promise<unknown> => {
   return c.call(`127.0.0.1:${port}`, "Echo", "say", ["well"], { timeoutMs: 2000 }).finally(() => c.close());
 };
 
-describe("a port that speaks TLS", () => {
+describe("a TLS port", () => {
   it("serves HTTP/1.1 and HTTP/2, and no cleartext", async () => {
     await serving({}, async (port) => {
       expect(await get(port)).toBe("200 hello");
@@ -123,7 +123,7 @@ describe("a port that speaks TLS", () => {
     });
   });
 
-  it("asks clients for a certificate as it is told to", async () => {
+  it("requests client certificates according to its policy", async () => {
     await serving({ clientAuth: "RequireAndVerifyClientCert" }, async (port) => {
       expect(await get(port)).toMatch(REFUSED);
       expect(await get(port, shown())).toBe("200 hello");
@@ -142,7 +142,7 @@ describe("a port that speaks TLS", () => {
     });
   });
 
-  it("keeps to the least version and the suites it was given", async () => {
+  it("enforces its minimum version and cipher suites", async () => {
     await serving({ minVersion: "TLSv1.3" }, async (port) => {
       expect(await get(port, { maxVersion: "TLSv1.2" })).toMatch(REFUSED);
       expect(await get(port)).toBe("200 hello");
@@ -163,7 +163,7 @@ describe("a port that speaks TLS", () => {
     expect(() => opensslCipher("TLS_NONE")).toThrow("TLS_NONE is unknown");
   });
 
-  it("takes a certificate that was renewed, and keeps the last one when its file is broken", async () => {
+  it("reloads a renewed certificate, and keeps the last one if its file is damaged", async () => {
     const dir = temporaryFolder(),
       cert = join(dir, "tls.crt"),
       key = join(dir, "tls.key");
@@ -206,7 +206,7 @@ describe("a port that speaks TLS", () => {
     }
   });
 
-  it("says which file is wrong", async () => {
+  it("names the wrong file", async () => {
     await expect(serving({ keyPath: "/nowhere/tls.key" }, () => Promise.resolve())).rejects.toThrow(
       /TLS files are not usable: ENOENT.*\/nowhere\/tls\.key/,
     );
@@ -217,7 +217,7 @@ describe("a port that speaks TLS", () => {
 });
 
 describe("calls between processes", () => {
-  it("go over TLS, show a certificate, and do not trust a stranger", async () => {
+  it("use TLS, present a certificate, and do not trust unknown ones", async () => {
     await serving({ clientAuth: "RequireAndVerifyClientCert" }, async (port) => {
       expect(await call(port, { certPath: client.cert, keyPath: client.key })).toBe("well");
       await expect(call(port, {})).rejects.toThrow(/did not answer say/);

@@ -5,7 +5,7 @@ const MIB = 1048576;
 const config = (...flags: string[]) => loadConfig(commonSchema, flags, {}, acceptedV1Keys).config;
 
 describe("limits", () => {
-  it("let a body become no larger than the process can hold, whatever a tenant's limit says", () => {
+  it("limit a body to what the process can hold, for any tenant limit", () => {
     const small = config(`-memory.limit-bytes=${512 * MIB}`),
       large = config(`-memory.limit-bytes=${4096 * MIB}`);
     expect(limitsOf(small).ingestionBodyLimitBytes).toBe(Math.floor(2 * budgetsOf(small).inflight));

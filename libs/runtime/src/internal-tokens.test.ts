@@ -35,7 +35,7 @@ class Store extends InMemoryMembers {
 }
 
 describe("the internal token from flags", () => {
-  it("is one of two flags, and long enough", () => {
+  it("comes from one of two flags, with a minimum length", () => {
     const file = join(temporaryFolder(), "token");
     writeFileSync(file, `# in force\n${NEW}\n\n${OLD}\n`);
     checkInternalTokens({ internalToken: "", internalTokenPath: "" });
@@ -53,7 +53,7 @@ describe("the internal token from flags", () => {
       expect(() => parseInternalTokens(bad, "f")).toThrow(expect.objectContaining({ kind: "invalid" }));
   });
 
-  it("is read again from its file, shows the first token and accepts both; a broken file changes nothing", () => {
+  it("is reloaded from its file, sends the first token and accepts both; an invalid file changes nothing", () => {
     const file = join(temporaryFolder(), "token");
     let now = 0;
     writeFileSync(file, OLD);
@@ -86,8 +86,8 @@ describe("the internal token from flags", () => {
   });
 });
 
-describe("the internal token that processes share through the ring store", () => {
-  it("is made by the first, taken by the others, and survives a store that is away or was emptied", async () => {
+describe("the internal token shared through the ring store", () => {
+  it("is created by the first process, adopted by the others, and survives an unreachable or emptied store", async () => {
     const store = new Store();
     let now = 0;
     const shared = (): SharedToken => new SharedToken(store, 5000, base(), () => now);
@@ -113,7 +113,7 @@ describe("the internal token that processes share through the ring store", () =>
     expect([a.current(), b.current()]).toEqual([token, token]);
   });
 
-  it("changes where a new process was first in an emptied store; the last token is accepted meanwhile", async () => {
+  it("changes when a new process is first in an emptied store; the last token stays accepted meanwhile", async () => {
     const store = new Store();
     let now = 0;
     const a = new SharedToken(store, 5000, base(), () => now);
@@ -129,7 +129,7 @@ describe("the internal token that processes share through the ring store", () =>
     expect([a.accepts(before), fresh.accepts(before)]).toEqual([true, false]);
   });
 
-  it("asks the store once a second at most, however many callers show a wrong token", async () => {
+  it("queries the store at most once per second, for any number of wrong tokens", async () => {
     const store = new Store();
     let now = 0;
     const a = new SharedToken(store, 5000, base(), () => now);
@@ -141,7 +141,7 @@ describe("the internal token that processes share through the ring store", () =>
     expect(store.asked).toBe(2);
   });
 
-  it("gives way to a configured token", () => {
+  it("yields to a configured token", () => {
     const store = new Store();
     const fixed = internalCredentialsOf({ internalToken: NEW, internalTokenPath: "" }, store, 5000, base());
     expect([fixed.current(), fixed.accepts(NEW), fixed.accepts(OLD)]).toEqual([NEW, true, false]);
@@ -158,7 +158,7 @@ describe("the internal port", () => {
     instanceAddr: "",
     schedulerDiscovery: "ring",
   };
-  it("follows from the public port, so that it is the same after a restart, unless it is taken", async () => {
+  it("is derived from the public port, so that it is the same after a restart, unless it is in use", async () => {
     const port = await freePort(),
       free = port - 1000;
     expect(await internalPortOf({ ...config, httpPort: free })).toBe(port);

@@ -21,7 +21,7 @@ function config(...flags: string[]): CommonConfig {
 const parse = (text: string) => parseOverrides([{ name: "f.yaml", text }]);
 
 describe("the runtime configuration", () => {
-  it("starts from the process's limits and changes what a tenant names", async () => {
+  it("starts from the process's limits and changes the limits of each tenant", async () => {
     const file = join(temporaryFolder(), "overrides.yaml");
     writeFileSync(
       file,
@@ -82,7 +82,7 @@ describe("the runtime configuration", () => {
     await o.stop();
     server.close();
   });
-  it("refuses to start with a file that is not there, or wrong", async () => {
+  it("refuses to start with a missing or invalid file", async () => {
     const c = config("-runtime-config.file=/nowhere/x.yaml");
     await expect(new RuntimeOverrides(c, new TenantLimits(limitsOf(c)), base()).start()).rejects.toThrow(
       /nowhere/,
@@ -94,10 +94,10 @@ describe("the runtime configuration", () => {
     ["tenants: {}", "f.yaml: unknown key tenants"],
     ["overrides: [1]", "expected keys and values"],
     ["overrides: {", "f.yaml:"],
-  ])("names what is wrong: %#", (text, message) => {
+  ])("names the error: %#", (text, message) => {
     expect(() => parse(text)).toThrow(message);
   });
-  it("names limits of v1 that nothing applies", () => {
+  it("names limits of v1 without effect", () => {
     expect(parse("overrides: {t: {store_gateway_tenant_shard_size: 3, max_query_length: 1d}}")).toEqual({
       tenants: new Map([["t", { maxQueryLength: 86_400_000 }]]),
       withoutEffect: ["store_gateway_tenant_shard_size"],

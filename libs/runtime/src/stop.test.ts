@@ -4,7 +4,7 @@ const turns = async (): Promise<void> => {
   for (let i = 0; i < 30; i++) await Promise.resolve();
 };
 
-describe("the stop of a process", () => {
+describe("the shutdown of a process", () => {
   beforeEach(() => {
     jest.useFakeTimers();
   });
@@ -12,7 +12,7 @@ describe("the stop of a process", () => {
     jest.useRealTimers();
   });
 
-  it("runs its steps in order, also after a failed step, whose error it throws", async () => {
+  it("runs its steps in order, continues after a failed step, and throws its error", async () => {
     const seen: string[] = [];
     const step = (name: string, err?: Error) => ({
       name,
@@ -27,7 +27,7 @@ describe("the stop of a process", () => {
     expect(seen).toEqual(["a", "b", "c"]);
   });
 
-  it("ends at its bound, and names the step that does not", async () => {
+  it("ends at its limit, and names the unfinished step", async () => {
     let result: unknown;
     stopWithin(
       [

@@ -36,7 +36,7 @@ function read(bytes: Uint8Array): Map<string, bigint[]> {
 }
 
 describe("V8's profiles as pprof", () => {
-  it("count samples and time by stack and thread; waiting is no work", () => {
+  it("count samples and time by stack and thread, without waiting", () => {
     const main: ThreadProfile = {
       thread: "main",
       cpu: {
@@ -72,7 +72,7 @@ describe("V8's profiles as pprof", () => {
     );
   });
 
-  it("say what is alive, by where it was allocated", () => {
+  it("report live memory by its allocation stack", () => {
     const heap: ThreadProfile = {
       thread: "main",
       heap: {

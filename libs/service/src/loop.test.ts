@@ -16,7 +16,7 @@ class Clock implements PeriodicClock {
 }
 
 describe("the watchdog of a background loop", () => {
-  it("counts failures, tells its age, and says when it is stuck", async () => {
+  it("counts failures, exports its age, and reports a stuck loop", async () => {
     const clock = new Clock(),
       metrics = new Metrics(),
       base: Base = {

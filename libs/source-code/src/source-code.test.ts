@@ -14,7 +14,7 @@ const first = (path: string, functionName = "", mappings = ""): string => {
 };
 
 describe("sources of frames", () => {
-  it("are looked for by what their paths say: Go's own, its modules, the repository", () => {
+  it("are found by their paths: Go's own, its modules, the repository", () => {
     expect([
       first("/usr/local/go1.26.8/src/runtime/proc.go"),
       first("$GOROOT/src/fmt/print.go"),
@@ -46,7 +46,7 @@ describe("sources of frames", () => {
     // No path leads out of the repository.
     expect(first("../../../etc/passwd")).toBe("acme/shop@abc:cart/etc/passwd");
   });
-  it("are where .pyroscope.yaml says, by paths or functions", () => {
+  it("follow .pyroscope.yaml, by paths or functions", () => {
     const mappings = `
 source_code:
   mappings:
@@ -69,7 +69,7 @@ source_code:
     expect(() => parseMappings("source_code: [")).toThrow(".pyroscope.yaml");
     expect(() => parseMappings("source_code: {mappings: 3}")).toThrow("is not a list");
   });
-  it("are for who signed in, in one tenant, and nobody can make or read a session", () => {
+  it("need a session of one tenant, which others cannot create or read", () => {
     const session = {
         accessToken: "secret",
         expiresMs: 1,

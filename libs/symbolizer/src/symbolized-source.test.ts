@@ -73,7 +73,7 @@ const here: TableSource = {
 };
 
 describe("sources with names for native frames", () => {
-  it("name bare frames, inlined ones first, keep stacks' numbers, and follow a partition that grows", async () => {
+  it("name bare frames, inlined ones first, keep stack numbers, and follow a growing partition", async () => {
     const { inner, symbols, bare, named } = source(),
       s = new SymbolizedSource(inner, "t", here);
     const main = symbols.stackChild(0, named("main")),
@@ -91,7 +91,7 @@ describe("sources with names for native frames", () => {
     ]).toEqual(["_start", "_start", "_start;größe", "main;work;both;square"]);
     expect([s.unnamed, s.staleAtMs]).toEqual([undefined, 5000]);
   });
-  it("leave a partition without such frames as it is; when some come, the next source names them", async () => {
+  it("leave a partition without bare frames unchanged; the next source names new ones", async () => {
     const { inner, symbols, bare, named } = source(),
       symbolizer = new Symbolizer(here, () => 0),
       of = (): SymbolizedSource => symbolizer.of([inner], "t")[0]!;
@@ -107,7 +107,7 @@ describe("sources with names for native frames", () => {
     expect(await stack(of(), work)).toBe("main;work;both;square");
     expect(of()).toBe(of());
   });
-  it("say when names may still come, and ask again", async () => {
+  it("report names that may still arrive, and retry", async () => {
     const { inner, symbols, bare } = source(),
       work = symbols.stackChild(0, bare(0x401010));
     let now = 0,

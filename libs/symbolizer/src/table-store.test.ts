@@ -48,7 +48,7 @@ function store(
 }
 
 describe("tables of debug files", () => {
-  it("are a tenant's uploads, read once, forgotten when there is no room, and asked for again after a while where there was none", async () => {
+  it("are a tenant's uploads, read once, evicted by size, and looked up again later if absent", async () => {
     const bucket = new FilesystemBucket(join(directory, "bucket")),
       files = new DebugFiles(bucket, (call) => Promise.resolve(convertDebugFile(call)));
     const { buildId } = await files.upload("a", bytes, ""),
@@ -74,7 +74,7 @@ describe("tables of debug files", () => {
     expect((await tables.get("c", buildId)).state).toBe("absent");
     await expect(files.upload("a", bytes, "abcdef01")).rejects.toThrow("not abcdef01");
   });
-  it("fail a query neither when the bucket fails nor when it hangs; it is waited for once, not for each block", async () => {
+  it("do not fail a query when the bucket fails or hangs, and delay it once, not per block", async () => {
     const failing = store({ get: () => Promise.reject(new Error("no route to host")) } as unknown as Bucket);
     expect([await failing.tables.get("a", "abcdef01"), failing.counts()]).toEqual([
       { state: "failed", untilMs: failing.clock.now + 60_000, reason: "no route to host" },

@@ -69,7 +69,7 @@ describe("symbols.symdb version 3", () => {
     expect([...t.locationWords]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 2, 2]);
     expect([...t.stackParent]).toEqual([-1, 0, 1, 2]);
   });
-  it("encodes the vector byte for byte, save byte 4 of string headers, which is open", () => {
+  it("encodes the vector byte for byte, except byte 4 of string headers, which is unspecified", () => {
     const w = new SymdbWriter();
     w.add({ partition: 1n, tables: readV3(V3_BYTES), stacktraces: 3 });
     const out = w.finish().slice();
@@ -87,10 +87,10 @@ describe("symbols.symdb version 3", () => {
   });
 });
 
-describe("mutated symbols whose checksums were repaired", () => {
+describe("mutated symbols with repaired checksums", () => {
   const at = decodeFooter(V3_BYTES.subarray(V3_BYTES.length - FOOTER_SIZE), "f");
   const good = V3_BYTES.subarray(at, V3_BYTES.length - FOOTER_SIZE);
-  it("are tables, or an error that names the place", () => {
+  it("are tables, or an error with its position", () => {
     const random = new Random(41);
     const index = decodeIndex(good, "f"),
       partition = index.partitions[0]!;
@@ -126,7 +126,7 @@ describe("mutated symbols whose checksums were repaired", () => {
     expect(refused).toBeGreaterThan(150);
     expect(read).toBeGreaterThan(100);
   });
-  it("are an index, or an error that names the place", () => {
+  it("are an index, or an error with its position", () => {
     const random = new Random(42);
     let refused = 0;
     for (let i = 0; i < mutations(1500); i++) {
@@ -169,7 +169,7 @@ describe("stack tree", () => {
     expect(Buffer.from(w.finish()).toString("hex")).toBe("0001000202000201020000010300040001050c00");
     expect(crc32c(w.finish())).toBe(0x0937ad0d);
   });
-  it("keeps any tree", () => {
+  it("round-trips any tree", () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(), fc.nat(0xffffffff)), { maxLength: 300 }), (nodes) => {
         const parent = Int32Array.from([-1, ...nodes.map(([p], i) => p % (i + 1))]),
@@ -196,7 +196,7 @@ describe("stack tree", () => {
 });
 
 describe("rewriting symbols", () => {
-  it("copies what a stack reaches, and the same content once", () => {
+  it("copies the symbols of a stack, and equal content once", () => {
     const from = readV3(V3_BYTES);
     const to = new SymbolPartition();
     const a = new SymbolRewriter(from, to).stack(3),

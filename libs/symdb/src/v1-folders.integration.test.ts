@@ -94,7 +94,7 @@ describeWith(["shared-testdata"], "symbols that older writers of Pyroscope v1 le
     ).toBe(0);
   });
 
-  it.each(["v1", "v2"])("%s: index and stack trees decode whole and are reproduced", (version) => {
+  it.each(["v1", "v2"])("%s: index and stack trees decode completely and are reproduced", (version) => {
     const section = read(`${version}/index.symdb`),
       index = decodeIndex(section, "index.symdb"),
       stacks = read(`${version}/stacktraces.symdb`);

@@ -7,7 +7,7 @@ const lines = async (m: Metrics, name: string): Promise<string[]> =>
     .sort();
 
 describe("metrics", () => {
-  it("take values of one name from several, each its own, and forget what is not set any more", async () => {
+  it("combine values of several owners under one name, and drop values that are no longer set", async () => {
     const m = new Metrics(),
       states = { a: ["ACTIVE"], b: ["JOINING", "ACTIVE"] };
     for (const ring of ["a", "b"] as const)

@@ -16,7 +16,7 @@ const basic = (user: string, password: string): string =>
   `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
 
 describe("tokens", () => {
-  it("are taken as bearer and as the password of basic", () => {
+  it("are accepted as bearer token and as basic password", () => {
     expect(tokens.find(`Bearer ${AGENT}`).name).toBe("agents");
     expect(tokens.find(basic("anyone", AGENT)).name).toBe("agents");
     expect(tokens.find(`bearer ${ADMIN}`).name).toBe("ops");
@@ -33,7 +33,7 @@ describe("tokens", () => {
   ])("are refused: %s", (header) => {
     expect(() => tokens.find(header)).toThrow(/token|Authorization/);
   });
-  it("allow what they say, for the tenants that they name", () => {
+  it("allow their roles, for their tenants", () => {
     const agents = tokens.find(`Bearer ${AGENT}`),
       ops = tokens.find(`Bearer ${ADMIN}`);
     checkAccess(agents, "write", ["a"]);
@@ -64,7 +64,7 @@ describe("tokens", () => {
       "token 2: expected a unique name",
     ],
     [{ tokens: [{ name: "a", token: AGENT, tenants: [] }] }, "tenants: expected names"],
-  ])("a wrong file is named: %#", (document, message) => {
+  ])("an invalid file is reported: %#", (document, message) => {
     expect(() => new Tokens(document, "f")).toThrow(message);
   });
 });

@@ -39,7 +39,7 @@ const hostile = fc.oneof(
 describe("a path below a root", () => {
   const root = `${sep}srv${sep}data`;
 
-  it("lies below the root whatever the names are, or is refused as invalid", () => {
+  it("stays below the root for any names, or is refused as invalid", () => {
     fc.assert(
       fc.property(fc.array(hostile, { minLength: 1, maxLength: 4 }), (names) => {
         let path: string;
@@ -57,7 +57,7 @@ describe("a path below a root", () => {
     );
   });
 
-  it("refuses a tenant's folder exactly when the text is no tenant ID", () => {
+  it("refuses a tenant's folder exactly for invalid tenant IDs", () => {
     fc.assert(
       fc.property(hostile, (tenant) => {
         if (isTenantId(tenant)) expect(tenantFolder(root, tenant)).toBe(`${root}${sep}${tenant}`);
@@ -67,7 +67,7 @@ describe("a path below a root", () => {
     );
   });
 
-  it("knows the same tenant IDs inside the cluster as at its edge", () => {
+  it("accepts the same tenant IDs inside the cluster as at its edge", () => {
     fc.assert(
       fc.property(hostile, (tenant) => {
         if (typeof tenant !== "string" || tenant === "" || tenant.includes("|")) return;
@@ -87,7 +87,7 @@ describe("a path below a root", () => {
       expect(() => checkTenantId(bad as string)).toThrow(expect.objectContaining({ kind: "invalid" }));
   });
 
-  it("refuses the names of Cinderblock's own files where a tenant enters, with the reason", () => {
+  it("refuses names of Cinderblock's files as tenant IDs, with a reason", () => {
     for (const id of [
       ".cinderblock",
       "__pyroscope_cluster",

@@ -1,6 +1,6 @@
 import { type Limits, readLimitsOf } from "./index.ts";
 
-describe("limits of a query that reads several tenants", () => {
+describe("limits of a query over several tenants", () => {
   const limits = (more: Partial<Limits>): Limits =>
     ({
       maxQueryLookbackMs: 0,
@@ -17,7 +17,7 @@ describe("limits of a query that reads several tenants", () => {
       ...more,
     }) as Limits;
 
-  it("are the smallest positive ones, whatever the order of the tenants", () => {
+  it("are the smallest positive ones, for any order of the tenants", () => {
     const a = limits({ maxQueryLengthMs: 100, maxFlamegraphNodesMax: 0, splitQueriesByIntervalMs: 5 }),
       b = limits({
         maxQueryLengthMs: 0,

@@ -1,8 +1,8 @@
 import { Random } from "@cinderblock/testkit";
 import { SharedPages, SharedPagesReader } from "./index.ts";
 
-describe("pages that two threads share", () => {
-  it("keep what was put until it is given back, whatever comes and goes beside it", () => {
+describe("pages shared by two threads", () => {
+  it("keep their content until their release, through other puts and releases", () => {
     const random = new Random(11),
       pages = new SharedPages(256 << 10),
       reader = new SharedPagesReader(pages.buffer);
@@ -29,7 +29,7 @@ describe("pages that two threads share", () => {
     expect(put).toBeGreaterThan(5000);
     expect(refused).toBeGreaterThan(0);
   });
-  it("are taken from the front, so that few are touched, and refuse what is too large or finds no room", () => {
+  it("are allocated from the front, so that few are touched, and refuse content that does not fit", () => {
     const pages = new SharedPages(128 << 10),
       small = new Uint8Array(10),
       two = new Uint8Array(9000);

@@ -31,7 +31,7 @@ describe("a Kafka record of this release", () => {
 });
 
 describe("a Kafka record of an earlier release", () => {
-  it("decodes to the push that it held", () => {
+  it("decodes to its push", () => {
     const record = new PushRecordDecoder().decode(
       readFileSync(goldenPath("cinderblock/0.1.0/push.kafka-record")),
     );

@@ -97,13 +97,13 @@ describe("methods for other processes", () => {
     asked.length = 0;
   });
 
-  it("are all in this test", () => {
+  it("are all tested here", () => {
     const all = [pushes, storeMethods(store), served.methods].flatMap((m) => Object.keys(m));
     expect([...new Set(all)].sort()).toEqual([...new Set([...NAMED.map(([n]) => n), ...UNNAMED])].sort());
   });
 
   it.each(NAMED)(
-    "%s takes a tenant ID and ULIDs, and refuses whatever is neither",
+    "%s accepts a tenant ID and ULIDs, and refuses other arguments",
     async (name, methods, args) => {
       await methods[name]!.run(args("team-1", ULID), signal);
       expect(asked).toHaveLength(1);

@@ -42,7 +42,7 @@ describe("records of pushes", () => {
     ["a push with refused profiles", { ...PUSH, refused: 2 }],
     ["a push that one number of partitions placed", { ...PUSH, refused: 0, placedBy: [4] }],
     ["a push that moves from one number of partitions to another", { ...PUSH, placedBy: [4, 6] }],
-  ])("keep everything: %s", (_, record) => {
+  ])("round-trip: %s", (_, record) => {
     const d = new PushRecordDecoder(),
       got = d.decode(encodePushRecord(record));
     expect(got).toEqual(record);
@@ -81,7 +81,7 @@ describe("records of pushes", () => {
       [],
     ]);
   });
-  it("say when they are of a later version: those must wait, damaged ones are set aside", () => {
+  it("report a later version, which must wait, apart from damage, which is quarantined", () => {
     const kind = (bytes: Uint8Array): string => {
       try {
         new PushRecordDecoder().decode(bytes);
@@ -97,7 +97,7 @@ describe("records of pushes", () => {
     expect(kind(new Uint8Array(0))).toBe("invalid");
   });
   it.each(["", "..", "../../outside", "a/b", "a|b", "größe", "x".repeat(151)])(
-    "are refused for a tenant that is no tenant ID: %j",
+    "are refused with an invalid tenant ID: %j",
     (tenant) => {
       expect(() => new PushRecordDecoder().decode(encodePushRecord({ ...PUSH, tenant }))).toThrow(
         expect.objectContaining({ kind: "invalid" }),

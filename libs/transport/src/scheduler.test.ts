@@ -54,7 +54,7 @@ const next = (m: ReturnType<typeof serveScheduler>["methods"], q: string): Promi
   m.next.run([q], signal) as Promise<Handed>;
 
 describe("a scheduler over the network", () => {
-  it("gives a query to another querier when the first falls silent; the first complete answer wins", async () => {
+  it("reschedules a query when its querier stops responding; the first complete answer wins", async () => {
     const { scheduler, outcome } = one();
     const { methods, stop } = serveScheduler(scheduler, base);
     const first = await next(methods, "a");
@@ -66,7 +66,7 @@ describe("a scheduler over the network", () => {
     await expect(outcome).resolves.toBe(result);
     stop();
   }, 20_000);
-  it("leaves a query with a querier that says it lives", async () => {
+  it("leaves a query with a querier that sends heartbeats", async () => {
     const { scheduler, outcome } = one();
     const { methods, stop } = serveScheduler(scheduler, base);
     const first = await next(methods, "a");
@@ -79,7 +79,7 @@ describe("a scheduler over the network", () => {
     await expect(outcome).resolves.toBe(result);
     stop();
   }, 20_000);
-  it("fails a query that was lost with three queriers, and says so", async () => {
+  it("fails a query after three lost queriers, with a reason", async () => {
     const { scheduler, outcome } = one();
     const { methods, stop } = serveScheduler(scheduler, base);
     const failure = expect(outcome).rejects.toThrow(
@@ -89,7 +89,7 @@ describe("a scheduler over the network", () => {
     await failure;
     stop();
   }, 30_000);
-  it("gives a query to another when its answer to a poll never arrived, though the querier lives", async () => {
+  it("reschedules a query whose poll response was lost, though the querier is alive", async () => {
     const { scheduler, outcome } = one();
     const { methods, stop } = serveScheduler(scheduler, base);
     const taken = await next(methods, "a");
@@ -123,7 +123,7 @@ describe("a scheduler over the network", () => {
     clock.mockRestore();
     stop();
   });
-  it("tells a querier of a query that nobody waits for any more", async () => {
+  it("notifies a querier of an abandoned query", async () => {
     const gone = new AbortController(),
       { scheduler, outcome } = one(60_000, gone.signal);
     const { methods, stop } = serveScheduler(scheduler, base);
@@ -135,7 +135,7 @@ describe("a scheduler over the network", () => {
     expect(await methods.alive.run(["a", [taken!.id]], signal)).toEqual([taken!.id]);
     stop();
   });
-  it("lets go of a query at its deadline when its result never came, though its querier lives", async () => {
+  it("releases a query without a result at its deadline, though its querier is alive", async () => {
     const { scheduler, outcome } = one(1000);
     const { methods, stop } = serveScheduler(scheduler, base);
     const failure = expect(outcome).rejects.toThrow("context deadline exceeded");

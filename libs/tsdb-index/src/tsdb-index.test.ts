@@ -7,7 +7,7 @@ import { type IndexSeries, decodeIndex, encodeIndex } from "./index.ts";
 const ONE_SERIES = `uqrXAAIAAADFAAAADwhfX25hbWVfXw9fX3BlcmlvZF90eXBlX18PX19wZXJpb2RfdW5pdF9fEF9fcHJvZmlsZV90eXBlX18QX19zZXJ2aWNlX25hbWVfXwhfX3R5cGVfXwhfX3VuaXRfXwNjcHUCZXULbmFub3NlY29uZHMLcHJvY2Vzc19jcHUrcHJvY2Vzc19jcHU6Y3B1Om5hbm9zZWNvbmRzOmNwdTpuYW5vc2Vjb25kcwZyZWdpb24Mc2VydmljZV9uYW1lBHRpbnmNg1aWAAAAAAAAAAAAAAAAAAAsF5qOu6C8q98JAAoBBwIJAwsEDgUHBgkMCA0OAYCgsMqm/snqMQAAAAAAAACrOXbsAAAAAAAADAAAAAEAAAABAAAACoytJIEAAAAMAAAAAQAAAAEAAAAHM4VoUgAAAAwAAAABAAAAAQAAAAmf/dd1AAAADAAAAAEAAAABAAAAC37Gp4IAAAAMAAAAAQAAAAEAAAAOSzezngAAAAwAAAABAAAAAQAAAAczhWhSAAAADAAAAAEAAAABAAAACZ/913UAAAAMAAAAAQAAAAEAAAAIbZZUdgAAAAwAAAABAAAAAQAAAA5LN7OeAAAACAAAAAEAAAAOGEFiAQAAAAgAAAABAAAADhhBYgEAAAAIAAAAAQAAAA4YQWIBAAAACAAAAAEAAAAOGEFiAQAAAAgAAAABAAAADhhBYgEAAAAIAAAAAQAAAA4YQWIBAAAACAAAAAEAAAAOGEFiAQAAAAgAAAABAAAADhhBYgEAAAAIAAAAAQAAAA4YQWIBAAAACAAAAAEAAAAOGEFiAQAAAJAAAAAJAQhfX25hbWVfX5QCAQ9fX3BlcmlvZF90eXBlX1+oAgEPX19wZXJpb2RfdW5pdF9fvAIBEF9fcHJvZmlsZV90eXBlX1/QAgEQX19zZXJ2aWNlX25hbWVfX+QCAQhfX3R5cGVfX/gCAQhfX3VuaXRfX4wDAQZyZWdpb26gAwEMc2VydmljZV9uYW1ltAMHZzVQAAAA+gAAAAoCAADIAwIIX19uYW1lX18LcHJvY2Vzc19jcHXYAwIPX19wZXJpb2RfdHlwZV9fA2NwdegDAg9fX3BlcmlvZF91bml0X18LbmFub3NlY29uZHP4AwIQX19wcm9maWxlX3R5cGVfXytwcm9jZXNzX2NwdTpjcHU6bmFub3NlY29uZHM6Y3B1Om5hbm9zZWNvbmRziAQCEF9fc2VydmljZV9uYW1lX18EdGlueZgEAghfX3R5cGVfXwNjcHWoBAIIX191bml0X18LbmFub3NlY29uZHO4BAIGcmVnaW9uAmV1yAQCDHNlcnZpY2VfbmFtZQR0aW552AQPwxhwAAAAFAAAAAEAAAAAAAAADheajrugvKvfGoanpgAAAAAAAAAFAAAAAAAAANIAAAAAAAABEQAAAAAAAAJoAAAAAAAAAcgAAAAAAAADAAAAAAAAAAQCGOqT+TSmCAAY6pP5NKYIAOut4XE=`;
 
 describe("index.tsdb", () => {
-  it("writes an empty index of 148 bytes as v1 does", () => {
+  it("writes an empty index of 148 bytes, as v1", () => {
     const bytes = Buffer.from(encodeIndex([]));
     expect(bytes.length).toBe(148);
     expect(bytes.subarray(0, 60).toString("hex")).toBe(
@@ -27,7 +27,7 @@ describe("index.tsdb", () => {
     expect(series[0]!.minTime).toBe(1795410100000000000n);
     expect(Buffer.from(encodeIndex(series)).equals(file)).toBe(true);
   });
-  it("keeps many series with all their labels", () => {
+  it("round-trips many series with all their labels", () => {
     const series: IndexSeries[] = Array.from({ length: 3000 }, (_, i) => ({
       labels: [
         { name: "a", value: `v${String(i).padStart(5, "0")}` },
@@ -42,7 +42,7 @@ describe("index.tsdb", () => {
       decodeIndex(encodeIndex(series)).map((s) => ({ ...s, kb: undefined, checksum: undefined })),
     ).toEqual(series.map((s) => ({ ...s, kb: undefined, checksum: undefined })));
   });
-  it("names the file and the place of any flipped byte that it reads", () => {
+  it("names the file and the position of any flipped byte that it reads", () => {
     const file = Buffer.from(ONE_SERIES, "base64");
     for (const at of [0, 4, 30, 230, 900, file.length - 40]) {
       const bad = Uint8Array.from(file);
@@ -50,7 +50,7 @@ describe("index.tsdb", () => {
       expect(() => decodeIndex(bad, "b/index.tsdb")).toThrow(/b\/index\.tsdb: at byte/);
     }
   });
-  it("survives mutated files whose checksums were repaired: an error that names the place, or series", () => {
+  it("survives mutated files with repaired checksums: an error with its position, or series", () => {
     const file = encodeIndex(
       Array.from({ length: 20 }, (_, i) => ({
         labels: [

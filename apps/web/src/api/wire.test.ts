@@ -24,8 +24,8 @@ const seen = {
   profileIdSelector: selection.profileIds,
 };
 
-describe("requests that the page writes by hand", () => {
-  it("are what the protocol says", () => {
+describe("requests that the page encodes by hand", () => {
+  it("match the protocol", () => {
     expect(
       fromBinary(CallTreeRequestSchema, callTreeRequest(selection, { ...selection, selector: "{}" }, -1)),
     ).toMatchObject({ selection: seen, baseline: { ...seen, labelSelector: "{}" }, maxNodes: -1n });

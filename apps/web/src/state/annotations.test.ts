@@ -2,7 +2,7 @@ import { annotationSpans, annotationText } from "./annotations.ts";
 
 const throttled = (body: object): string => JSON.stringify({ body });
 
-describe("remarks on profiles", () => {
+describe("annotations of profiles", () => {
   it.each([
     [
       "pyroscope.ingest.throttled",
@@ -32,7 +32,7 @@ describe("remarks on profiles", () => {
     expect(annotationText(key, value, "utc")).toBe(text);
   });
 
-  it("stand once, from their first point to their last", () => {
+  it("appear once, from their first to their last point", () => {
     const a = { key: "k", value: "a" },
       b = { key: "k", value: "b" };
     const line = (...points: [number, { key: string; value: string }[]][]) => ({

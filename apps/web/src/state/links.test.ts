@@ -13,7 +13,7 @@ const NOW = 1_795_409_460_000;
 const range = (): [number, number] => [NOW - 3600_000, NOW];
 
 describe("links", () => {
-  it("with times that count from now move; fixed, they do not, and show the same", () => {
+  it("with relative times change over time; with absolute times they do not, and show the same", () => {
     expect(
       [
         initialState,
@@ -37,7 +37,7 @@ describe("links", () => {
     // An invalid time stays unchanged.
     expect(withAbsoluteTimes(initialState, () => undefined).side).toEqual(initialState.side);
   });
-  it("that are short come back as what they stand for", () => {
+  it("that are short resolve to their stored state", () => {
     const state = fc.record({
       screen: fc.constantFrom<State["screen"]>("services", "explore", "compare", "files", "status"),
       search: fc.string(),
@@ -55,7 +55,7 @@ describe("links", () => {
     for (const text of ["https://elsewhere.example/?v=1", "//elsewhere.example", "javascript:alert(1)", ""])
       expect(encodeState(stateOfStored(text))).toMatch(/^(\.|services|explore|compare|files|status)(\?|$)/);
   });
-  it("that are short have names of ten letters, and an address of their tenant's", () => {
+  it("that are short have IDs of ten letters, and an address of their tenant", () => {
     expect(newShortId((b) => b.map((_, i) => i * 37))).toMatch(/^[a-z2-9]{10}$/);
     expect([shortAddress("abc", ""), shortAddress("abc", "team a")]).toEqual(["?l=abc", "?l=abc&t=team+a"]);
     expect([shortOf("?l=abc&t=team+a"), shortOf("?v=1&q=l"), shortOf("?l=")]).toEqual([

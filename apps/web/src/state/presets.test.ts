@@ -9,7 +9,7 @@ const textFilter = (pattern: string) => {
 const hidden = (preset: string, names: readonly string[]): string[] =>
   names.filter((n) => PRESETS.find(([name]) => name === preset)![1].some((p) => textFilter(p)(n)));
 
-describe("what is hidden of a runtime", () => {
+describe("hidden functions of a runtime", () => {
   it.each([
     [
       "Go's runtime",
@@ -42,7 +42,7 @@ describe("what is hidden of a runtime", () => {
     expect(hidden(preset, [...wanted, ...others])).toEqual(wanted);
   });
 
-  it("begins at the name's beginning, since every name of an answer is looked at", () => {
+  it("anchors at the beginning of the name, since every name of an answer is tested", () => {
     for (const [, patterns] of PRESETS) for (const p of patterns) expect(p.startsWith("/^")).toBe(true);
   });
 });

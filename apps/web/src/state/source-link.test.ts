@@ -3,7 +3,7 @@ import { sourceLink } from "./source-link.ts";
 const build = (more: object): string =>
   JSON.stringify({ repository: "https://github.com/acme/shop", git_ref: "v1.2", ...more });
 
-describe("the page of a line", () => {
+describe("the source link of a line", () => {
   it.each([
     [
       "github.com/acme/shop/cart/cart.go",
@@ -40,9 +40,9 @@ describe("the page of a line", () => {
     ["no repository", "cart.go", "{}"],
     ["another module", "github.com/other/lib/x.go", build({})],
     ["a machine's path", "/usr/local/go/src/runtime/proc.go", build({})],
-    ["a repository that is none", "cart.go", build({ repository: "javascript:alert(1)" })],
+    ["an invalid repository", "cart.go", build({ repository: "javascript:alert(1)" })],
     ["a way out", "../../secrets", build({})],
-  ])("is none for %s", (_what, file, buildId) => {
+  ])("is absent for %s", (_what, file, buildId) => {
     expect(sourceLink(file, 1, buildId)).toBeUndefined();
   });
 });

@@ -73,7 +73,7 @@ describe("state in the address", () => {
     const u = new URL(encodeState(s), "http://x/a/b/");
     return decodeState(u.pathname.slice("/a/b/".length), u.search);
   };
-  it("comes back whole, 1,000 random states", () => {
+  it("round-trips for 1,000 random states", () => {
     fc.assert(
       fc.property(state, (s) => {
         expect(there(s)).toEqual(s);
@@ -81,13 +81,13 @@ describe("state in the address", () => {
       { numRuns: 1000 },
     );
   });
-  it("is short where it says nothing", () => {
+  it("omits default values", () => {
     expect([encodeState(initialState), encodeState({ ...initialState, screen: "explore" })]).toEqual([
       ".",
       "explore",
     ]);
   });
-  it("reads anything", () => {
+  it("accepts any address", () => {
     fc.assert(
       fc.property(fc.webQueryParameters(), (q) => {
         decodeState("explore", q);
@@ -95,7 +95,7 @@ describe("state in the address", () => {
     );
   });
 
-  it("takes Pyroscope v1's addresses", () => {
+  it("accepts Pyroscope v1's addresses", () => {
     const q = encodeURIComponent(
       'process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name="shop", pod!="a"}',
     );
@@ -131,7 +131,7 @@ describe("state in the address", () => {
 });
 
 describe("selectors", () => {
-  it("come back from their text", () => {
+  it("round-trip through their text", () => {
     fc.assert(
       fc.property(fc.array(matcher, { maxLength: 4 }), (m) => {
         expect(parseSelector(selectorText(m))).toEqual(m);
@@ -189,7 +189,7 @@ describe("selectors", () => {
 
 describe("time", () => {
   const now = Date.UTC(2026, 10, 24, 12, 0, 0);
-  it("is read as people write it, in the zone that is shown", () => {
+  it("accepts common notations, in the displayed zone", () => {
     expect(
       ["now", "now-1h30m", "1795532400000", "1795532400", "2026-11-24 10:00", "2026-11-24T10:00:00Z"].map(
         (t) => now - resolveTime(t, now, "Europe/Berlin"),
@@ -198,7 +198,7 @@ describe("time", () => {
     expect(() => resolveTime("yesterday", now, "utc")).toThrow('"yesterday" is no time; write now, now-1h');
     expect([isZone("utc"), isZone("Europe/Berlin"), isZone("Mars/Base")]).toEqual([true, true, false]);
   });
-  it("has days of 23 and 25 hours where clocks change", () => {
+  it("has days of 23 and 25 hours at clock changes", () => {
     const day = (d: string, zone: string): number =>
       (resolveTime(
         `2026-${d.slice(0, 3)}${String(Number(d.slice(3)) + 1).padStart(2, "0")} 00:00`,
@@ -227,7 +227,7 @@ describe("time", () => {
       ),
     );
   });
-  it("moves by its own length", () => {
+  it("shifts by its own length", () => {
     expect(shiftRange({ from: "now-1h", until: "now" }, now, "utc", -1)).toEqual({
       from: "now-2h",
       until: "now-1h",
@@ -241,7 +241,7 @@ describe("time", () => {
       until: "1000000120000",
     });
   });
-  it("has steps and lengths that people read", () => {
+  it("has human-readable steps and lengths", () => {
     expect([
       timelineStep(36e5, 120),
       timelineStep(864e5, 120),

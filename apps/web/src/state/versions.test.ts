@@ -5,8 +5,8 @@ const line = (version: string, ...ms: number[]) => ({
   points: ms.map((at) => ({ ms: at, value: 1, annotations: [] })),
 });
 
-describe("the version before", () => {
-  it("is what began latest of what began before the one in use", () => {
+describe("the previous version", () => {
+  it("is the version that started last before the current one", () => {
     expect(
       versionPair(
         [line("1", 10, 20, 30), line("3", 60, 70), line("2", 30, 40, 60, 90)],
@@ -38,7 +38,7 @@ describe("the version before", () => {
       ),
     ).toEqual({ now: "2", before: "1", fromMs: -20, untilMs: 30 });
   });
-  it("is compared at the same time, where both still run", () => {
+  it("is compared over the same time while both run", () => {
     expect(
       versionPair([line("a", 10, 20, 80), line("b", 40, 100)], "version", undefined, 50, 100, 10),
     ).toEqual({ now: "b", before: "a", fromMs: 30, untilMs: 80 });
@@ -46,7 +46,7 @@ describe("the version before", () => {
       versionPair([line("a", 10, 20, 95), line("b", 40, 100)], "version", undefined, 50, 100, 10),
     ).toEqual({ now: "b", before: "a", fromMs: 50, untilMs: 100 });
   });
-  it("is none where there is one version alone, none, or the one that is named was not seen", () => {
+  it("is absent with one version or none, or if the named version was not seen", () => {
     expect(versionPair([line("a", 10, 20)], "version", undefined, 0, 100, 10)).toBeUndefined();
     expect(versionPair([line("", 10), line("a")], "version", undefined, 0, 100, 10)).toBeUndefined();
     expect(versionPair([line("a", 10), line("b", 20)], "version", "c", 0, 100, 10)).toBeUndefined();
