@@ -90,7 +90,7 @@ ${table.map((r) => `| ${r.join(" | ")} |`).join("\n")}
 
 ## How to read it
 
-- **Direct writes.** Each of the ${REPLICAS} replicas decodes a push; distributors pass bytes on (what they take by themselves is not measured yet). Give at least ${REPLICAS} ingesters, in ${REPLICAS} zones where there are such.
+- **Direct writes.** Each of the ${REPLICAS} replicas decodes a push; distributors pass bytes on (their own CPU use is not measured yet). Give at least ${REPLICAS} ingesters, in ${REPLICAS} zones where there are such.
 - **Through Kafka.** Distributors check the pushes, one ingester of each zone reads them: with two zones two thirds of the ingesters' cores above. The topic keeps what the last column says for each day of retention.
 - **Memory.** \`-memory.limit-bytes\` is shared out by the process ([running](operations/running.md#memory)); 1 GiB for each core of an ingester or store-gateway is where to start, by judgement rather than measurement. A compactor needs 512 MiB for blocks of any size.
 - **Disk.** An ingester keeps its log (at most 256 MB to replay) and blocks until the bucket answers for them: a few hours of the column "in" at ${Math.round((100 * bytesStored) / GZIP_BYTES)} % of its size. A store-gateway's cache is what \`-blocks-storage.bucket-store.disk-cache-bytes\` says.

@@ -86,7 +86,7 @@ export function packagesOf(files: readonly string[]): CarriedPackage[] {
   }
   if (refused.length > 0)
     throw new Error(
-      `the bundle would carry packages under licences that tools/build/third-party.ts does not list: ${refused.join(", ")}`,
+      `the bundle would carry packages under licenses that tools/build/third-party.ts does not list: ${refused.join(", ")}`,
     );
   const byName = new Map([...folders.values()].map((p) => [`${p.name} ${p.version}`, p]));
   return [...byName.keys()].sort().map((k) => byName.get(k)!);
@@ -99,11 +99,11 @@ export function notices(packages: readonly CarriedPackage[]): string {
     const text =
       p.texts.length > 0
         ? p.texts.join("\n\n")
-        : `These packages bring no text of their licence. They say that it is ${p.license}.`; // grouped by license
+        : `These packages bring no license text. They say that it is ${p.license}.`; // grouped by license
     groups.set(text, [...(groups.get(text) ?? []), p]);
   }
   const rule = "-".repeat(100);
-  return `This program carries the packages below, each under its own licence.\n${[...groups].map(([text, of]) => `\n${rule}\n${of.map((p) => [p.name, p.version, p.author && `by ${p.author}`, p.repository && `(${p.repository})`].filter(Boolean).join(" ")).join("\n")}\n${rule}\n\n${text}\n`).join("")}`;
+  return `This program carries the packages below, each under its own license.\n${[...groups].map(([text, of]) => `\n${rule}\n${of.map((p) => [p.name, p.version, p.author && `by ${p.author}`, p.repository && `(${p.repository})`].filter(Boolean).join(" ")).join("\n")}\n${rule}\n\n${text}\n`).join("")}`;
 }
 
 /** The SBOM: CycloneDX 1.6 as JSON, equal for equal packages. */

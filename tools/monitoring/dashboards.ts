@@ -98,7 +98,7 @@ export const dashboards: readonly Dashboard[] = [
         "pyroscope_bucket_store_blocks_loaded",
         "{{instance}}",
       ]),
-      p("Planned blocks that nobody had", "short", [
+      p("Planned blocks that no source could serve", "short", [
         "increase(cinderblock_querier_missing_blocks_total[$__rate_interval])",
         "{{instance}}",
       ]),
@@ -209,7 +209,7 @@ export const dashboards: readonly Dashboard[] = [
         "received",
       ]),
       p(
-        "Bytes, uncompressed, beside the limit",
+        "Uncompressed bytes and the limit",
         "Bps",
         [
           'sum(rate(pyroscope_distributor_received_decompressed_bytes_sum{tenant=~"$tenant"}[$__rate_interval]))',

@@ -98,7 +98,7 @@ export function storePages(store: StoreGateway, bucket: Bucket): Routes {
       request,
       reply,
       "Tenants",
-      html`${all.length === 0 ? html`<p>The bucket holds no blocks yet: what was pushed is in the ingesters until they cut and ship it.</p>` : ""}${table(
+      html`${all.length === 0 ? html`<p>The bucket holds no blocks yet: pushed profiles stay in the ingesters until they are cut and uploaded.</p>` : ""}${table(
         ["Tenant", "Blocks", "Bytes", "Profiles", "From", "To"],
         all.map((t) => [
           html`<a href="${relativeRoot(request)}store-gateway/tenant/${encodeURIComponent(t.tenant)}/blocks">${t.tenant}</a>`,

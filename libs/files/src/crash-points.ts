@@ -2,7 +2,7 @@ import { kill } from "node:process";
 
 /**
  * All points between two steps of a durable change. A test stops the process at each of them
- * (docs/contributing/testing.md, "Visit crash points").
+ * (docs/contributing/testing.md, "Kill at crash points").
  */
 export const CRASH_POINTS = [
   // A head becomes a block (docs/correctness.md, "Order of a cut").

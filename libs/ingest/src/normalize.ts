@@ -94,7 +94,7 @@ function timeOf(t: PprofTables, nowNanos: bigint): bigint {
   return t.timeNanos > 0n ? t.timeNanos : nowNanos;
 }
 
-/** Plain TypeScript twin of the kernel's `normalise`; accepts any IDs. */
+/** Plain TypeScript twin of the kernel's profile normalization; accepts any IDs. */
 function normalisePlain(
   t: PprofTables,
   maxDepth: number,

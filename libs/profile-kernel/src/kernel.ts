@@ -28,7 +28,7 @@ export interface SymbolSource {
   stack(parent: number, locations: Uint32Array): number;
 }
 
-/** Result of `normalise`: views of the kernel's memory, valid until the next `decode`. */
+/** Result of a normalization: views of the kernel's memory, valid until the next `decode`. */
 export interface ResidentProfile {
   refLocation: Uint32Array;
   sampleFrom: Uint32Array;

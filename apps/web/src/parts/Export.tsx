@@ -168,7 +168,7 @@ export function ExportDialog({
     ],
     [
       "PNG",
-      "The flame graph as it is drawn now.",
+      "The flame graph as displayed now.",
       async () => {
         const blob = await handle.current?.png();
         if (!blob) throw new Error("The flame graph is not on screen: open its pane first.");

@@ -192,7 +192,7 @@ export function FlamePane({
           </span>
         ) : shown.found ? (
           <span data-testid="search-result">
-            {shown.found.boxes.length} matches, {formatShare(shown.found.share)} of what is shown
+            {shown.found.boxes.length} matches, {formatShare(shown.found.share)} of the displayed total
           </span>
         ) : null}
         {flame ? (

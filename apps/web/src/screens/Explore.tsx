@@ -338,15 +338,15 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
                 {compare ? null : (
                   <>
                     <label className="sr" htmlFor="colour">
-                      Colours
+                      Colors
                     </label>
                     <select
                       id="colour"
                       value={state.colour === "change" ? "package" : state.colour}
                       onChange={(e) => go({ colour: e.target.value as State["colour"] }, true)}
                     >
-                      <option value="package">colour by package</option>
-                      <option value="value">colour by value</option>
+                      <option value="package">color by package</option>
+                      <option value="value">color by value</option>
                     </select>
                   </>
                 )}

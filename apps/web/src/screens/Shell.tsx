@@ -304,7 +304,7 @@ function Settings({ onClose }: { onClose: () => void }): ReactNode {
           </select>
         </label>
         <label>
-          Colours of a comparison
+          Colors of a comparison
           <select
             value={state.palette}
             onChange={(e) => go({ palette: e.target.value as typeof state.palette }, true)}

@@ -235,7 +235,8 @@ export function Status(): ReactNode {
           </h2>
           {tenants.data?.tenants.length === 0 ? (
             <p className="quiet">
-              The bucket holds no blocks yet: what was pushed is in the ingesters until they cut and ship it.
+              The bucket holds no blocks yet: pushed profiles stay in the ingesters until they are cut and
+              uploaded.
             </p>
           ) : (
             <table data-testid="tenants">
