@@ -101,7 +101,7 @@ it("partial, corrupt, foreign and outdated objects do not stop any component; a 
     (JSON.parse(verify.stdout) as { block: string; found: string }[]).map((r) => [r.block, r.found]),
   );
   expect(found).toMatchObject({
-    [`${PARTIAL}/`]: expect.stringMatching(/^partial-block: no meta.json/),
+    [`${PARTIAL}/`]: expect.stringMatching(/^partial-block: meta.json is missing/),
     [`${BROKEN_META}/`]: expect.stringMatching(/^damaged-meta: /),
     "notes.txt": expect.stringMatching(/^foreign-object: /),
     "backup/": expect.stringMatching(/^foreign-object: /),

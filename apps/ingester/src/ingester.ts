@@ -347,6 +347,14 @@ export class Ingester implements Service, SourceClient {
         g.set(this.blocksOnDisk.allDamaged().length);
       },
     );
+    metrics.gauge(
+      "cinderblock_ingester_heads_left",
+      "Folders in the heads of Pyroscope v1 that hold no whole block.",
+      [],
+      (g) => {
+        g.set(this.blocksOnDisk.headsLeft);
+      },
+    );
     metrics.gauge("cinderblock_ingester_head_limit_bytes", "Memory budget of the heads.", [], (g) => {
       g.set(this.config.headBytes);
     });

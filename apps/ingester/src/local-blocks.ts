@@ -78,6 +78,8 @@ export class LocalBlocks {
   private readonly byTenant = new Map<string, TenantBlocks>();
   private readonly dataPath: string;
   private readonly log: Logger;
+  /** folders in the heads of Pyroscope v1 that were not adopted */
+  headsLeft = 0;
   /** called when a file about blocks could not be written because the disk is full */
   onUnwritable: (err: unknown) => void = () => undefined;
   constructor(dataPath: string, log: Logger) {
@@ -91,6 +93,7 @@ export class LocalBlocks {
    */
   scan(): void {
     this.unshippedSum = undefined;
+    this.headsLeft = 0;
     mkdirSync(this.dataPath, { recursive: true });
     for (const e of readdirSync(this.dataPath, { withFileTypes: true })) {
       if (!e.isDirectory() || !isTenantId(e.name)) continue;
@@ -134,11 +137,13 @@ export class LocalBlocks {
       if (missing === undefined && !existsSync(join(dir, "local", ulid))) {
         moveDirectorySync(from, join(dir, "local", ulid));
         this.log.warn({ tenant, blockId: ulid }, "block in the folder of a head adopted");
-      } else
+      } else {
+        this.headsLeft++;
         this.log.warn(
           { tenant, path: from, reason: missing ?? "the block is among the local blocks" },
           "folder of a head left in place, remove it when its data are not needed",
         );
+      }
     }
   }
 
