@@ -66,7 +66,7 @@ export function parseMultipart(body: Uint8Array, boundary: string): Map<string, 
  * Reads `sample_type_config`: a JSON object of sample types, or null.
  * @throws `unknown`
  */
-function parseSampleTypes(text: string): ReadonlyMap<string, SampleTypeConfig> {
+function parseSampleTypes(text: string): ReadonlyMap<string, SampleTypeConfig> | undefined {
   const wrong = (what: string): never => failed(`sample_type_config: ${what}`);
   let parsed: unknown;
   try {
@@ -74,7 +74,7 @@ function parseSampleTypes(text: string): ReadonlyMap<string, SampleTypeConfig> {
   } catch (err) {
     return wrong((err as Error).message);
   }
-  if (parsed === null) return new Map();
+  if (parsed === null) return undefined;
   if (typeof parsed !== "object" || Array.isArray(parsed)) return wrong("expected an object");
   return new Map(
     Object.entries(parsed as Record<string, unknown>).map(([type, config]) => {

@@ -646,6 +646,17 @@ describe("formats of /ingest", () => {
         "sample_type_config",
       );
   });
+  it("names a profile of .NET by its corrected types, as v1", async () => {
+    for (const [type, name] of [
+      ["inuse-space", "memory"],
+      ["a-b", "a_b"],
+    ] as const) {
+      const body = profile({ types: [[type, "bytes"]] });
+      const [row] = await stacks({ format: "pprof", spyName: "dotnetspy" }, body);
+      expect(row).toContain(`__name__="${name}"`);
+      expect(row).toContain(` ${type.replace("-", "_")} `);
+    }
+  });
   it("reads speedscope, sampled and evented", async () => {
     const file = (profiles: unknown[]): Uint8Array =>
       Buffer.from(

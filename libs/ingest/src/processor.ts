@@ -378,12 +378,13 @@ export class PushProcessor {
         });
       throw err;
     }
-    const types: string[] = [];
-    for (let i = 0; i < tables.sampleTypes; i++) types.push(stringAt(tables, tables.typeType.data[i]!));
     const service = labelValue(request.tags, LABEL_SERVICE_NAME) || request.app;
     fixScripting(tables, request.spyName);
     if (request.spyName === "dotnetspy" || (request.spyName === "unknown" && config?.has("inuse-space")))
       fixDotnet(tables);
+    // As in v1, the corrected types name the profile.
+    const types: string[] = [];
+    for (let i = 0; i < tables.sampleTypes; i++) types.push(stringAt(tables, tables.typeType.data[i]!));
     if (tables.timeNanos < YEAR_NANOS) tables.timeNanos = request.fromNanos;
     const labels = overlay(request.tags, [
       ...this.common(request),
