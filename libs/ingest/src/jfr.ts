@@ -13,7 +13,7 @@ import {
 } from "@cinderblock/jfr";
 import type { Label } from "@cinderblock/model";
 import { WordTuples } from "@cinderblock/symdb";
-import { StackBuilder } from "./stack-builder.ts";
+import { JFR_SYMBOLS, StackBuilder } from "./stack-builder.ts";
 
 /** Sample types and period of the profiles made from JFR events (docs/formats/ingest.md). */
 const PROFILES = {
@@ -191,7 +191,7 @@ export function jfrToPprofs(
   const perSample = sampleRate > 0 ? BigInt(Math.floor(1e9 / sampleRate)) : 1n;
   const builder = (key: ProfileKey): StackBuilder => {
     let b = builders.get(key);
-    if (!b) builders.set(key, (b = new StackBuilder(PROFILES[key].types.length)));
+    if (!b) builders.set(key, (b = new StackBuilder(PROFILES[key].types.length, undefined, JFR_SYMBOLS)));
     return b;
   };
   let stacks: JfrStacks | undefined;

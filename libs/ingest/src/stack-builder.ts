@@ -11,9 +11,15 @@ export interface StackBounds {
   maxBytes: number;
 }
 
-/** The only mapping, which is symbolized: its functions have names. */
-const SYMBOLIZED = new Uint32Array(MAPPING_WORDS);
-SYMBOLIZED[MAPPING_WORDS - 1] = HAS_FUNCTIONS;
+/** What the format's converter in v1 says about functions and their mapping, which answers repeat. */
+export interface SymbolStyle {
+  /** whether the system name is the name; otherwise there is none */
+  systemNames: boolean;
+  /** flags of the only mapping */
+  mappingFlags: number;
+}
+export const TEXT_SYMBOLS: SymbolStyle = { systemNames: true, mappingFlags: 0 };
+export const JFR_SYMBOLS: SymbolStyle = { systemNames: false, mappingFlags: HAS_FUNCTIONS };
 
 /** Minimum bytes of a function in a pprof, without its name. */
 const FUNCTION_BYTES = 12;
@@ -35,13 +41,15 @@ export class StackBuilder {
   private readonly word = new Uint32Array(6);
   private readonly types: number;
   private readonly bounds: StackBounds;
+  private readonly style: SymbolStyle;
   /** minimum size of the pprof: names, functions, and one byte for each frame of a stack */
   private bytes = 0;
 
   /** @param types number of values per sample */
-  constructor(types = 1, bounds: StackBounds = { maxSamples: 0, maxBytes: 0 }) {
+  constructor(types = 1, bounds: StackBounds = { maxSamples: 0, maxBytes: 0 }, style = TEXT_SYMBOLS) {
     this.types = types;
     this.bounds = bounds;
+    this.style = style;
   }
 
   private grow(bytes: number): void {
@@ -86,7 +94,7 @@ export class StackBuilder {
       const at = this.string(name);
       this.grow(FUNCTION_BYTES);
       word[0] = at;
-      word[1] = at;
+      word[1] = this.style.systemNames ? at : 0;
       word[2] = 0;
       word[3] = 0;
       this.functions.set(name, (fn = symbols.functions.intern(word, 4)));
@@ -162,11 +170,13 @@ export class StackBuilder {
       }
       labelOffset[i + 1] = labelKey.length;
     }
-    const t = this.symbols.tables();
+    const t = this.symbols.tables(),
+      mappingWords = new Uint32Array(MAPPING_WORDS);
+    mappingWords[MAPPING_WORDS - 1] = this.style.mappingFlags;
     return encodePprof(header, {
       strings: { bytes: t.stringBytes, offset: t.stringOffset },
       functionWords: t.functionWords,
-      mappingWords: SYMBOLIZED,
+      mappingWords,
       locationWords: t.locationWords,
       locationOffset: t.locationOffset,
       sampleOffset,
