@@ -67,3 +67,13 @@ describe("a long export", () => {
     });
   });
 });
+
+it.each(["constructor", "__proto__", "toString", "hasOwnProperty", "valueOf", "xls"])(
+  "no export has the format %s",
+  async (format) => {
+    const q = new QueryParams(new URLSearchParams({ format, query: "a:b:c:d:e{}" }), 0, new PatternBudget());
+    await expect(
+      exportFile({} as QueryFrontend, q, {} as RequestContext, {} as FastifyReply),
+    ).rejects.toThrow(format);
+  },
+);

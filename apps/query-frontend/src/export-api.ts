@@ -19,7 +19,7 @@ export async function exportFile(
   reply: FastifyReply,
 ): Promise<void> {
   const format = q.text("format") as ExportFormat,
-    known = EXPORTS[format] as (typeof EXPORTS)[ExportFormat] | undefined;
+    known = Object.hasOwn(EXPORTS, format) ? EXPORTS[format] : undefined;
   if (!known)
     throw invalid(`format ${JSON.stringify(format)} is unknown; expected one of ${FORMATS.join(", ")}`);
   const rows = (q.text("rows") || "samples") as SampleRows;
