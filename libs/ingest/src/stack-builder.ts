@@ -11,9 +11,9 @@ export interface StackBounds {
   maxBytes: number;
 }
 
-/** What the format's converter in v1 says about functions and their mapping, which answers repeat. */
+/** Details of functions and of their mapping in which v1's converters of formats differ. */
 export interface SymbolStyle {
-  /** whether the system name is the name; otherwise there is none */
+  /** whether functions have their name as system name, too */
   systemNames: boolean;
   /** flags of the only mapping */
   mappingFlags: number;
