@@ -228,7 +228,7 @@ describe("the single binary", () => {
     expect([r.status, await r.text()]).toEqual([status, text]);
   });
 
-  it("serves only the UI's pages below a proxy's prefix", async () => {
+  it("serves every route below a proxy's prefix, and the UI's pages", async () => {
     const status = async (path: string, init: RequestInit = {}): Promise<number> =>
       (await fetch(`${server.url}${path}`, init)).status;
     const html = { headers: { accept: "text/html,*/*" } };
@@ -239,7 +239,10 @@ describe("the single binary", () => {
       await status("/a/b", html),
       await status("/ingest/", { method: "POST" }),
       await status("/a/ingest?name=x", { method: "POST" }),
-    ]).toEqual([200, 200, 404, 404, 404, 404]);
+      await status("/a/b/ready"),
+      await status("/a/b/v1development/profiles", { method: "POST" }),
+      await status("/a/b/none", { method: "POST" }),
+    ]).toEqual([200, 200, 404, 404, 404, 200, 200, 415, 404]);
   });
 
   it("serves users, operators and load balancers", async () => {

@@ -240,12 +240,12 @@ const bombs: [
     () => ingest("jfr", tinyJfr([{ type: "ExecutionSample", frames: [["A", "a"]] }], "itimer", true)),
     /^(200|400|422) /,
   ],
-  // The header of the thread state pool claims 2^28 entries instead of two.
+  // The header of the thread state pool claims 2^28 entries instead of three.
   [
     "a recording with a constant pool of 2^28 entries",
     () => {
       const r = tinyJfr([{ type: "ExecutionSample", frames: [["A", "a"]] }]);
-      return ingest("jfr", spoiled(r, Buffer.from([22, 2, 1, 3]), Buffer.from([22, 0xff, 0xff, 0xff])));
+      return ingest("jfr", spoiled(r, Buffer.from([22, 3, 1, 3]), Buffer.from([22, 0xff, 0xff, 0xff])));
     },
     /^(400|422) /,
   ],
