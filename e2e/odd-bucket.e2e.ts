@@ -142,7 +142,9 @@ it("partial, corrupt, foreign and outdated objects do not stop any component; a 
     60_000,
   );
   for (const said of [PARTIAL, BROKEN_META, "notes.txt", "backup/"])
-    expect(server.log()).toMatch(new RegExp(`msg="something in the bucket is not a whole block".*${said}`));
+    expect(server.log()).toMatch(
+      new RegExp(`msg="bucket contains an incomplete block or an unknown object".*${said}`),
+    );
   expect(server.log()).toMatch(
     new RegExp(`msg="block is damaged, excluding it from compaction".*${blocks[1]!}`),
   );
