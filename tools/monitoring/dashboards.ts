@@ -51,19 +51,22 @@ export const dashboards: readonly Dashboard[] = [
           "uncompressed",
         ],
       ),
-      p("Refused, by reason", "cps", [
+      p("Refused profiles by reason", "cps", [
         "sum by (reason) (rate(pyroscope_discarded_samples_total[$__rate_interval]))",
         "{{reason}}",
       ]),
-      p("Bodies in flight", "bytes", ["cinderblock_distributor_inflight_bytes", "{{instance}}"]),
+      p("Request bodies in flight", "bytes", ["cinderblock_distributor_inflight_bytes", "{{instance}}"]),
       p(
-        "Heads, beside their limit",
+        "Heads and their memory budget",
         "bytes",
         ["pyroscope_head_size_bytes", "{{instance}}"],
         ["cinderblock_ingester_head_limit_bytes", "{{instance}} limit"],
       ),
       p("Series in heads", "short", ["pyroscope_tsdb_head_series", "{{instance}}"]),
-      p("Log that a crash would replay", "bytes", ["cinderblock_ingester_log_bytes", "{{instance}}"]),
+      p("Write-ahead log to replay after a crash", "bytes", [
+        "cinderblock_ingester_log_bytes",
+        "{{instance}}",
+      ]),
       p("Ingesters by state", "short", [
         'sum by (state) (pyroscope_ring_members{name="ingester"})',
         "{{state}}",
@@ -83,8 +86,8 @@ export const dashboards: readonly Dashboard[] = [
         `histogram_quantile(0.99, sum by (le, route) (rate(pyroscope_request_duration_seconds_bucket{${READS}}[$__rate_interval])))`,
         "{{route}}",
       ]),
-      p("Queries being answered", "short", ["pyroscope_query_frontend_queries_in_progress", "{{instance}}"]),
-      p("Time in the queue, p99", "s", [
+      p("Queries in progress", "short", ["pyroscope_query_frontend_queries_in_progress", "{{instance}}"]),
+      p("Queue time, p99", "s", [
         "histogram_quantile(0.99, sum by (le) (rate(pyroscope_query_scheduler_queue_duration_seconds_bucket[$__rate_interval])))",
         "p99",
       ]),
@@ -94,10 +97,7 @@ export const dashboards: readonly Dashboard[] = [
         ["pyroscope_query_scheduler_queue_length", "{{instance}} {{user}}"],
         ["pyroscope_query_scheduler_connected_querier_clients", "queriers at {{instance}}"],
       ),
-      p("Blocks that store-gateways answer for", "short", [
-        "pyroscope_bucket_store_blocks_loaded",
-        "{{instance}}",
-      ]),
+      p("Blocks served by store-gateways", "short", ["pyroscope_bucket_store_blocks_loaded", "{{instance}}"]),
       p("Planned blocks that no source could serve", "short", [
         "increase(cinderblock_querier_missing_blocks_total[$__rate_interval])",
         "{{instance}}",
@@ -120,15 +120,15 @@ export const dashboards: readonly Dashboard[] = [
         "sum by (operation) (rate(objstore_bucket_operation_failures_total[$__rate_interval]))",
         "{{operation}}",
       ]),
-      p("Mean time of an operation", "s", [
+      p("Mean duration of an operation", "s", [
         "sum by (operation) (rate(objstore_bucket_operation_seconds_total[$__rate_interval])) / sum by (operation) (rate(objstore_bucket_operations_total[$__rate_interval]))",
         "{{operation}}",
       ]),
-      p("Bytes moved", "Bps", [
+      p("Bytes transferred", "Bps", [
         "sum by (operation) (rate(objstore_bucket_operation_transferred_bytes_total[$__rate_interval]))",
         "{{operation}}",
       ]),
-      p("Blocks that wait for the bucket", "bytes", ["cinderblock_ingester_unshipped_bytes", "{{instance}}"]),
+      p("Blocks waiting for upload", "bytes", ["cinderblock_ingester_unshipped_bytes", "{{instance}}"]),
       p(
         "Uploads",
         "cps",
@@ -163,7 +163,7 @@ export const dashboards: readonly Dashboard[] = [
         ["sum(rate(pyroscope_compactor_runs_completed_total[$__rate_interval]))", "completed"],
         ["sum(rate(pyroscope_compactor_runs_failed_total[$__rate_interval]))", "failed"],
       ),
-      p("Last good run", "s", [
+      p("Last successful run", "s", [
         "time() - pyroscope_compactor_last_successful_run_timestamp_seconds",
         "{{instance}}",
       ]),
@@ -185,16 +185,16 @@ export const dashboards: readonly Dashboard[] = [
         "sum by (partition) (rate(cinderblock_distributor_records_produced_total[$__rate_interval]))",
         "{{partition}}",
       ]),
-      p("Records behind", "short", [
+      p("Lag in records", "short", [
         "cinderblock_ingester_partition_lag_records",
         "{{instance}} {{partition}}",
       ]),
-      p("Behind by", "s", ["cinderblock_ingester_partition_lag_seconds", "{{instance}} {{partition}}"]),
-      p("Oldest record that is not in the bucket", "s", [
+      p("Lag in time", "s", ["cinderblock_ingester_partition_lag_seconds", "{{instance}} {{partition}}"]),
+      p("Age of the oldest record without upload", "s", [
         "max by (partition) (cinderblock_ingester_partition_unuploaded_seconds)",
         "{{partition}}",
       ]),
-      p("In the bucket up to offset", "short", [
+      p("Uploaded offset", "short", [
         "cinderblock_ingester_partition_uploaded_offset",
         "{{instance}} {{partition}}",
       ]),
@@ -220,7 +220,7 @@ export const dashboards: readonly Dashboard[] = [
           "limit",
         ],
       ),
-      p("Refused, by reason", "cps", [
+      p("Refused profiles by reason", "cps", [
         'sum by (reason) (rate(pyroscope_discarded_samples_total{tenant=~"$tenant"}[$__rate_interval]))',
         "{{reason}}",
       ]),

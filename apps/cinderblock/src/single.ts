@@ -81,7 +81,7 @@ export async function wireSingle(
   );
   const deleted = new DeletedTenants(ingester, bucket, config.shipInterval, base);
   shipper.skips = (tenant, ulid) => deleted.covers(tenant, ulid);
-  shipper.beforePass = () => deleted.fresh();
+  shipper.beforePass = () => deleted.refreshIfStale();
   ingester.isDeleted = (tenant, receivedMs) => deleted.deletedAt(tenant, receivedMs);
   shipper.makeRoom = () => ingester.disk.makeRoom();
   ingester.ship = () => {

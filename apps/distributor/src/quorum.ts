@@ -40,9 +40,12 @@ export class Quorum {
    * Counts an answer.
    * @returns the result once it is certain, and the error if the replica counts as failed
    */
-  answered(answer: PushAnswer): { result: QuorumResult | undefined; failure: CinderblockError | undefined } {
+  recordAnswer(answer: PushAnswer): {
+    result: QuorumResult | undefined;
+    failure: CinderblockError | undefined;
+  } {
     const { verdict, failure } = verdictOf(answer, this.told);
-    if (failure) return { result: this.failed(failure), failure };
+    if (failure) return { result: this.recordFailure(failure), failure };
     return { result: this.count(verdict, { answer, stored: verdict === STORED }), failure: undefined };
   }
 
@@ -50,7 +53,7 @@ export class Quorum {
    * Counts a replica that refused with an error, was unreachable, or timed out.
    * @returns the result once it is certain
    */
-  failed(error: unknown): QuorumResult | undefined {
+  recordFailure(error: unknown): QuorumResult | undefined {
     if (isDeterministicRefusal(toErrorRecord(error))) return this.count("thrown", { error });
     this.errors.push(error);
     return this.count(undefined, { error });

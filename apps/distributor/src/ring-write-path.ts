@@ -85,7 +85,7 @@ export class RingWritePath implements WritePath {
       };
       const failed = (m: Member, err: unknown): QuorumResult | undefined => {
         this.countFailure(m);
-        return quorum.failed(err);
+        return quorum.recordFailure(err);
       };
       const timer = setTimeout(() => {
         for (const m of [...waiting])
@@ -105,7 +105,7 @@ export class RingWritePath implements WritePath {
           .then(
             (answer) => {
               settle(m, () => {
-                const { result, failure } = quorum.answered(answer);
+                const { result, failure } = quorum.recordAnswer(answer);
                 if (failure) this.countFailure(m);
                 return result;
               });

@@ -65,7 +65,7 @@ export const ingester: Component<typeof ingesterSchema> = {
     );
     const deleted = new DeletedTenants(ingester, bucket, config.shipInterval, base);
     shipper.skips = (tenant, ulid) => deleted.covers(tenant, ulid);
-    shipper.beforePass = () => deleted.fresh();
+    shipper.beforePass = () => deleted.refreshIfStale();
     ingester.isDeleted = (tenant, receivedMs) => deleted.deletedAt(tenant, receivedMs);
     shipper.makeRoom = () => ingester.disk.makeRoom();
     ingester.ship = () => {
@@ -228,11 +228,11 @@ function handOverParts(ingester: Ingester, shipper: Shipper, deleted: DeletedTen
   return {
     flush: () => ingester.flush(),
     ship: async () => {
-      await deleted.look();
+      await deleted.runPass();
       await shipper.sync();
     },
-    unshipped: () => held(ingester.blocksOnDisk.unshipped()),
-    shipped: () => held(ingester.blocksOnDisk.shipped()),
+    unshipped: () => held(ingester.blocksOnDisk.unshippedBlocks()),
+    shipped: () => held(ingester.blocksOnDisk.shippedBlocks()),
     answerable: (tenant, ulid) => ingester.answerable(tenant, ulid),
   };
 }

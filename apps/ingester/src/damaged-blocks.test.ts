@@ -41,12 +41,12 @@ describe("a local block that cannot be read", () => {
       ];
     blocks.quarantine("t", ULID, new CorruptError(`${ULID}/profiles.parquet`, 4, "bad page"));
     for (const b of [blocks, scanned(dir), scanned(dir)]) {
-      expect(b.damaged("t")).toEqual(expected);
-      expect([b.has("t", ULID), b.unshipped()]).toEqual([false, []]);
+      expect(b.damagedBlocks("t")).toEqual(expected);
+      expect([b.has("t", ULID), b.unshippedBlocks()]).toEqual([false, []]);
     }
     expect(existsSync(join(dir, "t", "quarantine", ULID, "meta.json"))).toBe(true);
     rmSync(join(dir, "t", "quarantine", ULID), { recursive: true });
-    expect(scanned(dir).damaged("t")).toEqual([]);
+    expect(scanned(dir).damagedBlocks("t")).toEqual([]);
   });
 
   it("is removed with its deleted tenant", () => {
@@ -70,7 +70,7 @@ describe("a local block that cannot be read", () => {
       const { dir, local } = dataPath();
       if (text === undefined) rmSync(join(local, ULID, "meta.json"));
       else writeFileSync(join(local, ULID, "meta.json"), text);
-      expect(scanned(dir).damaged("t")).toEqual([
+      expect(scanned(dir).damagedBlocks("t")).toEqual([
         expect.objectContaining({ ulid: ULID, minTimeMs: 0, maxTimeMs: Number.MAX_SAFE_INTEGER }),
       ]);
     }
@@ -86,6 +86,6 @@ describe("a local block that cannot be read", () => {
     rmSync(meta, { recursive: true });
     writeFileSync(meta, encodeMeta(META));
     const blocks = scanned(dir);
-    expect([blocks.has("t", ULID), blocks.damaged("t")]).toEqual([true, []]);
+    expect([blocks.has("t", ULID), blocks.damagedBlocks("t")]).toEqual([true, []]);
   });
 });

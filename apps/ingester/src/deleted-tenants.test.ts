@@ -18,8 +18,8 @@ class Held {
     return ulid;
   }
   tenants = (): Promise<string[]> => Promise.resolve([...this.blocks.keys()]);
-  drop = (tenant: string): Promise<number> => this.dropBefore(tenant, Infinity);
-  dropBefore = (tenant: string, ms: number): Promise<number> => {
+  dropTenant = (tenant: string): Promise<number> => this.dropTenantBefore(tenant, Infinity);
+  dropTenantBefore = (tenant: string, ms: number): Promise<number> => {
     const all = this.blocks.get(tenant) ?? [],
       left = all.filter((u) => ulidTimeMs(u) > ms);
     this.blocks.set(tenant, left);
@@ -48,7 +48,7 @@ describe("an ingester's data of deleted tenants", () => {
       other = held.add("other", T0 - 1000);
     await recordTenantDeletion(bucket, "acme", T0 - 1_000_000);
     await recordTenantDeletion(bucket, "acme", T0);
-    await deleted.look();
+    await deleted.runPass();
     expect([held.blocks.get("acme"), held.blocks.get("other")]).toEqual([[after], [other]]);
     expect([before, after, other].map((u) => deleted.covers(u === other ? "other" : "acme", u))).toEqual([
       true,
@@ -65,7 +65,7 @@ describe("an ingester's data of deleted tenants", () => {
     const { bucket, held, deleted } = setUp();
     held.add("acme", T0 + 1);
     await bucket.put(tenantMarkName("acme"), Buffer.from("{}"));
-    await deleted.look();
+    await deleted.runPass();
     expect([held.blocks.get("acme"), deleted.covers("acme", newUlid(T0 + 2))]).toEqual([[], true]);
   });
   it("is not uploaded before deletions are read, and deletions are reread before uploads", async () => {
@@ -74,14 +74,14 @@ describe("an ingester's data of deleted tenants", () => {
     expect(deleted.covers("acme", ulid)).toBe(true); // deletions are not read yet
     const list = bucket.list.bind(bucket);
     bucket.list = () => Promise.reject(new CinderblockError("unavailable", "bucket is away"));
-    await deleted.fresh();
+    await deleted.refreshIfStale();
     expect(deleted.covers("acme", ulid)).toBe(true);
     bucket.list = list;
-    await deleted.fresh();
+    await deleted.refreshIfStale();
     expect(deleted.covers("acme", ulid)).toBe(false);
     await recordTenantDeletion(bucket, "acme", T0);
     clock.now += 10_000;
-    await deleted.fresh();
+    await deleted.refreshIfStale();
     expect([deleted.covers("acme", ulid), held.blocks.get("acme")]).toEqual([true, []]);
   });
 });

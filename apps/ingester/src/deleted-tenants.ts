@@ -36,7 +36,7 @@ export class DeletedTenants implements Service {
     this.base = base;
     this.loop = periodic(
       { name: "deleted-tenants", everyMs: intervalMs, deadlineMs: PASS_MS },
-      () => this.look(),
+      () => this.runPass(),
       base,
     );
     this.dropped = base.metrics.counter(
@@ -63,16 +63,16 @@ export class DeletedTenants implements Service {
   }
 
   /** Runs a pass unless the last one is recent; called before each pass of uploads. */
-  async fresh(): Promise<void> {
-    if (this.base.now() - this.lookedMs >= Math.min(FRESH_MS, this.intervalMs)) await this.look();
+  async refreshIfStale(): Promise<void> {
+    if (this.base.now() - this.lookedMs >= Math.min(FRESH_MS, this.intervalMs)) await this.runPass();
   }
 
   start(): Promise<void> {
     this.loop.start();
-    return this.look();
+    return this.runPass();
   }
 
-  look(): Promise<void> {
+  runPass(): Promise<void> {
     this.running ??= this.pass()
       .catch((err: unknown) => this.base.log.warn({ err }, "listing tenant deletion marks failed, retrying"))
       .finally(() => {

@@ -99,22 +99,22 @@ class Subject {
 describe("disk space", () => {
   it("is reserved for in-flight pushes, unmeasured log appends, and blocks of open heads", async () => {
     const s = new Subject();
-    await s.guard.look();
+    await s.guard.checkDisk();
     expect(s.takes(100 * MIB)).toBe(true); // may log 400 MiB
     expect(s.takes(20 * MIB)).toBe(false);
     const t = new Subject();
-    await t.guard.look();
+    await t.guard.checkDisk();
     t.heads = 440 * MIB;
     expect(t.takes(2 * MIB)).toBe(true);
     expect(t.takes(1 * MIB)).toBe(false);
     const u = new Subject();
-    await u.guard.look();
+    await u.guard.checkDisk();
     u.usage.setAppended(0, 200 * MIB);
     u.usage.setAppended(1, 240 * MIB);
     expect(u.takes(3 * MIB)).toBe(false);
     expect(u.takes(2 * MIB)).toBe(true);
     // That push started a measurement, which counts the appended bytes.
-    await u.guard.look();
+    await u.guard.checkDisk();
     expect(u.takes(80 * MIB)).toBe(true);
   });
 
@@ -122,7 +122,7 @@ describe("disk space", () => {
     const s = new Subject();
     s.copies = 2;
     s.heads = 230 * MIB;
-    await s.guard.look();
+    await s.guard.checkDisk();
     expect(s.takes(0)).toBe(false);
     s.heads = 220 * MIB;
     expect(s.takes(2 * MIB)).toBe(true);
@@ -132,7 +132,7 @@ describe("disk space", () => {
 
   it("is released when pushes end", async () => {
     const s = new Subject();
-    await s.guard.look();
+    await s.guard.checkDisk();
     const done = s.guard.admit(110 * MIB);
     expect(s.takes(10 * MIB)).toBe(false);
     done();
@@ -146,7 +146,7 @@ describe("disk space", () => {
       let appended = 0,
         taken = 0;
       const open: { bytes: number; done: () => void }[] = [];
-      await s.guard.look();
+      await s.guard.checkDisk();
       for (let i = 0; i < 400; i++) {
         const bytes = random.below(8 * MIB);
         try {
@@ -167,7 +167,7 @@ describe("disk space", () => {
         }
         if (random.below(20) === 0) {
           s.free = 500 * MIB - appended;
-          await s.guard.look();
+          await s.guard.checkDisk();
         }
         // Heads intern pushes in flight, so their blocks stay within those reservations.
         expect(500 * MIB - appended - s.heads).toBeGreaterThanOrEqual(0);
@@ -179,11 +179,11 @@ describe("disk space", () => {
   it("is refused while inodes run out or a thread's log waits", async () => {
     const s = new Subject();
     s.inodes = 200;
-    await s.guard.look();
+    await s.guard.checkDisk();
     expect(s.takes(1)).toBe(false);
     s.inodes = 1e6;
     await s.guard.pass();
-    await s.guard.look();
+    await s.guard.checkDisk();
     expect(s.takes(1)).toBe(true);
     s.guard.noteLog(1, "EROFS");
     s.nowMs += 60_000;
@@ -220,7 +220,7 @@ describe("a nearly full disk", () => {
     s.onFlush = () => {
       s.heads = 0;
     };
-    await s.guard.look();
+    await s.guard.checkDisk();
     expect(s.takes(1)).toBe(false);
     await s.guard.pass();
     expect(s.calls).toEqual(["ship", "flush"]);

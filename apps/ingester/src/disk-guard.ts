@@ -165,7 +165,7 @@ export class DiskGuard {
   admit(bytes: number): () => void {
     const now = this.base.now();
     if (now - this.lookedMs >= LOOK_MS || this.unseenBytes > this.freeBytes * LOOK_SHARE)
-      this.look().catch((err: unknown) => this.base.log.warn({ err }, "disk check failed"));
+      this.checkDisk().catch((err: unknown) => this.base.log.warn({ err }, "disk check failed"));
     const reason = this.refusal(bytes);
     if (reason !== undefined) {
       this.noteFull(reason);
@@ -205,7 +205,7 @@ export class DiskGuard {
   }
 
   /** Measures the disk. Concurrent calls share one measurement. */
-  look(): Promise<void> {
+  checkDisk(): Promise<void> {
     this.looking ??= this.measure().finally(() => {
       this.looking = undefined;
     });
@@ -234,14 +234,14 @@ export class DiskGuard {
    * that store-gateways answer for, then the ballast, so that the log can be checkpointed.
    */
   async open(): Promise<void> {
-    await this.look();
+    await this.checkDisk();
     if (this.leftBytes >= 0 && this.freeInodes >= RESERVE_INODES) return;
     await this.removeShipped(true);
-    await this.look();
+    await this.checkDisk();
     if (this.leftBytes >= 0) return;
     const released = this.ballast.release();
     if (released) this.parts.usage.noteRelease();
-    await this.look();
+    await this.checkDisk();
     this.base.log.warn(
       { freeBytes: this.freeBytes, reserveBytes: Math.floor(this.reserveBytes), ballastReleased: released },
       "disk is full at startup; reads and uploads continue, pushes are refused until space is free",
@@ -262,21 +262,21 @@ export class DiskGuard {
 
   private async doPass(): Promise<void> {
     const { config, base } = this;
-    await this.look();
+    await this.checkDisk();
     const isLow = (): boolean =>
       this.leftBytes < this.reserveBytes ||
       this.freeInodes < 2 * RESERVE_INODES ||
       (this.freeBytes < config.minFreeDiskBytes &&
         this.freeBytes < this.totalBytes * config.minDiskAvailable);
     await this.removeShipped(isLow());
-    await this.look();
+    await this.checkDisk();
     const short = this.leftBytes < this.reserveBytes || this.refusal() !== undefined;
     if (short && base.now() - this.flushedMs >= FLUSH_PAUSE_MS) {
       this.flushedMs = base.now();
       this.parts.ship();
       if (this.parts.headBytes() > 0) await this.cutHeads();
       await this.removeShipped(true);
-      await this.look();
+      await this.checkDisk();
     }
     await this.restoreBallast();
   }
@@ -299,7 +299,7 @@ export class DiskGuard {
     const { config, base, parts } = this;
     if (config.retentionDisabled) return;
     const now = base.now(),
-      oldestFirst = parts.blocks.shipped().sort((a, b) => a.meta.minTimeMs - b.meta.minTimeMs);
+      oldestFirst = parts.blocks.shippedBlocks().sort((a, b) => a.meta.minTimeMs - b.meta.minTimeMs);
     for (const { tenant, meta } of oldestFirst) {
       if (!all && now - meta.maxTimeMs < config.retentionMs) continue;
       if (!(await this.isAnswerable(tenant, meta.ulid))) continue;
@@ -335,7 +335,7 @@ export class DiskGuard {
       if (!isUnwritable(err)) throw err;
       this.base.log.warn({ err, sizeBytes: size }, "ballast file could not be written, retrying");
     }
-    await this.look();
+    await this.checkDisk();
   }
 
   /** Makes room for an upload to a bucket on this disk. @returns whether another try makes sense */

@@ -158,7 +158,7 @@ export class Ingester implements Service, SourceClient {
       base,
     );
     this.blocksOnDisk.onUnwritable = (err) => this.disk.noteFailure("state", messageOf(err));
-    this.isNew = lastLoggedMs(config.dataPath) === undefined && !this.blocksOnDisk.any();
+    this.isNew = lastLoggedMs(config.dataPath) === undefined && !this.blocksOnDisk.hasFolders();
     this.forgotten = base.metrics.counter(
       "cinderblock_ingester_forgotten_baselines_total",
       "Cumulative series whose baseline this ingester dropped because other ingesters had later profiles.",
@@ -542,7 +542,7 @@ export class Ingester implements Service, SourceClient {
   async oldestUnuploadedMs(): Promise<number> {
     // Ask for the heads first: a head that becomes a block meanwhile is announced before its shard answers.
     const heads = await Promise.all(this.shards.map((s) => s.call<ShardStats>("stats", undefined)));
-    const blocks = this.blocksOnDisk.unshipped().map(({ meta }) => ulidTimeMs(meta.ulid));
+    const blocks = this.blocksOnDisk.unshippedBlocks().map(({ meta }) => ulidTimeMs(meta.ulid));
     // A damaged block was not uploaded: Kafka must deliver its records again.
     blocks.push(...this.blocksOnDisk.allDamaged().map((b) => ulidTimeMs(b.ulid)));
     return [...heads.map((s) => s.oldestHeadMs), ...blocks].reduce((a, b) => Math.min(a, b), Infinity);
@@ -584,7 +584,8 @@ export class Ingester implements Service, SourceClient {
       metas.map((m) => m.ulid),
     );
     for (const m of metas) this.blocksOnDisk.remove(tenant, m.ulid);
-    for (const { ulid } of this.blocksOnDisk.damaged(tenant)) this.blocksOnDisk.removeDamaged(tenant, ulid);
+    for (const { ulid } of this.blocksOnDisk.damagedBlocks(tenant))
+      this.blocksOnDisk.removeDamaged(tenant, ulid);
     return metas.length;
   }
 
@@ -603,7 +604,7 @@ export class Ingester implements Service, SourceClient {
       old.map((m) => m.ulid),
     );
     for (const m of old) this.blocksOnDisk.remove(tenant, m.ulid);
-    for (const b of this.blocksOnDisk.damaged(tenant).filter(isOld))
+    for (const b of this.blocksOnDisk.damagedBlocks(tenant).filter(isOld))
       this.blocksOnDisk.removeDamaged(tenant, b.ulid);
     return old.length;
   }
@@ -639,7 +640,7 @@ export class Ingester implements Service, SourceClient {
       .map(blockInfo);
     const known = new Set(heads.map((h) => h.ulid));
     const damaged = this.blocksOnDisk
-      .damaged(tenant)
+      .damagedBlocks(tenant)
       .filter((b) => b.minTimeMs <= endMs && b.maxTimeMs >= startMs)
       .map((b) => damagedInfo(b));
     return [...heads, ...[...local, ...damaged].filter((b) => !known.has(b.ulid))];

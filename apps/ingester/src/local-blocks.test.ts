@@ -112,7 +112,7 @@ describe("blocks on an ingester's disk", () => {
     writeFileSync(join(heads, bare, "profiles.parquet"), "");
     mkdirSync(join(path, "t", "cut", bare), { recursive: true });
     const blocks = new LocalBlocks(path, createLogger({ level: "silent", format: "json" }));
-    expect(blocks.any()).toBe(true);
+    expect(blocks.hasFolders()).toBe(true);
     blocks.scan();
     expect(readdirSync(heads).sort()).toEqual([cut, bare, both].sort());
     expect(readdirSync(join(path, "t", "local")).sort()).toEqual([whole, both].sort());
@@ -123,6 +123,6 @@ describe("blocks on an ingester's disk", () => {
         .map((m) => m.ulid)
         .sort(),
     ).toEqual([whole, both].sort());
-    expect([blocks.damaged("t"), blocks.headsLeft]).toEqual([[], 3]);
+    expect([blocks.damagedBlocks("t"), blocks.headsLeft]).toEqual([[], 3]);
   });
 });

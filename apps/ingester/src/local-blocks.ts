@@ -148,7 +148,7 @@ export class LocalBlocks {
   }
 
   /** Whether any tenant has a folder of local blocks or heads; does not need `scan`. */
-  any(): boolean {
+  hasFolders(): boolean {
     if (!existsSync(this.dataPath)) return false;
     return readdirSync(this.dataPath, { withFileTypes: true }).some(
       (e) =>
@@ -180,7 +180,7 @@ export class LocalBlocks {
   }
 
   /** Quarantined blocks that were never shipped. */
-  damaged(tenant: string): DamagedBlock[] {
+  damagedBlocks(tenant: string): DamagedBlock[] {
     return [...(this.byTenant.get(tenant)?.damaged.values() ?? [])];
   }
   damagedOf(tenant: string, ulid: string): DamagedBlock | undefined {
@@ -247,7 +247,7 @@ export class LocalBlocks {
     return this.byTenant.get(tenant)?.uploaded.has(ulid) ?? false;
   }
 
-  unshipped(): { tenant: string; meta: BlockMeta }[] {
+  unshippedBlocks(): { tenant: string; meta: BlockMeta }[] {
     const out: { tenant: string; meta: BlockMeta }[] = [];
     for (const [tenant, t] of this.byTenant)
       for (const meta of t.metas.values())
@@ -260,14 +260,14 @@ export class LocalBlocks {
 
   /** Bytes of blocks that are not in the bucket yet. */
   unshippedBytes(): number {
-    this.unshippedSum ??= this.unshipped().reduce(
+    this.unshippedSum ??= this.unshippedBlocks().reduce(
       (n, { meta }) => n + meta.files.reduce((m, f) => m + f.sizeBytes, 0),
       0,
     );
     return this.unshippedSum;
   }
 
-  shipped(): { tenant: string; meta: BlockMeta }[] {
+  shippedBlocks(): { tenant: string; meta: BlockMeta }[] {
     const out: { tenant: string; meta: BlockMeta }[] = [];
     for (const [tenant, t] of this.byTenant)
       for (const meta of t.metas.values()) if (t.uploaded.has(meta.ulid)) out.push({ tenant, meta });
@@ -323,7 +323,7 @@ export class LocalBlocks {
 
   oldest(): number {
     let t = Infinity;
-    for (const { meta } of this.shipped()) t = Math.min(t, meta.minTimeMs);
+    for (const { meta } of this.shippedBlocks()) t = Math.min(t, meta.minTimeMs);
     return t;
   }
 

@@ -21,7 +21,7 @@ describe("the lag of a partition", () => {
         for (let n = random.below(4); n > 0; n--) writtenAt.push(nowMs);
         if (random.below(reads) === 0)
           o.position = Math.min(writtenAt.length, o.position + random.below(batch));
-        if (random.below(looks) === 0) o.looked({ start: 0, end: writtenAt.length }, nowMs);
+        if (random.below(looks) === 0) o.setRange({ start: 0, end: writtenAt.length }, nowMs);
         const oldest = writtenAt[o.position];
         if (oldest !== undefined && nowMs - oldest > BOUND_MS && !o.isLate(nowMs))
           found.push(`seed ${seed}: record ${o.position} is unread for ${nowMs - oldest} ms`);
@@ -34,22 +34,22 @@ describe("the lag of a partition", () => {
     for (let s = 5; s <= 600; s += 5) {
       // The reader is always ten seconds behind the end.
       o.position = Math.max(0, s - 10);
-      o.looked({ start: 0, end: s }, s * 1000);
+      o.setRange({ start: 0, end: s }, s * 1000);
       expect([s, o.isLate(s * 1000 + 4999)]).toEqual([s, false]);
     }
   });
   it("does not follow the ends of a deleted topic", () => {
     const o = new OwnedPartition("", 0, new PartitionCounts(0));
-    o.looked({ start: 0, end: 1000 }, 1000);
+    o.setRange({ start: 0, end: 1000 }, 1000);
     o.beginAt(0, 2000, 2000);
     o.restart();
-    o.looked({ start: 0, end: 5 }, 3000);
+    o.setRange({ start: 0, end: 5 }, 3000);
     o.position = 5;
     expect([o.isLate(17_000), o.isCaughtUp, o.state(0, "a", 1, 17_000).end]).toEqual([false, false, 5]);
   });
   it("counts an end without a new report as late", () => {
     const o = new OwnedPartition("topic", 0, new PartitionCounts(0));
-    o.looked({ start: 0, end: 0 }, 1000);
+    o.setRange({ start: 0, end: 0 }, 1000);
     expect([o.isLate(16_000), o.isLate(16_001)]).toEqual([false, true]);
   });
 });

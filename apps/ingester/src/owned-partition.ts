@@ -102,7 +102,7 @@ export class OwnedPartition {
   }
 
   /** Records the offset range that the topic holds now. */
-  looked(range: OffsetRange, nowMs: number): void {
+  setRange(range: OffsetRange, nowMs: number): void {
     // After a long time without a report, records below the new end may be that old.
     const atMs = Math.min(nowMs, this.lookedAtMs + LATE_MS);
     this.lookedAtMs = nowMs;

@@ -84,7 +84,7 @@ export class PartitionClaims {
     // A group without commits has not lost records that the topic dropped before.
     o.committed = committed ?? range.start;
     o.catchUpTo = range.end;
-    o.looked(range, base.now());
+    o.setRange(range, base.now());
     let position: number;
     // Resume from the saved position, unless another owner has committed past it.
     if (saved && saved.position >= (committed ?? 0)) position = saved.position;

@@ -290,7 +290,7 @@ export class Partitions implements Service {
       .then(({ topicId, ranges }) => {
         for (const [p, o] of this.owned) {
           const range = ranges[p];
-          if (range && o.topicId === topicId) o.looked(range, this.base.now());
+          if (range && o.topicId === topicId) o.setRange(range, this.base.now());
         }
       })
       .catch((err: unknown) =>

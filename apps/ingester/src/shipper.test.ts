@@ -68,7 +68,7 @@ describe("a block with an ID that the bucket already has", () => {
     expect([await profilesOf(bucket, "t", ulid), await profilesOf(bucket, "t", other)]).toEqual([5, 7]);
     const again = await ship(dir, bucket);
     expect(again.metas("t")).toEqual([metaOf(other, 7)]);
-    expect(again.unshipped()).toEqual([]);
+    expect(again.unshippedBlocks()).toEqual([]);
     expect(await idsIn(bucket, "t")).toEqual(ids);
   });
 
@@ -101,7 +101,7 @@ describe("a tenant whose ID begins with a dot", () => {
       const dir = dataPath(tenant, ulid, 3);
       mkdirSync(join(dir, ".cinderblock", "local", ulid), { recursive: true });
       const blocks = new LocalBlocks(dir, base().log);
-      expect(blocks.any()).toBe(true);
+      expect(blocks.hasFolders()).toBe(true);
       await ship(dir, bucket);
       expect(await idsIn(bucket, tenant)).toEqual([ulid]);
       expect(readdirSync(join(dir, ".cinderblock", "local"))).toEqual([ulid]);
@@ -125,7 +125,7 @@ describe("an upload without an answer", () => {
     bucket.putFile = (name, path) => (name.includes(ulids[0]!) ? answer() : putFile(name, path));
     const blocks = new LocalBlocks(dir, base().log);
     blocks.scan();
-    const left = () => blocks.unshipped().map((b) => b.meta.ulid);
+    const left = () => blocks.unshippedBlocks().map((b) => b.meta.ulid);
     const all = Promise.withResolvers<void>();
     const shipper = new Shipper(
       blocks,

@@ -95,8 +95,8 @@ export class Shipper implements Service {
     this.base.metrics
       .counter("pyroscope_shipper_dir_syncs_total", "Upload passes over the local blocks.")
       .inc();
-    if (this.blocks.unshipped().length > 0) await this.beforePass();
-    for (const { tenant, meta } of this.blocks.unshipped()) {
+    if (this.blocks.unshippedBlocks().length > 0) await this.beforePass();
+    for (const { tenant, meta } of this.blocks.unshippedBlocks()) {
       const key = `${tenant}/${meta.ulid}`;
       if (this.uploading.has(key) || this.skips(tenant, meta.ulid)) continue;
       this.uploading.set(
@@ -198,7 +198,7 @@ export class Shipper implements Service {
       await within(this.shutdownTimeoutMs, this.sync(), late);
     } catch (err) {
       this.base.log.warn(
-        { err, blocks: this.blocks.unshipped().length },
+        { err, blocks: this.blocks.unshippedBlocks().length },
         "shutdown with blocks waiting for upload; the next start uploads them",
       );
     } finally {

@@ -797,7 +797,7 @@ export class QueryFrontend {
   }
 
   /** The blocks of a range, their location, and whether a query of the range reads them. */
-  async planned(
+  async plannedBlocks(
     caller: RequestContext,
     startMs: number,
     endMs: number,

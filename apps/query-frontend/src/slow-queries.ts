@@ -156,7 +156,7 @@ export function slowQueryRoutes(frontend: QueryFrontend, queryTimeoutMs: number)
             return;
           }
           const warnings: string[] = [];
-          const { blocks } = await frontend.planned(
+          const { blocks } = await frontend.plannedBlocks(
             {
               tenants: r.tenant.split("|"),
               deadlineMs: Date.now() + queryTimeoutMs,

@@ -13,7 +13,7 @@ export function settingsRpc(settings: TenantSettings, multitenancy: boolean): Ro
       router.service(SettingsService, {
         async get(_r, context) {
           return {
-            settings: (await settings.all(tenant(context))).map((s) => ({
+            settings: (await settings.list(tenant(context))).map((s) => ({
               ...s,
               modifiedAt: BigInt(s.modifiedAt),
             })),

@@ -15,7 +15,7 @@ describe("tenant settings", () => {
       s.set("a", { name: "b", value: "2", modifiedAt: 7000 }),
       s.set("other", { name: "z", value: "3", modifiedAt: 1 }),
     ]);
-    expect(await s.all("a")).toEqual([
+    expect(await s.list("a")).toEqual([
       { name: "b", value: "2", modifiedAt: 7000 },
       { name: "z", value: "1", modifiedAt: 5000 },
     ]);
@@ -23,7 +23,7 @@ describe("tenant settings", () => {
       a: { z: { name: "z", value: "1", modifiedAt: 5000 }, b: { name: "b", value: "2", modifiedAt: 7000 } },
       other: { z: { name: "z", value: "3", modifiedAt: 1 } },
     });
-    expect(await s.all("nobody")).toEqual([]);
+    expect(await s.list("nobody")).toEqual([]);
   });
   it("refuse an update older than the stored one, and a setting without a name", async () => {
     const { s } = open();
@@ -42,13 +42,13 @@ describe("tenant settings", () => {
     await s.set("a", { name: "__proto__", value: "v", modifiedAt: 0 });
     await s.set("__proto__", { name: "polluted", value: "v", modifiedAt: 0 });
     expect([
-      (await s.all("a")).map((x) => x.name),
-      (await s.all("__proto__")).map((x) => x.name),
+      (await s.list("a")).map((x) => x.name),
+      (await s.list("__proto__")).map((x) => x.name),
       "polluted" in {},
     ]).toEqual([["__proto__"], ["polluted"], false]);
     await s.delete("a", "x");
     await s.delete("a", "__proto__");
-    expect(await s.all("a")).toEqual([]);
+    expect(await s.list("a")).toEqual([]);
   });
   it("report a damaged object, and keep it", async () => {
     const { s, bucket } = open();

@@ -71,7 +71,7 @@ export class TenantSettings {
   }
 
   /** All settings of a tenant, sorted by name. */
-  async all(tenant: string): Promise<Setting[]> {
+  async list(tenant: string): Promise<Setting[]> {
     return [...((await this.read()).get(tenant)?.values() ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 

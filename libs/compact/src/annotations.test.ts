@@ -129,9 +129,9 @@ describe("annotations of profiles", () => {
       );
       await reader.open();
       const t = await reader.load(["totals", "annotations"]);
-      expect([...reader.rowsOf(0, 0n, 1n << 62n)].map((row) => t.annotations.at(t.annotation[row]!))).toEqual(
-        expected,
-      );
+      expect(
+        [...reader.rowsOf(0, 0n, 1n << 62n)].map((row) => t.annotations.annotationsAt(t.annotation[row]!)),
+      ).toEqual(expected);
 
       const hours = reader.coarse.find((c) => c.nanos === 3_600_000_000_000n)!.rows,
         h = await hours.load(["totals", "annotations"]);
@@ -140,7 +140,7 @@ describe("annotations of profiles", () => {
       expect(
         [...hours.rowsOf(0, 0n, 1n << 62n)].map((row) => [
           Number(h.totalValue[row]),
-          h.annotations.at(h.annotation[row]!).map((a) => a.value),
+          h.annotations.annotationsAt(h.annotation[row]!).map((a) => a.value),
         ]),
       ).toEqual(
         [expected.slice(0, inFirst), expected.slice(inFirst, inFirst + 60), expected.slice(inFirst + 60)]

@@ -52,7 +52,7 @@ export class SourceBlock {
     let current = -1,
       row = 0;
     for (let n = await cursor.available(65_536); n > 0; n = await cursor.available(65_536)) {
-      const { slots } = await cursor.take(n);
+      const { slots } = await cursor.readRun(n);
       const wide =
         slots instanceof BigInt64Array
           ? new Int32Array(slots.buffer, slots.byteOffset, slots.length * 2)
@@ -196,7 +196,7 @@ export class RowStream {
     const n = await c.stacktrace.available(MAX_ROWS, this.maxEntries);
     if (n === 0) return undefined;
     const take = (cursor: ColumnCursor | undefined): Promise<ColumnRun | undefined> =>
-      cursor ? cursor.take(n) : Promise.resolve(undefined);
+      cursor ? cursor.readRun(n) : Promise.resolve(undefined);
     const [time, id, partition, total, stacktrace, value, duration, span, trace, keys, values] =
       await Promise.all([
         take(c.time),

@@ -1,7 +1,7 @@
 import type { ByteReader, ByteWriter } from "@cinderblock/bytes";
 import type { Labels } from "@cinderblock/model";
 import { baselineKey, type BaselineUpdate } from "./baselines.ts";
-import { labels, readLabels, RecordType } from "./log-records.ts";
+import { readLabels, writeLabels, RecordType } from "./log-records.ts";
 
 /**
  * Appends the baseline updates of one tenant.
@@ -19,7 +19,7 @@ export function encodeBaselineRecord(
   out.str(tenant);
   out.uvarint(updates.length);
   for (const u of updates) {
-    labels(out, u.labels);
+    writeLabels(out, u.labels);
     out.u64le(u.timeNanos);
     out.u8(u.reset ? 1 : 0);
     out.uvarint(u.lo.length);
@@ -85,7 +85,7 @@ export function encodeForgottenRecord(
   out.u8(RecordType.forgotten);
   out.str(tenant);
   out.uvarint(series.length);
-  for (const l of series) labels(out, l);
+  for (const l of series) writeLabels(out, l);
   // Earlier releases ignore the bytes after the series.
   if (kafkaPartition !== undefined) out.uvarint(kafkaPartition);
 }

@@ -95,7 +95,7 @@ export class LogReclaimer<H extends { readonly ulid: string }> {
     crashPoint("reclaim/checkpoint-synced");
     log.remove(gone);
     crashPoint("reclaim/segments-removed");
-    ledger.removed(gone);
+    ledger.forgetSegment(gone);
     this.checkpointBytes = bytes;
   }
 }

@@ -51,7 +51,7 @@ export function encodeAnchorRecord(headNo: number, head: Head, seriesCount: numb
   out.str(head.ulid);
   out.u64le(head.windowEnd);
   out.uvarint(seriesCount);
-  for (let i = 0; i < seriesCount; i++) labels(out, head.series[i]!.labels);
+  for (let i = 0; i < seriesCount; i++) writeLabels(out, head.series[i]!.labels);
 }
 
 /** Identity of a head in the log. */
@@ -142,7 +142,7 @@ export function encodeAppendRecord(
   logged.stacks = s.stackParent.length;
 
   range(out, loggedSeries, head.series.length);
-  for (let i = loggedSeries; i < head.series.length; i++) labels(out, head.series[i]!.labels);
+  for (let i = loggedSeries; i < head.series.length; i++) writeLabels(out, head.series[i]!.labels);
 
   out.uvarint(rows.length);
   for (const r of rows) {
@@ -175,7 +175,7 @@ export function encodeAppendRecord(
   // All rows of a record belong to one profile. Older readers, which do not know annotations, ignore the
   // bytes after the rows.
   const stored = rows.find((r) => r.row >= 0);
-  const list = stored ? head.annotations.at(head.rowAnnotations.data[stored.row]!) : [];
+  const list = stored ? head.annotations.annotationsAt(head.rowAnnotations.data[stored.row]!) : [];
   if (list.length === 0) return;
   out.uvarint(list.length);
   for (const a of list) {
@@ -200,7 +200,8 @@ function words(out: ByteWriter, data: Uint32Array, from: number, to: number): vo
   for (let i = from; i < to; i++) out.uvarint(data[i]!);
 }
 
-export function labels(out: ByteWriter, l: Labels): void {
+/** Writes labels: their number, then name and value of each. */
+export function writeLabels(out: ByteWriter, l: Labels): void {
   out.uvarint(l.length);
   for (const x of l) {
     out.str(x.name);
@@ -208,6 +209,7 @@ export function labels(out: ByteWriter, l: Labels): void {
   }
 }
 
+/** Reads the labels that `writeLabels` wrote. */
 export function readLabels(r: ByteReader): Labels {
   const n = r.uvarint();
   const out: { name: string; value: string }[] = [];

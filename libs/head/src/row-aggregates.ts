@@ -87,7 +87,7 @@ export class RowAggregates {
     if (samples) known.samples.push(samples);
   }
 
-  all(): AggregatedRow[] {
+  aggregatedRows(): AggregatedRow[] {
     return [...this.rows.values()];
   }
 }

@@ -63,7 +63,7 @@ export class SegmentLedger<H extends { readonly ulid: string }> {
   }
 
   /** Removes deleted segments from the ledger. */
-  removed(segments: readonly number[]): void {
+  forgetSegment(segments: readonly number[]): void {
     for (const s of segments) this.bySegment.delete(s);
   }
 }

@@ -305,7 +305,7 @@ export class HeadShard implements ProfileSink {
     } finally {
       this.aggregates = undefined;
       for (const [open, rows] of all) {
-        for (const row of rows.all()) {
+        for (const row of rows.aggregatedRows()) {
           const added = open.head.appendAggregate(row);
           if (added) this.logRows(open, row.partition, [added]);
         }

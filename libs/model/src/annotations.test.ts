@@ -18,10 +18,10 @@ describe("annotations", () => {
       sets.intern([{ ...a }, { ...b }]),
       sets.length,
     ]).toEqual([0, 1, 2, 1, 3]);
-    expect([sets.at(0), sets.at(1), sets.at(2)]).toEqual([[], [a, b], [b]]);
+    expect([sets.annotationsAt(0), sets.annotationsAt(1), sets.annotationsAt(2)]).toEqual([[], [a, b], [b]]);
     expect(sets.union(1, 2)).toBe(1);
     expect(sets.union(0, 2)).toBe(2);
-    expect(sets.at(sets.union(2, sets.intern([other])))).toEqual([other, b]);
+    expect(sets.annotationsAt(sets.union(2, sets.intern([other])))).toEqual([other, b]);
     expect(sets.intern([{ key: "a", value: '1","b' }])).not.toBe(sets.intern([{ key: 'a","1', value: "b" }]));
     expect(sets.byteLength).toBeGreaterThan(0);
   });

@@ -42,7 +42,7 @@ export class AnnotationSets {
     return this.bytes;
   }
 
-  at(set: number): Annotations {
+  annotationsAt(set: number): Annotations {
     return this.lists[set] ?? NO_ANNOTATIONS;
   }
 
@@ -61,6 +61,10 @@ export class AnnotationSets {
 
   /** List with the annotations of both lists, each once. */
   union(a: number, b: number): number {
-    return a === b || b === 0 ? a : a === 0 ? b : this.intern(mergeAnnotations(this.at(a), this.at(b)));
+    return a === b || b === 0
+      ? a
+      : a === 0
+        ? b
+        : this.intern(mergeAnnotations(this.annotationsAt(a), this.annotationsAt(b)));
   }
 }

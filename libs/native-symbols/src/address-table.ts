@@ -62,11 +62,11 @@ export class AddressTable {
       own = at - s.offset + s.address;
     }
     const relative = own - this.base;
-    return relative < 0n || relative > 0xffff_ffffn ? [] : this.at(Number(relative));
+    return relative < 0n || relative > 0xffff_ffffn ? [] : this.framesAt(Number(relative));
   }
 
   /** Functions at an address relative to the base, leaf first. */
-  at(relative: number): Frame[] {
+  framesAt(relative: number): Frame[] {
     const {
       start,
       node,

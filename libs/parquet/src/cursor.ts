@@ -87,7 +87,7 @@ export class ColumnCursor {
   }
 
   /** The next `rows` rows; a view if one page has them all. */
-  async take(rows: number): Promise<ColumnRun> {
+  async readRun(rows: number): Promise<ColumnRun> {
     const parts: ColumnRun[] = [];
     for (let left = rows; left > 0; ) {
       const n = await this.available(left);

@@ -128,13 +128,13 @@ describe("profiles.parquet", () => {
         key: keys.at(keys.offset[i]! + k),
         value: values.at(keys.offset[i]! + k),
       }));
-      expect(list).toEqual(sets.at(set[i]!));
+      expect(list).toEqual(sets.annotationsAt(set[i]!));
       expect(
         [...(table.get(i) as Iterable<{ Key: string; Value: string }>)].map((x) => ({
           key: x.Key,
           value: x.Value,
         })),
-      ).toEqual(sets.at(set[i]!));
+      ).toEqual(sets.annotationsAt(set[i]!));
     }
     expect(mayHaveAnnotations(meta, meta.rowGroups[0]!)).toBe(true);
     // Also read sequentially, in runs that end within pages.
@@ -143,7 +143,7 @@ describe("profiles.parquet", () => {
     );
     let row = 0;
     for (const take of [1, 10_000, n - 10_001]) {
-      const { offset, texts } = await cursor.take(take);
+      const { offset, texts } = await cursor.readRun(take);
       for (let i = 0; i < take; i++, row++)
         expect(
           Array.from({ length: offset![i + 1]! - offset![i]! }, (_, k) =>
@@ -151,7 +151,7 @@ describe("profiles.parquet", () => {
               texts!.bytes.subarray(texts!.offset[offset![i]! + k]!, texts!.offset[offset![i]! + k + 1]!),
             ).toString(),
           ),
-        ).toEqual(sets.at(set[row]!).map((a) => a.value));
+        ).toEqual(sets.annotationsAt(set[row]!).map((a) => a.value));
     }
     const none = footer(encodeProfileTable(rows(10, false), CREATED_BY).bytes),
       others = footer(encodeProfileTable(rows(10, false), "others").bytes);
@@ -202,7 +202,7 @@ describe("profiles.parquet", () => {
       cursor = new ColumnCursor(footer(file), "list.Text", "t", 1 << 12, (at, size) =>
         Promise.resolve(file.subarray(at, at + size)),
       );
-    const run = await cursor.take(n);
+    const run = await cursor.readRun(n);
     expect(
       Array.from({ length: n }, (_, i) =>
         Array.from({ length: run.offset![i + 1]! - run.offset![i]! }, (_x, k) =>

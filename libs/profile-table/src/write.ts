@@ -147,7 +147,7 @@ function annotationColumns(r: Pick<ProfileRows, "annotations">, from: number, to
     keyOffset = [0],
     valueOffset = [0];
   for (let i = from; i < to; i++) {
-    const list = r.annotations ? r.annotations.sets.at(r.annotations.set[i]!) : [];
+    const list = r.annotations ? r.annotations.sets.annotationsAt(r.annotations.set[i]!) : [];
     for (const a of list) {
       keys.bytes(encodeUtf8(a.key));
       values.bytes(encodeUtf8(a.value));

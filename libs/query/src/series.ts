@@ -137,7 +137,7 @@ export class SeriesMerger {
         key = bucket * lists + set;
       if (set > 0 && !seen.has(key)) {
         seen.add(key);
-        this.remark(g, bucket, annotations.at(set));
+        this.remark(g, bucket, annotations.annotationsAt(set));
       }
     }
   }

@@ -94,7 +94,7 @@ describe("sources with names for native frames", () => {
   it("leave a partition without bare frames unchanged; the next source names new ones", async () => {
     const { inner, symbols, bare, named } = source(),
       symbolizer = new Symbolizer(here, () => 0),
-      of = (): SymbolizedSource => symbolizer.of([inner], "t")[0]!;
+      of = (): SymbolizedSource => symbolizer.wrapSources([inner], "t")[0]!;
     const main = symbols.stackChild(0, named("main")),
       before = of();
     expect((await before.symbols(0)).flame).toBe((await inner.symbols(0)).flame);
@@ -113,7 +113,7 @@ describe("sources with names for native frames", () => {
     let now = 0,
       found: TableState = { state: "pending" };
     const symbolizer = new Symbolizer({ get: () => Promise.resolve(found) }, () => now),
-      of = (): SymbolizedSource => symbolizer.of([inner], "t")[0]!;
+      of = (): SymbolizedSource => symbolizer.wrapSources([inner], "t")[0]!;
     const first = of();
     expect([await stack(first, work), first.unnamed]).toEqual([
       "",

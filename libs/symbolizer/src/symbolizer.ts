@@ -43,12 +43,12 @@ export class Symbolizer {
     exclude: Exclusions,
     pace?: Pace,
   ): Promise<{ result: PartialResult; unnamed: string | undefined }> {
-    const named = this.of(sources, tenant),
+    const named = this.wrapSources(sources, tenant),
       result = await executeOn(named, query, exclude, pace);
     return { result, unnamed: named.find((s) => s.unnamed !== undefined)?.unnamed };
   }
 
-  of(sources: readonly ProfileSource[], tenant: string): SymbolizedSource[] {
+  wrapSources(sources: readonly ProfileSource[], tenant: string): SymbolizedSource[] {
     return sources.map((s) => {
       let own = this.known.get(s);
       if (!own || own.staleAtMs <= this.now())

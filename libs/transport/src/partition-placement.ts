@@ -5,6 +5,7 @@ export function targetsOf(placedBy: readonly number[], token: number): number[] 
   return first === last ? [first] : [first, last];
 }
 
+/** Timing and side effects of the partition placement. */
 export interface PlacementParts {
   /** time in ms for which records of services that move are written to both partitions */
   handOverMs: number;
