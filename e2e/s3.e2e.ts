@@ -89,7 +89,7 @@ describeWith(["s3", "oracle"], "a bucket on an S3 server", () => {
       await new Promise((r) => {
         setTimeout(r, 200);
       });
-    expect(server.log()).toMatch(/msg="block could not be uploaded, it will be tried again"/);
+    expect(server.log()).toMatch(/msg="block upload failed, retrying"/);
     expect(server.log()).toMatch(/msg="block uploaded"/);
     const { differ } = await oracle.compare(
       local,
