@@ -106,7 +106,7 @@ export class Aggregation {
     );
     if (!parts) return this.path.push(tenant, service, push, limits);
     if (parts.length === 1) return this.forwardSeries(tenant, parts[0]!, limits);
-    // A series that fails does not stop the others; the sender gets its error.
+    // A failed series does not stop the others; the client gets the first error.
     const settled = await Promise.allSettled(parts.map((p) => this.forwardSeries(tenant, p, limits)));
     const failed = settled.find((s) => s.status === "rejected");
     if (failed) throw failed.reason as Error;

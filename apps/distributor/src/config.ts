@@ -13,7 +13,7 @@ const distributorSection = {
     "distributor.kafka-hand-over-period",
     "distributor.kafka_hand_over_period",
     "2m",
-    "Time after an addition of partitions for which records of services that move are written to the old and the new partition. Set it above the interval of profiles, so that cumulative profiles lose no growth; 0 ends it at the next pass, after one second.",
+    "Time for which pushes of services that change partition are written to the old and to the new partition after partitions were added. A value below the interval between profiles can lose one difference of a cumulative profile. 0: stop at the next check, about one second later.",
   ),
   maxUsageGroupNames: int(
     "distributor.max-usage-group-names",

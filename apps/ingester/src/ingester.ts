@@ -85,7 +85,7 @@ function isSameDisk(dataPath: string, directory: string | undefined): boolean {
 export class Ingester implements Service, SourceClient {
   readonly name = "ingester";
   readonly blocksOnDisk: LocalBlocks;
-  /** called for each new block */
+  /** called for each new local block: its upload may start */
   onBlock: (tenant: string, meta: BlockMeta) => void = () => undefined;
   /** whether a store-gateway answers for a block: the local copy must stay until then */
   answerable: (tenant: string, ulid: string) => Promise<boolean> = () => Promise.resolve(false);

@@ -51,7 +51,7 @@ export interface HeadPartition {
   flame: FlameIndex | undefined;
 }
 
-/** One new row, for the log and the duplicate check. */
+/** One new row of a head: the fields for its log record, and for finding later copies of the profile. */
 export interface NewRow {
   series: number;
   partition: number;

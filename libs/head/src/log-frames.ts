@@ -66,7 +66,7 @@ export interface ReadReport {
 export class SegmentRecords {
   /** record -> start, end */
   private readonly at: number[] = [];
-  /** file size in bytes, for the ledger */
+  /** size of the segment file in bytes, for the segment ledger */
   sizeBytes = 0;
 
   get length(): number {

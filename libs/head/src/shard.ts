@@ -507,8 +507,8 @@ export class HeadShard implements ProfileSink {
   }
 
   /**
-   * Deletes logs of removed shards once their heads are blocks and their baselines are in other threads'
-   * logs.
+   * Deletes the logs of removed ingest threads once their heads are blocks, and once logs of other threads hold
+   * their baselines (last values of cumulative series).
    */
   private removeOrphans(): void {
     if (!this.orphansMayGo) return;

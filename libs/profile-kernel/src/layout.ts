@@ -26,7 +26,7 @@ export const HeaderWord = {
   durationNanos: 20,
   period: 22,
   kept: 24,
-  /** eleven words: row capacity of each table */
+  /** row capacity of each of the eleven tables, one 32-bit word each */
   capacity: 32,
 } as const;
 /** addresses of the columns, one word each */

@@ -123,7 +123,7 @@ class Overlay {
   private plain = false;
   private counted = 0;
 
-  /** Bytes that it has grown by since the last call. */
+  /** Bytes by which the symbol tables in memory grew since the last call. */
   grown(): number {
     if (!this.symbols) return 0;
     const t = this.symbols.tables(),
