@@ -39,6 +39,7 @@ describe("pushes over HTTP", () => {
         shutdownTimeoutMs: 10,
         maxConcurrentStreams: 10,
         maxHeaderBytes: 1 << 20,
+        largeHeadersBytes: 4 << 20,
         bodies,
         internalBodies: { budget: bodies, limitBytes: LIMIT },
       },

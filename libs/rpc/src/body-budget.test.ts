@@ -168,6 +168,7 @@ describe("a server", () => {
         shutdownTimeoutMs: 10,
         maxConcurrentStreams: 10,
         maxHeaderBytes: 64 << 10,
+        largeHeadersBytes: 4 << 20,
         bodies,
         internalBodies: { budget: internal, limitBytes: LIMIT },
       },

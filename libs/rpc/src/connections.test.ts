@@ -32,6 +32,7 @@ class Port {
         protocol: "http",
         maxConcurrentStreams: 10,
         maxHeaderBytes: 64 << 10,
+        largeHeadersBytes: 4 << 20,
         metrics: this.metrics,
         now: () => this.nowMs,
         ...options,
@@ -278,6 +279,54 @@ describe("a port", () => {
       }
     },
   );
+
+  /** A request with that many bytes of headers; without their end if `open`. */
+  const large = (bytes: number, open = false): string =>
+    `GET / HTTP/1.1\r\nHost: x\r\nX-Large: ${"a".repeat(bytes)}${open ? "" : "\r\n\r\n"}`;
+  const LARGE = { maxHeaderBytes: 1 << 20, largeHeadersBytes: 1 << 20 };
+
+  it("refuses the largest arriving headers when all together exceed their memory", async () => {
+    const port = await new Port(LARGE).listen();
+    try {
+      const clients = [];
+      for (const kib of [10, 600, 700, 800]) clients.push(await port.client(large(kib << 10, true)));
+      port.server.connections.checkHeaders();
+      for (const c of clients.slice(2)) {
+        const answer = await isClosed(c);
+        expect(answer).toMatch(/^HTTP\/1\.1 503 /);
+        expect(answer).toContain("exceed their 1048576 bytes of memory");
+      }
+      expect(await port.closed("large_headers")).toBe(2);
+      for (const c of clients.slice(0, 2)) {
+        c.write("\r\n\r\n");
+        expect(String(((await once(c, "data")) as [Buffer])[0])).toMatch(/^HTTP\/1\.1 200/);
+      }
+      port.server.connections.checkHeaders();
+      expect(await port.closed("large_headers")).toBe(2);
+    } finally {
+      await port.stop();
+    }
+  });
+
+  it("counts the headers of requests in progress, and refuses only large ones", async () => {
+    const waiting: ServerResponse[] = [];
+    const port = await new Port(LARGE, (_req, res) => waiting.push(res)).listen();
+    try {
+      const first = await port.client(large(900 << 10));
+      while (waiting.length < 1) await turn();
+      const second = await port.client(large(900 << 10));
+      expect(await isClosed(second)).toMatch(/^HTTP\/1\.1 503 /);
+      await port.client(large(10 << 10));
+      while (waiting.length < 2) await turn();
+      waiting[0]!.end();
+      await once(first, "data");
+      await port.client(large(900 << 10));
+      while (waiting.length < 3) await turn();
+      expect(await port.closed("large_headers")).toBe(1);
+    } finally {
+      await port.stop();
+    }
+  });
 
   it("keeps every header of a request, over HTTP/2 too", async () => {
     const seen: number[] = [];

@@ -8,6 +8,7 @@ import {
 import type { Socket } from "node:net";
 import { Periodic } from "@cinderblock/async";
 import type { Metrics } from "@cinderblock/telemetry";
+import { LargeHeaders, type WaitingHeaders } from "./large-headers.ts";
 
 /** Deadlines and limits of a port's connections. */
 export interface ConnectionLimits {
@@ -23,6 +24,8 @@ export interface ConnectionLimits {
   maxConnections: number;
   /** maximum bytes of a request's line and headers */
   maxHeaderBytes: number;
+  /** memory in bytes for headers above 64 KiB, of all connections together */
+  largeHeadersBytes: number;
   /** name of the listener in v1's connection metrics */
   protocol: "http" | "internal";
 }
@@ -35,6 +38,8 @@ export type AnyResponse = ServerResponse | Http2ServerResponse;
 /** Minimum rate of a body or an answer that exceeds its timeout: 64 KiB/s. */
 const MIN_BYTES_PER_SECOND = 64 << 10;
 const SWEEP_MS = 1000;
+/** Interval of looks at headers that arrive: in it, a port reads a few tens of megabytes. */
+const HEADERS_MS = 100;
 
 /** Status lines for errors of the HTTP/1.1 parser. */
 const HEADER_OVERFLOW = "HPE_HEADER_OVERFLOW";
@@ -46,15 +51,20 @@ const PARSER_ERRORS: ReadonlyMap<string, string> = new Map([
 
 /** Answer to bytes that HTTP/1.1's parser rejected. */
 function refusal(code: string, maxHeaderBytes: number): string {
-  const status = PARSER_ERRORS.get(code) ?? "400 Bad Request";
-  const text =
+  return answerOf(
+    PARSER_ERRORS.get(code) ?? "400 Bad Request",
     code === HEADER_OVERFLOW
       ? `request line and headers are more than ${maxHeaderBytes} bytes; the limit is -server.http-max-header-bytes\n`
-      : "";
+      : "",
+  );
+}
+
+/** Last answer of an HTTP/1.1 connection. */
+function answerOf(status: string, text: string): string {
   return `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${text.length}\r\n\r\n${text}`;
 }
 
-type CloseReason = "read_timeout" | "idle_timeout" | "write_timeout" | "limit";
+type CloseReason = "read_timeout" | "idle_timeout" | "write_timeout" | "limit" | "large_headers";
 
 /** One connection of the port. */
 interface Connection {
@@ -62,6 +72,8 @@ interface Connection {
   session: ServerHttp2Session | undefined;
   /** start of the wait for a request: time of the accept, or end of the last request */
   waitingSince: number;
+  /** bytes read before that wait */
+  bytesBefore: number;
   /** a complete request has arrived on this connection */
   proven: boolean;
   requests: Set<Exchange>;
@@ -81,6 +93,8 @@ interface Exchange {
    */
   waitedMs: number;
   sentAtStart: number;
+  /** frees the memory of its headers */
+  release: () => void;
 }
 
 /**
@@ -102,7 +116,8 @@ export class Connections {
   private readonly now: () => number;
   private readonly closed: ((reason: CloseReason) => void) | undefined;
   private readonly ofSession = new WeakMap<object, Connection>();
-  private loop: Periodic | undefined;
+  private readonly headers: LargeHeaders;
+  private readonly loops: Periodic[] = [];
   private sweptAt = 0;
   private closing = false;
 
@@ -112,6 +127,7 @@ export class Connections {
     now: () => number = () => performance.now(),
   ) {
     this.limits = limits;
+    this.headers = new LargeHeaders(limits.largeHeadersBytes);
     this.now = now;
     metrics?.gauge(
       "pyroscope_tcp_connections",
@@ -146,17 +162,22 @@ export class Connections {
 
   start(): void {
     this.sweptAt = this.now();
-    this.loop = new Periodic(
-      { everyMs: this.sweepMs, deadlineMs: 10 * SWEEP_MS, jitter: 0 },
-      () => Promise.resolve(this.sweep()),
+    this.every(this.sweepMs, () => this.sweep());
+    this.every(HEADERS_MS, () => this.checkHeaders());
+  }
+  private every(everyMs: number, work: () => void): void {
+    const loop = new Periodic(
+      { everyMs, deadlineMs: 10 * SWEEP_MS, jitter: 0 },
+      () => Promise.resolve(work()),
       (end) => {
         if (!end.ok && !end.late) throw end.err as Error;
       },
     );
-    this.loop.start();
+    this.loops.push(loop);
+    loop.start();
   }
   stop(): void {
-    void this.loop?.stop(0);
+    for (const loop of this.loops.splice(0)) void loop.stop(0);
   }
 
   /** Registers an accepted connection; without room, closes the socket and returns false. */
@@ -170,6 +191,7 @@ export class Connections {
       socket,
       session: undefined,
       waitingSince: this.now(),
+      bytesBefore: socket.bytesRead,
       proven: false,
       requests: new Set(),
     };
@@ -187,6 +209,7 @@ export class Connections {
       return;
     }
     c.socket = socket;
+    c.bytesBefore = socket.bytesRead;
     this.open.delete(accepted);
     this.open.set(socket, c);
     socket.once("close", () => this.gone(c));
@@ -203,13 +226,29 @@ export class Connections {
     this.open.delete(c.socket);
     this.unproven.delete(c);
     this.idle.delete(c);
-    for (const e of c.requests) this.exchanges.delete(e);
+    for (const e of c.requests) this.forget(e);
+  }
+  private forget(e: Exchange): void {
+    this.exchanges.delete(e);
+    e.release();
   }
 
-  /** Registers a request whose headers have arrived. */
-  begin(req: AnyRequest, res: AnyResponse): void {
+  /**
+   * Registers a request whose headers have arrived.
+   * @returns false if it was refused, because its headers do not fit into the memory for large headers
+   */
+  begin(req: AnyRequest, res: AnyResponse): boolean {
     const c = "stream" in req ? this.ofSession.get(req.stream.session!) : this.open.get(req.socket);
-    if (!c) return; // closed in the meantime
+    if (!c) return true; // closed in the meantime
+    const release = this.headers.reserve(req);
+    if (typeof release === "string") {
+      this.closed?.("large_headers");
+      res.statusCode = 503;
+      res.setHeader("content-type", "text/plain; charset=utf-8");
+      if (!c.session) res.setHeader("connection", "close");
+      res.end(release);
+      return false;
+    }
     const e: Exchange = {
       connection: c,
       req,
@@ -219,6 +258,7 @@ export class Connections {
       bytesAtStart: c.socket.bytesRead,
       waitedMs: 0,
       sentAtStart: sentBytes(c.socket),
+      release,
     };
     c.requests.add(e);
     this.exchanges.add(e);
@@ -230,12 +270,13 @@ export class Connections {
       // next request.
       if (isWhole(req) || c.session || this.closing || c.socket.destroyed) this.settle(e);
     });
+    return true;
   }
 
   /** Unregisters a completed request. */
   private settle(e: Exchange): void {
     const { connection: c, req } = e;
-    this.exchanges.delete(e);
+    this.forget(e);
     c.requests.delete(e);
     c.proven ||= isWhole(req);
     if (c.requests.size > 0 || !this.open.has(c.socket)) return;
@@ -244,6 +285,7 @@ export class Connections {
       return;
     }
     c.waitingSince = this.now();
+    c.bytesBefore = c.socket.bytesRead;
     (c.proven ? this.idle : this.unproven).add(c);
   }
 
@@ -279,6 +321,26 @@ export class Connections {
     this.gone(c);
     c.session?.destroy();
     c.socket.destroy();
+  }
+
+  /** Refuses connections whose arriving headers exceed the memory for large headers. */
+  checkHeaders(): void {
+    this.headers.check(this.arrivingHeaders());
+  }
+  private *arrivingHeaders(): Iterable<WaitingHeaders> {
+    for (const set of [this.unproven, this.idle])
+      // HTTP/2 frames without a request are no headers; the session limits their memory.
+      for (const c of set)
+        if (!c.session)
+          yield {
+            receivedBytes: () => c.socket.bytesRead - c.bytesBefore,
+            refuse: (text) => {
+              this.closed?.("large_headers");
+              this.gone(c);
+              c.socket.end(answerOf("503 Service Unavailable", text));
+              c.socket.destroySoon();
+            },
+          };
   }
 
   /** Ends connections and requests that exceed their deadlines. */
@@ -319,7 +381,7 @@ export class Connections {
 
   /** Ends a request: closes its connection, or only its stream in HTTP/2. */
   private giveUp(e: Exchange, reason: CloseReason): void {
-    this.exchanges.delete(e);
+    this.forget(e);
     if ("stream" in e.res) {
       this.closed?.(reason);
       e.res.stream.close(constants.NGHTTP2_CANCEL);

@@ -68,6 +68,7 @@ describe("a request from a browser", () => {
         shutdownTimeoutMs: 100,
         maxConcurrentStreams: 10,
         maxHeaderBytes: 64 << 10,
+        largeHeadersBytes: 4 << 20,
         writeTimeoutMs: 5000,
         maxConnections: 100,
         protocol: "http",

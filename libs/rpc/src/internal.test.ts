@@ -59,6 +59,7 @@ const CONFIG = {
   shutdownTimeoutMs: 100,
   maxConcurrentStreams: 10,
   maxHeaderBytes: 64 << 10,
+  largeHeadersBytes: 4 << 20,
   writeTimeoutMs: 5000,
   maxConnections: 100,
   protocol: "http" as const,

@@ -28,8 +28,7 @@ export function createPortServer(
 ): NetServer & { connections: Connections } {
   const connections = new Connections(options, options.metrics, options.now);
   const served = (req: AnyRequest, res: AnyResponse): void => {
-    connections.begin(req, res);
-    handler(req, res);
+    if (connections.begin(req, res)) handler(req, res);
   };
   const h1: HttpServer = createHttp(
     {

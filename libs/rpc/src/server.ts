@@ -33,6 +33,8 @@ export interface ServerConfig {
   maxConcurrentStreams: number;
   /** maximum bytes of a request's line and headers */
   maxHeaderBytes: number;
+  /** memory in bytes for headers above 64 KiB, of all connections together */
+  largeHeadersBytes: number;
   /** for messages of the public API */
   bodies: BodyBudget;
   /** for calls of other processes */

@@ -34,6 +34,7 @@ const serving = async (tls: Partial<ServerTls>, run: (port: number) => Promise<v
       shutdownTimeoutMs: 100,
       maxConcurrentStreams: 10,
       maxHeaderBytes: 64 << 10,
+      largeHeadersBytes: 4 << 20,
       writeTimeoutMs: 5000,
       maxConnections: 100,
       protocol: "http",

@@ -983,9 +983,11 @@ export interface Budgets {
   workers: number;
   /** maximum connections of the server's port */
   connections: number;
+  /** headers above 64 KiB, of all connections together */
+  headers: number;
 }
 
-/** Memory per connection: twice the maximum size of its headers, for clients that send them slowly. */
+/** Memory per connection: twice the header bytes that count in no budget, for clients that send them slowly. */
 const CONNECTION_BYTES = 128 << 10;
 
 /** Limit of file descriptors of this process. */
@@ -1033,6 +1035,7 @@ export function budgetsOf(c: CommonConfig): Budgets {
     blocks: share(c.memoryBlocks, 0.2),
     compactor: share(c.compactorMemory, 0.15),
     workers: c.queryWorkers > 0 ? c.queryWorkers : Math.max(1, availableParallelism() - 1),
+    headers: Math.floor(limit / 16),
     connections: Math.max(64, Math.floor(Math.min(limit / CONNECTION_BYTES, (fileDescriptors() * 3) / 4))),
   };
 }

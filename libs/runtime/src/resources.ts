@@ -184,6 +184,7 @@ export class Resources {
       shutdownTimeoutMs: config.shutdownTimeout,
       maxConcurrentStreams: config.maxConcurrentStreams,
       maxHeaderBytes: config.httpMaxHeaderBytes,
+      largeHeadersBytes: Math.max(4 * config.httpMaxHeaderBytes, this.budgets.headers),
       writeTimeoutMs: config.httpWriteTimeout,
       maxConnections: config.httpConnections > 0 ? config.httpConnections : this.budgets.connections,
       bodies: this.bodies,
