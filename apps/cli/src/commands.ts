@@ -8,7 +8,7 @@ import { forgetIngester, listIngesters } from "./ingesters.ts";
 import { pushProfiles } from "./push.ts";
 import { printLabels, writePprof, printSeries, printTop } from "./query.ts";
 import { printPartitions, printRing, printServerTop } from "./server.ts";
-import { addSymbols, listSymbols, lookUpAddress, removeSymbols } from "./symbols.ts";
+import { storeDebugFiles, listSymbols, lookUpAddress, removeSymbols } from "./symbols.ts";
 
 /** Every command: its words, its arguments, its purpose. */
 const COMMANDS: readonly {
@@ -92,7 +92,7 @@ const COMMANDS: readonly {
     words: "symbols add",
     args: "FILE…",
     does: "upload debug files of programs to the bucket to name their native frames (-symbolizer.enabled)",
-    run: addSymbols,
+    run: storeDebugFiles,
   },
   {
     words: "symbols list",

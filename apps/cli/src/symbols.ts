@@ -11,7 +11,7 @@ async function filesOf(c: Context): Promise<DebugFiles> {
 const tenantOf = (c: Context): string => (c.config.tenant === "" ? DEFAULT_TENANT : c.config.tenant);
 
 /** Stores the address tables of debug files; reports an unreadable file and continues with the others. */
-export async function addSymbols(c: Context): Promise<number> {
+export async function storeDebugFiles(c: Context): Promise<number> {
   if (c.args.length === 0)
     throw invalid("name at least one debug file: a program or library with debug information");
   const files = await filesOf(c),

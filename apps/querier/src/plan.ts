@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { holdCompleteSource, isRewrittenHint, parseShard } from "@cinderblock/block-meta";
+import { hasCompleteSource, isRewrittenHint, parseShard } from "@cinderblock/block-meta";
 import type { BlockInfo } from "@cinderblock/query";
 
 const sourcesOf = (b: BlockInfo): readonly string[] => (b.sources.length > 0 ? b.sources : [b.ulid]);
@@ -90,7 +90,7 @@ export function planBlocks(
       }
     const missing = g.sources.filter(
       (s) =>
-        !holdCompleteSource(
+        !hasCompleteSource(
           s,
           (of.get(s) ?? []).map((b) => ({ sources: sourcesOf(b), shardId: b.shardId, hints: b.hints })),
         ),

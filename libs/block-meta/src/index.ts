@@ -26,7 +26,7 @@ export {
   isRewrittenHint,
   rewrittenHint,
   emptyShardsOf,
-  holdCompleteSource,
+  hasCompleteSource,
   mergedHints,
   parseShard,
 } from "./shards.ts";

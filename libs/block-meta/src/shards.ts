@@ -77,7 +77,7 @@ export function mergedHints(parts: readonly ShardOfSet[]): string[] {
  * Whether blocks hold all data of a source: one is not split, or every shard of a set exists or is declared
  * empty.
  */
-export function holdCompleteSource(source: string, blocks: readonly ShardOfSet[]): boolean {
+export function hasCompleteSource(source: string, blocks: readonly ShardOfSet[]): boolean {
   const sets = new Map<number, Set<number>>();
   const add = ({ number, of }: ShardNumber): void => {
     const set = sets.get(of);

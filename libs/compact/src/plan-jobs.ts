@@ -1,6 +1,6 @@
 import {
   type BlockMeta,
-  holdCompleteSource,
+  hasCompleteSource,
   LABEL_HOSTNAME,
   LABEL_SHARD,
   type ShardOfSet,
@@ -209,7 +209,7 @@ export function outdatedBlocks(metas: readonly BlockMeta[]): BlockMeta[] {
     if (successors.some((s) => shardOf(s) === shardOf(inner))) return true;
     if (shardOf(inner) !== "") return false;
     const later = metas.filter((m) => m !== inner && m.compaction.level > inner.compaction.level).map(setOf);
-    return [...sourcesOf.get(inner.ulid)!].every((source) => holdCompleteSource(source, later));
+    return [...sourcesOf.get(inner.ulid)!].every((source) => hasCompleteSource(source, later));
   });
 }
 
@@ -227,5 +227,5 @@ export function replacementOf(ulid: string, metas: readonly BlockMeta[]): BlockM
   const of = metas.filter((m) => m.ulid !== ulid && m.compaction.sources.includes(ulid));
   const whole = of.find((m) => shardOf(m) === "");
   if (whole) return [whole];
-  return holdCompleteSource(ulid, of.map(setOf)) ? of : [];
+  return hasCompleteSource(ulid, of.map(setOf)) ? of : [];
 }

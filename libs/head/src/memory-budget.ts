@@ -1,8 +1,8 @@
 import { noRoom } from "@cinderblock/errors";
 
 /** Fraction of the head memory above which heads are cut, and the fraction at which cutting stops. */
-export const CUT_ABOVE = 1 / 2,
-  CUT_TO = 3 / 8;
+export const CUT_THRESHOLD_FRACTION = 1 / 2,
+  CUT_TARGET_FRACTION = 3 / 8;
 
 /**
  * A tenant's open heads may use this multiple of the free memory. A single tenant gets 4/5 of the memory that

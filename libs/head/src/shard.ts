@@ -13,7 +13,7 @@ import { type CutCandidate, selectCuts, isCutDue } from "./cut-policy.ts";
 import { Head, type NewRow, partitionKey } from "./head.ts";
 import { LogWriter, segmentName } from "./log-file.ts";
 import { logDirectory } from "./log-folders.ts";
-import { CUT_ABOVE, CUT_TO, MemoryBudget } from "./memory-budget.ts";
+import { CUT_THRESHOLD_FRACTION, CUT_TARGET_FRACTION, MemoryBudget } from "./memory-budget.ts";
 import { SymbolInterner } from "./symbol-interner.ts";
 import { LogReclaimer } from "./log-reclaimer.ts";
 import {
@@ -249,7 +249,7 @@ export class HeadShard implements ProfileSink {
     this.budget.recordGrowth(open.head, this.logged);
     this.logged = 0;
     if (
-      this.budget.usedBytes > CUT_ABOVE * this.options.headBytes ||
+      this.budget.usedBytes > CUT_THRESHOLD_FRACTION * this.options.headBytes ||
       this.logPressure() > this.options.logBytes
     )
       this.onPressure();
@@ -391,7 +391,7 @@ export class HeadShard implements ProfileSink {
     // The oldest segments bound the log: cut the heads that hold them, however small.
     if (this.logPressure() > logBytes)
       await this.cutAll([...this.ledger.oldest()].filter((h) => !h.cutting).map((open) => ({ open })));
-    while (this.budget.usedBytes > CUT_ABOVE * this.options.headBytes) {
+    while (this.budget.usedBytes > CUT_THRESHOLD_FRACTION * this.options.headBytes) {
       const cuts = selectCuts(this.candidates(), this.excessBytes(), now());
       if (cuts.length === 0) break;
       await this.cutAll(cuts);
@@ -413,7 +413,7 @@ export class HeadShard implements ProfileSink {
 
   /** Bytes to free, in addition to the heads that are being cut. */
   private excessBytes(): number {
-    let bytes = this.budget.usedBytes - CUT_TO * this.options.headBytes;
+    let bytes = this.budget.usedBytes - CUT_TARGET_FRACTION * this.options.headBytes;
     for (const open of this.byUlid.values()) if (open.cutting) bytes -= this.budget.bytesOf(open.head);
     return bytes;
   }

@@ -328,8 +328,8 @@ export class Connections {
     this.headers.check(this.arrivingHeaders());
   }
   private *arrivingHeaders(): Iterable<WaitingHeaders> {
+    // HTTP/2 frames without a request are no headers; the session limits their memory.
     for (const set of [this.unproven, this.idle])
-      // HTTP/2 frames without a request are no headers; the session limits their memory.
       for (const c of set)
         if (!c.session)
           yield {

@@ -22,7 +22,7 @@ export interface WaitingHeaders {
 
 /**
  * Budget for the memory of large headers of all connections of a port: those of requests in progress, and
- * those that still arrive (docs/correctness.md, "Every input has a budget").
+ * incomplete ones (docs/correctness.md, "Every input has a budget").
  */
 export class LargeHeaders {
   /** bytes of requests in progress beyond FREE_BYTES each */

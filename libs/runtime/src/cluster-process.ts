@@ -25,7 +25,12 @@ import { periodic, type Service, ServiceGroup } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { RemoteStore } from "@cinderblock/transport";
 import { type CommonConfig, redisOf } from "./config.ts";
-import { advertisedHost, hostAndPort, internalListenAddress, internalPortOf } from "./internal-address.ts";
+import {
+  advertisedHost,
+  hostAndPort,
+  internalListenAddress,
+  chooseInternalPort,
+} from "./internal-address.ts";
 import { checkInternalTokens, internalCredentialsOf } from "./internal-tokens.ts";
 import { type Resources, describeWaiting } from "./resources.ts";
 import { DnsSchedulers, RingSchedulers, type Schedulers } from "./schedulers.ts";
@@ -324,7 +329,7 @@ export class ClusterProcess {
     const { resources, internal, config } = this;
     this.internalServer = resources.internalServer(
       internal,
-      await internalPortOf(config),
+      await chooseInternalPort(config),
       new InternalGate(this.credentials, this.base),
     );
     await this.internalServer.start();

@@ -25,7 +25,7 @@ export function internalListenAddress(c: Pick<AddressConfig, "internalAddress" |
  * same after a restart; otherwise any free port. Processes on one machine need to differ only in their public
  * ports.
  */
-export async function internalPortOf(c: AddressConfig): Promise<number> {
+export async function chooseInternalPort(c: AddressConfig): Promise<number> {
   if (c.internalPort !== 0) return c.internalPort;
   const preferred = c.httpPort + ABOVE > 65535 ? c.httpPort - ABOVE : c.httpPort + ABOVE;
   // Other processes find it by a DNS name and a common port instead of the ring, so the port must be fixed.

@@ -5,7 +5,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import { InMemoryMembers } from "@cinderblock/redis";
 import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import { freePort, temporaryFolder } from "@cinderblock/testkit";
-import { advertisedHost, hostAndPort, internalPortOf } from "./internal-address.ts";
+import { advertisedHost, hostAndPort, chooseInternalPort } from "./internal-address.ts";
 import type { NetworkInterfaceInfo } from "node:os";
 import {
   checkInternalTokens,
@@ -161,20 +161,20 @@ describe("the internal port", () => {
   it("is derived from the public port, so that it is the same after a restart, unless it is in use", async () => {
     const port = await freePort(),
       free = port - 1000;
-    expect(await internalPortOf({ ...config, httpPort: free })).toBe(port);
+    expect(await chooseInternalPort({ ...config, httpPort: free })).toBe(port);
     const other = createServer();
     await new Promise<void>((done) => {
       other.listen(port, "127.0.0.1", done);
     });
     try {
-      expect(await internalPortOf({ ...config, httpPort: free })).toBe(0);
+      expect(await chooseInternalPort({ ...config, httpPort: free })).toBe(0);
       // Other processes find it by name, and no ring tells them another port.
-      expect(await internalPortOf({ ...config, httpPort: free, schedulerDiscovery: "dns" })).toBe(port);
-      expect(await internalPortOf({ ...config, httpPort: free, internalPort: 9095 })).toBe(9095);
+      expect(await chooseInternalPort({ ...config, httpPort: free, schedulerDiscovery: "dns" })).toBe(port);
+      expect(await chooseInternalPort({ ...config, httpPort: free, internalPort: 9095 })).toBe(9095);
     } finally {
       other.close();
     }
-    expect(await internalPortOf({ ...config, httpPort: 65_000, schedulerDiscovery: "dns" })).toBe(64_000);
+    expect(await chooseInternalPort({ ...config, httpPort: 65_000, schedulerDiscovery: "dns" })).toBe(64_000);
   });
   it("is advertised with the host that other processes reach", () => {
     expect(advertisedHost({ instanceAddr: "10.0.0.7" }, "127.0.0.1")).toBe("10.0.0.7");
