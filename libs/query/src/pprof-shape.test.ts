@@ -107,11 +107,12 @@ describe("mappings of a merged pprof", () => {
       expect(rendered(stacks)).toMatchObject({ mappings: ["0-ffffffffffffffff+0   0"], samples: ["f:1 2"] });
   });
 
-  it("have the flags that all have, and no addresses if their functions are known", () => {
-    const known = { start: 0x1000n, limit: 0x3000n, file: "/bin/a", flags: HAS_FUNCTIONS | HAS_FILENAMES },
+  it("have the flags of all that they stand for, and no addresses if their functions are known", () => {
+    const known = { start: 0x1000n, limit: 0x3000n, file: "/bin/a", flags: HAS_FUNCTIONS },
       files = { file: "/bin/a", flags: HAS_FILENAMES };
-    expect(rendered([[frame(known)]]).mappings).toEqual([`0-0+0 /bin/a  ${HAS_FUNCTIONS | HAS_FILENAMES}`]);
-    expect(rendered([[frame(known)], [frame(files)]]).mappings).toEqual([`0-0+0 /bin/a  ${HAS_FILENAMES}`]);
+    expect(rendered([[frame(known)], [frame(files)]]).mappings).toEqual([
+      `0-0+0 /bin/a  ${HAS_FUNCTIONS | HAS_FILENAMES}`,
+    ]);
   });
 });
 

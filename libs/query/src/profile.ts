@@ -190,7 +190,7 @@ function putStack(
 /**
  * Clears the addresses of mappings whose functions are known, and merges equal mappings and then equal
  * locations. Mappings are equal if size, offset and build ID (without one: the file) are: the largest one
- * stands for all, with the flags that all have. Mappings without locations are dropped.
+ * stands for all, with the flags of all. Mappings without locations are dropped.
  */
 function sanitise(p: PartialProfile): PartialProfile {
   const words = p.mappingWords.slice(),
@@ -221,7 +221,7 @@ function sanitise(p: PartialProfile): PartialProfile {
     const key = mappingKey(words, at),
       known = groups.get(key),
       to = (known ?? groups.size) * MAPPING_WORDS,
-      flags = words[at + 8]! & (known === undefined ? words[at + 8]! : mappingWords[to + 8]!);
+      flags = mappingWords[to + 8]! | words[at + 8]!;
     if (known !== undefined) rebuild = true;
     if (known === undefined || isLarger(words, at, mappingWords, to))
       mappingWords.set(words.subarray(at, at + MAPPING_WORDS), to);
