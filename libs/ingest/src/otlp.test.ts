@@ -19,7 +19,7 @@ const processor = loadHasher().then(
           for (const s of g.samples) {
             const frames = framesOf(p, s, (name, line) => `${name}:${line}`).reverse();
             processed.push(
-              `${labelsText(g.labels)} | ${stringAt(t, t.typeType.data[0]!)}/${stringAt(t, t.typeUnit.data[0]!)} ${t.value.data[t.sampleValues.data[s]!]} ${ids.spans ? `span=${ids.spans[2 * s]!.toString(16)} ` : ""}${frames.join("<")}`,
+              `${labelsText(g.labels)} | ${stringAt(t, t.typeType.data[0]!)}/${stringAt(t, t.typeUnit.data[0]!)} ${t.value.data[t.sampleValues.data[s]!]} ${ids.spans ? `span=${ids.spans[2 * s]!.toString(16)} ` : ""}${ids.traces ? `trace=${Buffer.from(ids.traces.subarray(16 * s, 16 * s + 16)).toString("hex")} ` : ""}${frames.join("<")}`,
             );
           }
       },
@@ -102,8 +102,8 @@ const json = (x: unknown): SentPush => ({
 
 const ROWS = [
   '{__delta__="false", __name__="process_cpu", __otel__="true", k8s.pod="p1", replicas="3", service.name="shop", service_name="other"} | cpu/nanoseconds 10000000 work:12<main:3',
-  '{__delta__="false", __name__="process_cpu", __otel__="true", k8s.pod="p1", replicas="3", service.name="shop", service_name="shop", thread="t1"} | cpu/nanoseconds 30000000 span=4030201 work:12<main:3',
-  '{__delta__="false", __name__="process_cpu", __otel__="true", k8s.pod="p1", replicas="3", service.name="shop", service_name="shop"} | cpu/nanoseconds 20000000 span=0 /bin/app+8000<main:3',
+  '{__delta__="false", __name__="process_cpu", __otel__="true", k8s.pod="p1", replicas="3", service.name="shop", service_name="shop", thread="t1"} | cpu/nanoseconds 30000000 span=4030201 trace=000102030405060708090a0b0c0d0e0f work:12<main:3',
+  '{__delta__="false", __name__="process_cpu", __otel__="true", k8s.pod="p1", replicas="3", service.name="shop", service_name="shop"} | cpu/nanoseconds 20000000 span=0 trace=00000000000000000000000000000000 /bin/app+8000<main:3',
 ].sort();
 
 /** The same request as protobuf, encoded by hand. */
@@ -215,6 +215,34 @@ describe("OTLP profiles", () => {
       rows: ROWS,
       error: "",
     });
+  });
+  it("keep their time and duration; without them, the time of the push and ten seconds", async () => {
+    const seen: string[] = [],
+      times = new PushProcessor(await loadHasher(), {
+        append: (_t: string, p: ProcessedProfile) => {
+          seen.push(`${p.profile.timeNanos} ${p.profile.tables.durationNanos}`);
+        },
+      });
+    const earlier = BigInt(NOW - 60_000) * 1_000_000n;
+    for (const part of [
+      { timeUnixNano: String(earlier), durationNano: "5000000000" },
+      { timeUnixNano: "0", durationNano: "0" },
+    ]) {
+      const { error } = times.process(
+        "t",
+        json({
+          dictionary,
+          resourceProfiles: [
+            { scopeProfiles: [{ profiles: [{ ...profile, ...part, samples: [samples[1]] }] }] },
+          ],
+        }),
+        TEST_LIMITS,
+        new RateGate(new SharedArrayBuffer(8)),
+        NOW,
+      );
+      expect(error).toBeUndefined();
+    }
+    expect(seen).toEqual([`${earlier} 5000000000`, `${BigInt(NOW) * 1_000_000n} 10000000000`]);
   });
   it("use the executable as the service of last resort", async () => {
     const { rows } = await push(
