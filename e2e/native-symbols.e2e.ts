@@ -264,7 +264,7 @@ describeWith(["gcc", "binutils", "debuginfod"], "native symbols", () => {
       expect(await refused(Buffer.alloc(0))).toMatch(/^400 .*the body is empty/);
       expect(await refused(Buffer.alloc(200_000))).toMatch(/^413 /);
       expect(await refused(readFileSync(tool.path), "/pyroscope/debug-files?build-id=..%2F..%2Fx")).toMatch(
-        /^400 .*build id/,
+        /^400 .*build ID/,
       );
       expect(await refused(readFileSync(tool.path), "/pyroscope/debug-files?build-id=abcdef01")).toMatch(
         /^400 .*not abcdef01/,

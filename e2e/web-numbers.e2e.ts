@@ -651,7 +651,10 @@ describeWith(["chromium"], "uploaded files", () => {
         { frames: ["main", "b"], values: [2, 5_000_000_000] },
       ]),
     });
-    await page.getByTestId("total").waitFor();
+    // The page opens the new file alone: before that, it still shows the two others.
+    await page.waitForFunction(
+      () => document.querySelector("[data-testid=total]")?.textContent === "total 3",
+    );
     await page.getByRole("checkbox", { name: "Open one.pb.gz" }).check();
     await page.getByLabel("Type").selectOption("cpu");
     await page.waitForFunction(() =>
