@@ -5,7 +5,7 @@ import { Random, temporaryFolder } from "@cinderblock/testkit";
 import { encodePushRecord, targetsOf } from "@cinderblock/transport";
 import { bodyOf, Owner, type Row, type Sent, turns, Writer } from "./added-partitions.testing.ts";
 
-const LONG = process.env["CINDERBLOCK_LONG"] !== undefined,
+const LONG = Boolean(process.env.CINDERBLOCK_LONG),
   FIRST = Number(process.env["CINDERBLOCK_SEED"] ?? 0),
   RUNS = LONG ? 400 : 20;
 const HAND_OVER_MS = 100,
