@@ -11,8 +11,9 @@ export interface FoldedLines {
   uncounted(line: number, text: string, word: string): void;
 }
 
-/** Digits whose numbers a double holds exactly. */
-const EXACT_DIGITS = 15;
+/** Digits whose numbers a double holds exactly, and digits that MAX_VALUE has. */
+const EXACT_DIGITS = 15,
+  MAX_DIGITS = 19;
 
 const BLANK = 32,
   TAB = 9,
@@ -50,13 +51,18 @@ function countOf(body: Uint8Array, from: number, end: number, line: number): big
   const sign = body[from],
     first = sign === 43 || sign === 45 ? from + 1 : from;
   if (first === end) return undefined;
-  let n = 0;
-  for (let i = first; i < end; i++) {
+  let n = 0,
+    zeros = first;
+  while (zeros < end - 1 && body[zeros] === 48) zeros++;
+  for (let i = zeros; i < end; i++) {
     const digit = body[i]! - 48;
     if (digit < 0 || digit > 9) return undefined;
     n = n * 10 + digit;
   }
-  const count = end - first <= EXACT_DIGITS ? BigInt(n) : BigInt(decodeUtf8(body, first, end));
+  const digits = end - zeros;
+  // A longer number costs more than its length to convert.
+  if (digits > MAX_DIGITS) refuse(line, `a number of ${digits} digits is above ${MAX_VALUE}`);
+  const count = digits <= EXACT_DIGITS ? BigInt(n) : BigInt(decodeUtf8(body, zeros, end));
   if (sign === 45 && count > 0n) refuse(line, `-${count} is negative`);
   if (count > MAX_VALUE) refuse(line, `${count} is above ${MAX_VALUE}`);
   return count;

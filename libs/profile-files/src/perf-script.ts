@@ -9,18 +9,20 @@ interface Head {
   certain: boolean;
 }
 
+// Text comes from clients: a command ends with a non-blank, so that no expression tries a run of blanks twice.
+
 /** A head with a CPU or a time: the command is the text before the process, whatever numbers it has. */
 const TIMED =
-  /^\s*(\S.*?)\s+-?\d+(?:\/-?\d+)?\s+(?:\[-?\d+\](?:\s+\S{1,12})??(?:\s+\d+\.\d+:)?|\d+\.\d+:)(?:\s|$)/;
+  /^\s*(\S(?:.*?\S)??)\s+-?\d+(?:\/-?\d+)?\s+(?:\[-?\d+\](?:\s+\S{1,12})??(?:\s+\d+\.\d+:)?|\d+\.\d+:)(?:\s|$)/;
 /** A head with only a process and, perhaps, the count and the name of its event. */
-const UNTIMED = /^\s*(\S.*?)\s+-?\d+(?:\/-?\d+)?(\s+\d+)?(?:\s+[^\s:]\S*:(?:\s.*)?)?\s*$/;
+const UNTIMED = /^\s*(\S(?:.*?\S)??)\s+-?\d+(?:\/-?\d+)?(\s+\d+)?(?:\s+[^\s:]\S*:(?:\s.*)?)?\s*$/;
 /** The same, with a number in the command: perf writes the event's count with a padding of its own. */
 const NUMBERED = /^\s*(\S.*\S) -?\d+(?:\/-?\d+)?\s+[^\s:\d]\S*:(?:\s.*)?$/;
 /** An event's name and the frame behind it. */
 const OWN_FRAME = /\s[^\s:\d]\S*:\s+([0-9a-f]+\s.*)$/;
 /** Source line below a frame. */
 const SOURCE_LINE = /^\s+\S+:\d+\s*$/;
-const FRAME = /^(\s*)([0-9a-f]+)\s+(\S.*?)\s*$/;
+const FRAME = /^(\s*)([0-9a-f]+)\s+(\S.*)$/;
 
 function headOf(line: string): Head | undefined {
   const timed = TIMED.exec(line);
@@ -40,7 +42,7 @@ function ownFrame(head: string): string | undefined {
  * module is the last pair of parentheses, after a blank. Undefined for a line that is no frame.
  */
 function frameOf(line: string): string | undefined {
-  const m = FRAME.exec(line);
+  const m = FRAME.exec(line.trimEnd());
   if (!m) return undefined;
   const [, indent, address, text] = m as unknown as [string, string, string, string];
   const module = moduleAt(text);

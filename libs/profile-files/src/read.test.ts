@@ -1,3 +1,4 @@
+import { CinderblockError } from "@cinderblock/errors";
 import { gzipSync } from "node:zlib";
 import { finalTree, flameLevels, type PartialTree } from "@cinderblock/query";
 import { mutations, Random, tinyJfr, tinyPprof } from "@cinderblock/testkit";
@@ -139,6 +140,18 @@ describe("files of profiles", () => {
         expect(read("x.perf", sample + sample)).toEqual(want);
         expect(read("x.txt", sample + sample)).toEqual(want);
       }
+  });
+  it.each([
+    ["a head", `a${" ".repeat(1_000_000)}x\n\t 7f00 f (/bin/x)\n\n`],
+    ["a head of numbers", `a${" 1".repeat(500_000)} x\n\t 7f00 f (/bin/x)\n\n`],
+    ["a frame", `a 1 2.0: c:\n\t 7f00 f${" ".repeat(1_000_000)}b\n\n`],
+  ])("take time in proportion to %s of a million characters", (_what, text) => {
+    // With a quadratic expression this takes an hour; the result does not matter.
+    try {
+      read("x.perf", text);
+    } catch (err) {
+      expect(err).toBeInstanceOf(CinderblockError);
+    }
   });
   it("have events of perf script without call chains, with source lines, and without frames", () => {
     const one = (n: number, f: string): string =>
