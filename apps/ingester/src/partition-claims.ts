@@ -91,7 +91,8 @@ export class PartitionClaims {
     else {
       o.learnTo = committed ?? 0;
       position = await this.baselineLookback(partition, o.learnTo);
-      // A baseline of an earlier release names no partition: any known number may place it in this one.
+      // Baselines of an earlier release name no partition. Forget each that one of the known numbers of
+      // partitions places here: a forgotten baseline loses one difference, a kept one may count growth twice.
       const numbers = [...o.counts.all, log.partitions];
       await this.sink.forgetBaselines((tenant, service, from) =>
         from === undefined

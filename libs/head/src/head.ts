@@ -256,8 +256,7 @@ export class Head implements ProfileSource {
       const signature = `${type}\u0000${unit}\u0000${periodType}\u0000${periodUnit}\u0000${t.hasPeriodType}`;
       const start = this.stacktraceId.length;
       this.gather(nodes, order, group.samples, p, k);
-      const end = this.stacktraceId.length;
-      if (end === start) continue;
+      if (this.stacktraceId.length === start) continue;
       let bySignature = this.cache.get(group.labels);
       if (!bySignature) this.cache.set(group.labels, (bySignature = new Map()));
       let series = bySignature.get(signature);
@@ -271,17 +270,7 @@ export class Head implements ProfileSource {
       if (cumulative && baselines.origin) {
         // Each Kafka partition has its own baselines: a profile is compared in each partition that has it, and is
         // stored once.
-        const kept = baselines.difference(
-          this.series[series]!,
-          this.interner.contentHashes(symbols),
-          this.stacktraceId.data,
-          this.value.data,
-          start,
-          end,
-          profile.timeNanos,
-        );
-        this.truncate(kept);
-        if (kept === start) continue;
+        if (this.subtractBaseline(series, partition, start, profile.timeNanos, baselines) === 0) continue;
       }
       const isNew = this.addId(series, group.id);
       if (into && !cumulative) {
@@ -304,28 +293,20 @@ export class Head implements ProfileSource {
         this.truncate(start);
         continue;
       }
-      if (cumulative && !baselines.origin) {
-        const kept = baselines.difference(
-          this.series[series]!,
-          this.interner.contentHashes(symbols),
-          this.stacktraceId.data,
-          this.value.data,
-          start,
-          end,
-          profile.timeNanos,
-        );
-        this.truncate(kept);
-        if (kept === start) {
-          out.push({
-            series,
-            partition,
-            timeNanos: profile.timeNanos,
-            durationNanos: t.durationNanos,
-            id: group.id,
-            row: -1,
-          });
-          continue;
-        }
+      if (
+        cumulative &&
+        !baselines.origin &&
+        this.subtractBaseline(series, partition, start, profile.timeNanos, baselines) === 0
+      ) {
+        out.push({
+          series,
+          partition,
+          timeNanos: profile.timeNanos,
+          durationNanos: t.durationNanos,
+          id: group.id,
+          row: -1,
+        });
+        continue;
       }
       out.push(
         this.pushRow(
@@ -341,6 +322,30 @@ export class Head implements ProfileSource {
       );
     }
     return out;
+  }
+
+  /**
+   * Replaces the samples from `start` on, which are cumulative, by their growth since the series' baseline.
+   * @returns the number of samples that grew; the others are removed
+   */
+  private subtractBaseline(
+    series: number,
+    partition: number,
+    start: number,
+    timeNanos: bigint,
+    baselines: Baselines,
+  ): number {
+    const kept = baselines.difference(
+      this.series[series]!,
+      this.interner.contentHashes(this.partitions[partition]!.symbols),
+      this.stacktraceId.data,
+      this.value.data,
+      start,
+      this.stacktraceId.length,
+      timeNanos,
+    );
+    this.truncate(kept);
+    return kept - start;
   }
 
   /**

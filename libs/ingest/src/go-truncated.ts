@@ -76,6 +76,7 @@ function tallSamples(
     stacks = new WordTuples(),
     samples: number[] = [],
     twins = new Map<number, number>();
+  let key = new Uint32Array(256);
   for (let i = 0; i < t.samples; i++) {
     const from = p.sampleFrom[i]!,
       to = p.sampleTo[i]!;
@@ -84,13 +85,13 @@ function tallSamples(
       if (p.refLocation.subarray(from, to).includes(UNKNOWN)) continue;
       const a = t.sampleLabels.data[i]!,
         b = t.sampleLabels.data[i + 1]!,
-        key = Uint32Array.from([
-          to - from,
-          ...ids.lo.subarray(from, to),
-          ...t.labelKey.data.subarray(a, b),
-          ...t.labelStr.data.subarray(a, b),
-        ]),
-        stack = stacks.intern(key, key.length);
+        length = 1 + (to - from) + 2 * (b - a);
+      if (length > key.length) key = new Uint32Array(2 * length);
+      key[0] = to - from;
+      key.set(ids.lo.subarray(from, to), 1);
+      key.set(t.labelKey.data.subarray(a, b), 1 + to - from);
+      key.set(t.labelStr.data.subarray(a, b), 1 + to - from + b - a);
+      const stack = stacks.intern(key, length);
       if (stack < samples.length) {
         twins.set(i, samples[stack]!);
         continue;

@@ -8,7 +8,7 @@ import {
 import type { Socket } from "node:net";
 import { Periodic } from "@cinderblock/async";
 import type { Metrics } from "@cinderblock/telemetry";
-import { LargeHeaders, type WaitingHeaders } from "./large-headers.ts";
+import { type ArrivingHeaders, FREE_BYTES, LargeHeaders } from "./large-headers.ts";
 
 /** Deadlines and limits of a port's connections. */
 export interface ConnectionLimits {
@@ -325,22 +325,19 @@ export class Connections {
 
   /** Refuses connections whose arriving headers exceed the memory for large headers. */
   checkHeaders(): void {
-    this.headers.check(this.arrivingHeaders());
-  }
-  private *arrivingHeaders(): Iterable<WaitingHeaders> {
-    // HTTP/2 frames without a request are no headers; the session limits their memory.
+    const arriving: ArrivingHeaders<Connection>[] = [];
     for (const set of [this.unproven, this.idle])
-      for (const c of set)
-        if (!c.session)
-          yield {
-            receivedBytes: () => c.socket.bytesRead - c.bytesBefore,
-            refuse: (text) => {
-              this.closed?.("large_headers");
-              this.gone(c);
-              c.socket.end(answerOf("503 Service Unavailable", text));
-              c.socket.destroySoon();
-            },
-          };
+      for (const connection of set) {
+        const bytes = connection.socket.bytesRead - connection.bytesBefore;
+        // HTTP/2 frames without a request are no headers; the session limits their memory.
+        if (bytes > FREE_BYTES && !connection.session) arriving.push({ connection, bytes });
+      }
+    for (const c of this.headers.excess(arriving)) {
+      this.closed?.("large_headers");
+      this.gone(c);
+      c.socket.end(answerOf("503 Service Unavailable", this.headers.refusal));
+      c.socket.destroySoon();
+    }
   }
 
   /** Ends connections and requests that exceed their deadlines. */

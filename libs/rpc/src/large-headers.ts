@@ -1,7 +1,7 @@
 import type { AnyRequest } from "./connections.ts";
 
 /** Header bytes of a request that count in no budget: the limit of connections bounds them. */
-const FREE_BYTES = 64 << 10;
+export const FREE_BYTES = 64 << 10;
 
 /** Bytes of a request beyond FREE_BYTES. */
 const beyondFree = (bytes: number): number => Math.max(0, bytes - FREE_BYTES);
@@ -13,11 +13,11 @@ function headerBytes({ url = "", rawHeaders }: AnyRequest): number {
   return bytes;
 }
 
-/** A connection that waits for the end of a request's headers. */
-export interface WaitingHeaders {
-  /** bytes that have arrived since its last request */
-  receivedBytes(): number;
-  refuse(text: string): void;
+/** A connection on which large headers arrive. */
+export interface ArrivingHeaders<C> {
+  readonly connection: C;
+  /** bytes since the connection's last request */
+  readonly bytes: number;
 }
 
 /**
@@ -34,7 +34,7 @@ export class LargeHeaders {
   }
 
   /** Text for a client whose headers do not fit at the moment. */
-  private get refusal(): string {
+  get refusal(): string {
     return `the large headers of all requests together exceed their ${this.budgetBytes} bytes of memory (a sixteenth of -memory.limit-bytes); retry, or send headers below ${FREE_BYTES} bytes\n`;
   }
 
@@ -51,21 +51,15 @@ export class LargeHeaders {
     };
   }
 
-  /** Refuses connections with the most header bytes until all others fit. */
-  check(waiting: Iterable<WaitingHeaders>): void {
-    const large: { connection: WaitingHeaders; bytes: number }[] = [];
-    let total = this.heldBytes;
-    for (const connection of waiting) {
-      const bytes = beyondFree(connection.receivedBytes());
-      if (bytes === 0) continue;
-      large.push({ connection, bytes });
-      total += bytes;
+  /** Connections whose headers must be refused so that all others fit: those with the most bytes. */
+  excess<C>(arriving: ArrivingHeaders<C>[]): C[] {
+    let total = this.heldBytes + arriving.reduce((n, a) => n + beyondFree(a.bytes), 0);
+    const refused: C[] = [];
+    for (const { connection, bytes } of arriving.sort((a, b) => b.bytes - a.bytes)) {
+      if (total <= this.budgetBytes) break;
+      refused.push(connection);
+      total -= beyondFree(bytes);
     }
-    if (total <= this.budgetBytes) return;
-    large.sort((a, b) => b.bytes - a.bytes);
-    for (const { connection, bytes } of large) {
-      connection.refuse(this.refusal);
-      if ((total -= bytes) <= this.budgetBytes) return;
-    }
+    return refused;
   }
 }
