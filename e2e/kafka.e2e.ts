@@ -64,17 +64,7 @@ describeWith(["redis", "s3", "kafka", "oracle"], "Kafka between distributors and
     await Promise.all([c.start("store-gateway", 2), c.start("query-scheduler", 2), c.start("querier", 2)]);
     await Promise.all([c.start("distributor", 2), c.start("query-frontend", 2)]);
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-    expect(
-      await oracle.run(
-        "push",
-        "-load",
-        oracle.load,
-        "-url",
-        c.get("distributor", 1).url,
-        "-base",
-        String(base),
-      ),
-    ).toContain("1040 profiles");
+    expect(await oracle.push(c.get("distributor", 1), base)).toContain("1040 profiles");
     // A strong read waits until ingesters have read every acknowledged record.
     const frontend = c.get("query-frontend");
     expect(

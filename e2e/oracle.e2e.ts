@@ -20,9 +20,7 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
       const server = new Server();
       await server.start();
       const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-      expect(
-        await run("push", "-load", load, "-url", server.url, "-base", String(base), "-protocol", protocol),
-      ).toContain("1040 profiles");
+      expect(await oracle.push(server, base, "-protocol", protocol)).toContain("1040 profiles");
       const head = await compare(
         join(data!, "answers/head"),
         await ask(server, base, `${protocol}-head`, "-protocol", protocol),
@@ -127,7 +125,7 @@ describeWith(["oracle"], "answers of Pyroscope v1", () => {
     const server = new Server();
     await server.start("-querier.max-query-lookback=7d", "-querier.max-query-length=24h");
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-    await run("push", "-load", load, "-url", server.url, "-base", String(base));
+    await oracle.push(server, base);
     const out = join(work, "bad");
     await run(
       "query",

@@ -45,6 +45,11 @@ export class Oracle {
     return join(this.data!, "load");
   }
 
+  /** Pushes the shared load; resolves with the program's output. */
+  push(server: Server, base: number, ...more: string[]): Promise<string> {
+    return this.run("push", "-load", this.load, "-url", server.url, "-base", String(base), ...more);
+  }
+
   /** Sends the suite's valid queries; returns the folder of the answers. */
   async ask(server: Server, base: number, name: string, ...more: string[]): Promise<string> {
     const out = join(this.work, name);

@@ -26,9 +26,7 @@ describeWith(["s3", "oracle"], "a bucket on an S3 server", () => {
     const server = new Server();
     await server.start(...flags("blocks"), "-storage.prefix=team/profiles");
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-    expect(
-      await oracle.run("push", "-load", oracle.load, "-url", server.url, "-base", String(base)),
-    ).toContain("1040 profiles");
+    expect(await oracle.push(server, base)).toContain("1040 profiles");
     const head = await oracle.ask(server, base, "s3-head");
     await server.flush();
     await server.stop();
@@ -79,9 +77,7 @@ describeWith(["s3", "oracle"], "a bucket on an S3 server", () => {
     await server.start(...flags("blocks"), "-storage.prefix=away", "-pyroscopedb.ship-interval=500ms");
     s3.stop();
     const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-    expect(
-      await oracle.run("push", "-load", oracle.load, "-url", server.url, "-base", String(base)),
-    ).toContain("1040 profiles");
+    expect(await oracle.push(server, base)).toContain("1040 profiles");
     await server.flush();
     const local = await oracle.ask(server, base, "s3-away");
     await s3.restart();

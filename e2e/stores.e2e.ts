@@ -50,9 +50,7 @@ for (const backend of ["gcs", "azure", "swift"] as const)
         const config = `-config.file=${file}`;
         await server.start(config);
         const base = Math.floor(Date.now() / 3600_000) * 3600_000 - 3600_000;
-        expect(
-          await oracle.run("push", "-load", oracle.load, "-url", server.url, "-base", String(base)),
-        ).toContain("1040 profiles");
+        expect(await oracle.push(server, base)).toContain("1040 profiles");
         const head = await oracle.ask(server, base, `${backend}-head`);
         await server.flush();
         await server.stop();

@@ -2,6 +2,7 @@ import { request } from "node:http";
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import type { SentPush } from "@cinderblock/ingest";
 import { ApiServer, BodyBudget } from "@cinderblock/rpc";
+import { testServer } from "@cinderblock/rpc/testing";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import type { Distributor } from "./distributor.ts";
 import { distributorRoutes } from "./rpc.ts";
@@ -28,21 +29,11 @@ describe("pushes over HTTP", () => {
       },
     } as unknown as Distributor;
     server = new ApiServer(
-      {
-        address: "127.0.0.1",
-        port: 0,
-        readTimeoutMs: 30_000,
-        idleTimeoutMs: 30_000,
-        writeTimeoutMs: 30_000,
-        maxConnections: 100,
-        protocol: "http",
-        shutdownTimeoutMs: 10,
-        maxConcurrentStreams: 10,
+      testServer({
         maxHeaderBytes: 1 << 20,
-        largeHeadersBytes: 4 << 20,
         bodies,
         internalBodies: { budget: bodies, limitBytes: LIMIT },
-      },
+      }),
       [distributorRoutes(distributor, bodies, false, base.now)],
       base,
     );

@@ -9,6 +9,7 @@ import { internalRoutes } from "./internal.ts";
 import { internalMethod, text } from "./internal-method.ts";
 import { rawUnary } from "./raw-unary.ts";
 import { ApiServer } from "./server.ts";
+import { testServer } from "./testing.ts";
 
 const LIMIT = 160_000,
   /** more than a sixteenth of the limit; two of them do not fit */
@@ -157,21 +158,11 @@ describe("a server", () => {
     const answer = (): Promise<Uint8Array> => Promise.resolve(new Uint8Array(0)),
       raw = { limitBytes: 10 * LIMIT, budget: bodies };
     server = new ApiServer(
-      {
-        address: "127.0.0.1",
+      testServer({
         port,
-        readTimeoutMs: 30_000,
-        idleTimeoutMs: 30_000,
-        writeTimeoutMs: 30_000,
-        maxConnections: 100,
-        protocol: "http",
-        shutdownTimeoutMs: 10,
-        maxConcurrentStreams: 10,
-        maxHeaderBytes: 64 << 10,
-        largeHeadersBytes: 4 << 20,
         bodies,
         internalBodies: { budget: internal, limitBytes: LIMIT },
-      },
+      }),
       [
         {
           direct: { ...raw, path: PUSH, handler: answer },

@@ -2,6 +2,7 @@ import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { BodyBudget } from "./body-budget.ts";
 import { isCrossSite } from "./cross-site.ts";
 import { ApiServer } from "./server.ts";
+import { testServer } from "./testing.ts";
 
 const base = {
   log: createLogger({ level: "silent", format: "json" }),
@@ -60,21 +61,7 @@ describe("a request from a browser", () => {
     };
     const direct = "/push.v1.PusherService/Push";
     const s = new ApiServer(
-      {
-        address: "127.0.0.1",
-        port: 0,
-        readTimeoutMs: 5000,
-        idleTimeoutMs: 5000,
-        shutdownTimeoutMs: 100,
-        maxConcurrentStreams: 10,
-        maxHeaderBytes: 64 << 10,
-        largeHeadersBytes: 4 << 20,
-        writeTimeoutMs: 5000,
-        maxConnections: 100,
-        protocol: "http",
-        bodies: new BodyBudget(1000),
-        internalBodies: { budget: new BodyBudget(1000), limitBytes: 1000 },
-      },
+      testServer(),
       [
         {
           http: (app) => {

@@ -2,11 +2,11 @@ import { CinderblockError, kindOf } from "@cinderblock/errors";
 import { decodeMessage, encodeMessage } from "@cinderblock/message";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { Authorizer } from "./authorize.ts";
-import { BodyBudget } from "./body-budget.ts";
 import { InternalClient, internalRoutes } from "./internal.ts";
 import { type InternalCredentials, InternalGate, TokenSet } from "./internal-gate.ts";
 import { internalMethod, listOf, number, optional, record, text } from "./internal-method.ts";
 import { ApiServer } from "./server.ts";
+import { testServer } from "./testing.ts";
 
 const OLD = "old-token-0123456789",
   NEW = "new-token-0123456789";
@@ -51,21 +51,7 @@ const METHODS = {
     ),
   ),
 };
-const CONFIG = {
-  address: "127.0.0.1",
-  port: 0,
-  readTimeoutMs: 5000,
-  idleTimeoutMs: 5000,
-  shutdownTimeoutMs: 100,
-  maxConcurrentStreams: 10,
-  maxHeaderBytes: 64 << 10,
-  largeHeadersBytes: 4 << 20,
-  writeTimeoutMs: 5000,
-  maxConnections: 100,
-  protocol: "http" as const,
-  bodies: new BodyBudget(1000),
-  internalBodies: { budget: new BodyBudget(1000), limitBytes: 1000 },
-};
+const CONFIG = testServer();
 
 const servers: ApiServer[] = [],
   clients: InternalClient[] = [];

@@ -4,12 +4,12 @@ import { connect } from "node:http2";
 import { join } from "node:path";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { certificates, freePort, temporaryFolder } from "@cinderblock/testkit";
-import { BodyBudget } from "./body-budget.ts";
 import { InternalClient, internalRoutes } from "./internal.ts";
 import { internalMethod, text } from "./internal-method.ts";
 import { ApiServer } from "./server.ts";
 import { type ClientTls, opensslCipher, type ServerTls, tlsAgent } from "./tls.ts";
 import { jest } from "@jest/globals";
+import { testServer } from "./testing.ts";
 
 const log = createLogger({ level: "fatal", format: "json" });
 const base = { log, metrics: new Metrics(), tracer: startTracing("", "0"), now: () => Date.now() };
@@ -26,20 +26,8 @@ const NO_TOKEN = {
 const serving = async (tls: Partial<ServerTls>, run: (port: number) => Promise<void>): Promise<void> => {
   const port = await freePort();
   const s = new ApiServer(
-    {
-      address: "127.0.0.1",
+    testServer({
       port,
-      readTimeoutMs: 5000,
-      idleTimeoutMs: 5000,
-      shutdownTimeoutMs: 100,
-      maxConcurrentStreams: 10,
-      maxHeaderBytes: 64 << 10,
-      largeHeadersBytes: 4 << 20,
-      writeTimeoutMs: 5000,
-      maxConnections: 100,
-      protocol: "http",
-      bodies: new BodyBudget(1000),
-      internalBodies: { budget: new BodyBudget(1000), limitBytes: 1000 },
       tls: {
         certPath: server.cert,
         keyPath: server.key,
@@ -49,7 +37,7 @@ const serving = async (tls: Partial<ServerTls>, run: (port: number) => Promise<v
         cipherSuites: [],
         ...tls,
       },
-    },
+    }),
     [
       {
         http: (app) => {

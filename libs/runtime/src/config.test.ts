@@ -1,5 +1,6 @@
 import { loadConfig } from "@cinderblock/config";
-import { acceptedV1Keys, budgetsOf, commonSchema, limitsOf } from "./config.ts";
+import { budgetsOf } from "./budgets.ts";
+import { acceptedV1Keys, commonSchema, limitsOf } from "./config.ts";
 
 const MIB = 1048576;
 const config = (...flags: string[]) => loadConfig(commonSchema, flags, {}, acceptedV1Keys).config;
