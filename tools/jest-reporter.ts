@@ -11,7 +11,13 @@ interface Result {
   failureMessage?: string | null;
   testExecError?: unknown;
   perfStats: { start: number; end: number };
-  testResults: { status: string; ancestorTitles: string[]; fullName: string; failureMessages: string[] }[];
+  testResults: (Case & { ancestorTitles: string[] })[];
+}
+
+interface Case {
+  status: string;
+  fullName: string;
+  failureMessages: string[];
 }
 
 /** A line for the runner: the result of one test file. */
@@ -38,11 +44,16 @@ function shorten(message: string): string {
     .join("\n");
 }
 
-/** The failed tests of a file; a file that could not run has one entry. */
-function failuresOf(result: Result): string[] {
-  const tests = result.testResults
+/** Names of failed tests, each with the first lines of its first error. */
+function failuresOf(tests: readonly Case[]): string[] {
+  return tests
     .filter((t) => t.status === "failed")
     .map((t) => `${t.fullName}\n${shorten(t.failureMessages[0] ?? "")}`);
+}
+
+/** The failures of a file; a file that could not run has one entry. */
+function failuresOfFile(result: Result): string[] {
+  const tests = failuresOf(result.testResults);
   if (!result.testExecError) return tests;
   return [...tests, `the file did not run\n${shorten(result.failureMessage ?? "")}`];
 }
@@ -68,6 +79,15 @@ export default class CountingReporter {
     this.write({ started: relative(this.root, test.path) });
   }
 
+  // A file that never ends has no result: the runner then says what these two reported.
+  onTestCaseStart(test: { path: string }, { fullName }: { fullName: string }): void {
+    this.write({ in: relative(this.root, test.path), begins: fullName });
+  }
+
+  onTestCaseResult(test: { path: string }, result: Case): void {
+    this.write({ in: relative(this.root, test.path), ended: failuresOf([result]) });
+  }
+
   onTestResult(_test: unknown, result: Result): void {
     const file = relative(this.root, result.testFilePath),
       broken = Boolean(result.testExecError),
@@ -81,7 +101,14 @@ export default class CountingReporter {
     process.stdout.write(`${word} ${file} (${counts.join(", ")}, ${seconds.toFixed(1)} s)\n`);
     for (const reason of reasons(result)) process.stdout.write(`     skipped: ${reason}\n`);
     if (failed > 0) process.stdout.write(`${result.failureMessage ?? ""}\n`);
-    this.write({ file, passed, failed, skipped, seconds, failures: failuresOf(result) } satisfies FileCount);
+    this.write({
+      file,
+      passed,
+      failed,
+      skipped,
+      seconds,
+      failures: failuresOfFile(result),
+    } satisfies FileCount);
   }
 
   onRunComplete(

@@ -32,11 +32,19 @@ const START_S = 120,
   EXIT_S = 20;
 let runs = 0;
 
+/** A test file that has begun and has no result yet. */
+interface OpenFile {
+  /** monotonic */
+  readonly since: number;
+  running: string | undefined;
+  readonly failures: string[];
+}
+
 /** Lines that reporter and environment have written so far. */
 class Counts {
   readonly done = new Map<string, FileCount>();
   readonly cpu = new Map<string, number>();
-  readonly open = new Map<string, number>();
+  readonly open = new Map<string, OpenFile>();
   complete: number | undefined;
   readonly file: string;
   private read = 0;
@@ -51,11 +59,20 @@ class Counts {
     for (const text of lines.slice(this.read)) {
       const line = JSON.parse(text) as Partial<FileCount> & {
         started?: string;
+        in?: string;
+        begins?: string;
+        ended?: string[];
         complete?: true;
         of?: string;
         cpu?: number;
       };
-      if (line.started !== undefined) this.open.set(line.started, performance.now());
+      if (line.started !== undefined)
+        this.open.set(line.started, { since: performance.now(), running: undefined, failures: [] });
+      const file = this.open.get(line.in ?? "");
+      if (file) {
+        file.running = line.begins;
+        file.failures.push(...(line.ended ?? []));
+      }
       if (line.of !== undefined) this.cpu.set(line.of, line.cpu!);
       if (line.file !== undefined) {
         this.done.set(line.file, line as FileCount);
@@ -69,8 +86,14 @@ class Counts {
   /** Files over their time limit. */
   late(deadline: (file: string) => number): string[] {
     return [...this.open]
-      .filter(([file, since]) => performance.now() - since > deadline(file) * 1000)
+      .filter(([file, { since }]) => performance.now() - since > deadline(file) * 1000)
       .map(([file]) => file);
+  }
+
+  /** Lines that name the running test of an open file, and its failed tests. */
+  seen(file: string): string[] {
+    const { running, failures } = this.open.get(file)!;
+    return [running === undefined ? "  between tests" : `  in: ${running}`, ...failures];
   }
 }
 
@@ -143,7 +166,8 @@ function once(options: JestOptions, files: readonly string[], counts: Counts): P
     watch: () => {
       counts.update();
       const [late] = counts.late(options.deadline);
-      if (late !== undefined) return `${late} did not end within ${options.deadline(late)} s`;
+      if (late !== undefined)
+        return [`${late} did not end within ${options.deadline(late)} s`, ...counts.seen(late)].join("\n");
       if (
         counts.complete !== undefined &&
         performance.now() - counts.complete > (options.exitSeconds ?? EXIT_S) * 1000

@@ -12,7 +12,9 @@ import { sumOf } from "./totals.ts";
 const SUITES = {
   sound: 'it("passes", () => expect(1).toBe(1));',
   broken: 'it("passes", () => undefined); it("fails", () => expect(1).toBe(2));',
-  hangs: 'it("never ends", () => { for (;;); });',
+  hangs: `
+    it("fails first", () => expect(1).toBe(2));
+    it("never ends", () => { for (;;); });`,
   "part-dies": `
     const { spawn } = require("node:child_process");
     it("asks a server that dies", async () => {
@@ -99,6 +101,8 @@ describe("the runner", () => {
       "rejects.suite.cjs: 1 failed",
     ]);
     // The end of a run repeats the name of each failed test and the beginning of its error.
+    const hanging = totals.failures.find((f) => f.startsWith("hangs"));
+    expect(hanging).toMatch(/\n {2}in: never ends\nfails first\n +Error: expect\(received\)/);
     const broken = totals.failures.find((f) => f.startsWith("broken"));
     expect(broken).toMatch(/^broken.*\n.+\n +Error: expect\(received\)/);
     expect([totals.passed, totals.failed, totals.skipped]).toEqual([5, 6, 2]);

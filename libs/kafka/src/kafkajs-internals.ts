@@ -1,8 +1,10 @@
 import type { Kafka } from "kafkajs";
+import Runner from "kafkajs/src/consumer/runner.js";
 import protocolErrors from "kafkajs/src/protocol/error.js";
 import apiKeys from "kafkajs/src/protocol/requests/apiKeys.js";
 import protocol from "kafkajs/src/protocol/requests/index.js";
 import { withTopicIds } from "./metadata-request.ts";
+import { endWhenStopped } from "./stopped-runner.ts";
 
 /** An encoded protocol request, ready to send. */
 interface ProtocolRequest {
@@ -68,6 +70,8 @@ export interface Cluster {
 
 const METADATA = "Metadata";
 protocol.requests[METADATA] = withTopicIds(protocol.requests[METADATA]!, protocolErrors);
+
+endWhenStopped(Runner);
 
 /** A kafkajs cluster for requests that its admin and producer do not offer. */
 export function clusterOf(kafka: Kafka): Cluster {

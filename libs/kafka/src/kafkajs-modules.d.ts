@@ -8,6 +8,10 @@ declare module "kafkajs/src/protocol/requests/index.js" {
   const module: { requests: Record<string, import("./kafkajs-internals.ts").RequestDefinitions> };
   export default module;
 }
+declare module "kafkajs/src/consumer/runner.js" {
+  const Runner: { prototype: import("./stopped-runner.ts").Runner };
+  export default Runner;
+}
 declare module "kafkajs/src/protocol/error.js" {
   const module: {
     createErrorFromCode(code: number): import("./kafkajs-internals.ts").ProtocolError;

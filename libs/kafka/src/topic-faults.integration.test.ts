@@ -38,7 +38,7 @@ describeWith(["kafka"], "a topic whose settings are changed while it is used", (
     } finally {
       await log.close();
     }
-  }, 150_000);
+  }, 120_000);
 });
 
 describeWith(["kafka"], "a partition without a leader", () => {
@@ -113,7 +113,7 @@ describeWith(["kafka"], "a partition without a leader", () => {
       await Promise.all(readers.map((r) => r.reader.stop()));
       await log.close();
     }
-  }, 180_000);
+  }, 90_000);
 });
 
 describeWith(["kafka"], "a broker that answers nothing", () => {
@@ -157,5 +157,5 @@ describeWith(["kafka"], "a broker that answers nothing", () => {
       );
       await log.close();
     }
-  }, 150_000);
+  }, 120_000);
 });
