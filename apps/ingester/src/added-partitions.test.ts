@@ -7,7 +7,7 @@ import { bodyOf, Owner, type Row, type Sent, turns, Writer } from "./added-parti
 
 const LONG = Boolean(process.env.CINDERBLOCK_LONG),
   FIRST = Number(process.env["CINDERBLOCK_SEED"] ?? 0),
-  RUNS = LONG ? 400 : 20;
+  RUNS = LONG ? 400 : 10;
 const HAND_OVER_MS = 100,
   SERVICES = ["s0", "s1", "s2", "s3", "s4"],
   COUNTS = [4, 6, 9, 14];

@@ -159,7 +159,7 @@ describe("interning through the kernel", () => {
   it("stays correct when its table overflows repeatedly", async () => {
     // Strings, functions and locations of 20,000 names in two partitions exceed the symbols' 65,536 entries;
     // the extended suite's 22 × 400 stacks of about 250 frames have more prefixes than the stacks' 131,072.
-    const [count, stacks] = process.env.CINDERBLOCK_LONG ? [22, 400] : [4, 150];
+    const [count, stacks] = process.env.CINDERBLOCK_LONG ? [22, 400] : [4, 75];
     expect(await compare(profiles(new Random(12), count, 20_000, stacks, 500, 2), 2)).toBe(count * stacks);
   });
 });
