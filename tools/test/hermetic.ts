@@ -56,18 +56,26 @@ async function sources(): Promise<void> {
 }
 
 /**
- * Batches of unit tests that wait for a lane. Neighboring files have similar costs and go to different
- * batches.
+ * Unit tests that wait for a lane. Neighboring files have similar costs, so a batch takes files from all over
+ * the list.
  */
-const BATCHES = 6;
-const files = unitTests(),
-  waiting = Array.from({ length: BATCHES }, (_, i) => files.filter((_file, k) => k % BATCHES === i));
+const STRIDE = 6,
+  files = unitTests(),
+  waiting = Array.from({ length: STRIDE }, (_, i) => files.filter((_file, k) => k % STRIDE === i)).flat();
+/** A batch is this part of the rest, so that the last batches are short and the lanes end together. */
+const BATCH_PART = 5,
+  SMALLEST_BATCH = 6;
 
-/** One of two lanes, one per core: runs its own work first, then waiting batches. */
-async function lane(first: () => Promise<void>): Promise<void> {
-  await first();
-  for (let batch = waiting.shift(); batch !== undefined; batch = waiting.shift())
-    await jest("jest.config.mjs", batch, 1);
+/** Runs its own work first, then batches of unit tests. */
+async function lane(first?: () => Promise<void>): Promise<void> {
+  await first?.();
+  while (waiting.length > 0)
+    await jest(
+      "jest.config.mjs",
+      waiting.splice(0, Math.max(SMALLEST_BATCH, Math.ceil(waiting.length / BATCH_PART))),
+      1,
+    );
 }
-await Promise.all([lane(programs), lane(sources)]);
+// One more lane than cores: tests that wait for time to pass leave a core to the others.
+await Promise.all([lane(programs), lane(sources), lane()]);
 session.finish();

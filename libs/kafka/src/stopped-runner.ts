@@ -14,7 +14,7 @@ export function endWhenStopped(Class: { prototype: Runner }): void {
   const { fetch } = Class.prototype;
   Class.prototype.fetch = function (nodeId) {
     if (this.running) return fetch.call(this, nodeId);
-    // The calling loop is one of those that this stops: it ends after this fetch.
+    // The calling loop is one of them: it ends after this fetch.
     void this.fetchManager.stop();
     return Promise.resolve([]);
   };
