@@ -2,6 +2,7 @@
  * `npm test`: all checks that a clone can run after `npm ci`. Installs nothing, opens only loopback
  * connections, leaves nothing behind, and always ends (docs/contributing/testing.md).
  */
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { runJest } from "./jest.ts";
 import { NODE, ROOT } from "./root.ts";
@@ -16,7 +17,13 @@ import { add } from "./totals.ts";
 const FILE_S = 240,
   RUN_S = Number(process.env.CINDERBLOCK_TEST_DEADLINE_S ?? 1500);
 
-const session = new Session(RUN_S * 1000, { CINDERBLOCK_HERMETIC: "1", CINDERBLOCK_LONG: "" });
+const session = new Session(RUN_S * 1000, (folder) => ({
+  CINDERBLOCK_HERMETIC: "1",
+  CINDERBLOCK_LONG: "",
+  // Compilers, Nx and the formatter keep caches in the home folder.
+  HOME: folder,
+  GIT_CONFIG_GLOBAL: process.env.GIT_CONFIG_GLOBAL ?? join(homedir(), ".gitconfig"),
+}));
 const bin = (name: string): string => join(ROOT, "node_modules/.bin", name);
 
 async function jest(config: string, files: readonly string[], workers: number): Promise<void> {

@@ -133,10 +133,10 @@ if (flags.list) {
   process.exit(0);
 }
 const suites = await chosen();
-const session = new Session(flags.long ? 3 * 3600_000 : 80 * 60_000, {
+const session = new Session(flags.long ? 3 * 3600_000 : 80 * 60_000, () => ({
   CINDERBLOCK_HERMETIC: "",
   CINDERBLOCK_LONG: flags.long ? "1" : "",
-});
+}));
 if (flags.install || flags["install-only"]) await install(session, suites);
 if (flags["install-only"]) session.finish();
 const stale = !existsSync(join(ROOT, "dist/cinderblock/main.mjs"));

@@ -24,7 +24,8 @@ export class Session {
   private readonly started = performance.now();
   private readonly before = changes();
 
-  constructor(deadlineMs: number, env: Record<string, string> = {}) {
+  /** @param env more environment variables; gets the temporary folder */
+  constructor(deadlineMs: number, env: (folder: string) => Record<string, string> = () => ({})) {
     this.env = {
       ...process.env,
       PATH: `${dirname(NODE)}${delimiter}${process.env.PATH}`,
@@ -33,7 +34,7 @@ export class Session {
       NX_TUI: "false",
       FORCE_COLOR: "0",
       NODE_DISABLE_COMPILE_CACHE: "1",
-      ...env,
+      ...env(this.folder),
     };
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
       process.once(signal, () => this.abort(`stopped by ${signal}`));
