@@ -5,11 +5,11 @@ const PARTS: Record<string, readonly [filter: RegExp, code: string]> = {
   crc32c: [/\/crc32C$/, 'require("@cinderblock/bytes").crc32c'],
   encoder: [
     /\/encoder$/,
-    'require("./libs/kafka/src/parts-encoder.ts").partsEncoder(require("kafkajs/src/protocol/encoder.js"))',
+    'require("./libs/kafka/src/parts-encoder.ts").copyFreeEncoder(require("kafkajs/src/protocol/encoder.js"))',
   ],
   batch: [
     /\/recordBatch\/v0$/,
-    'require("./libs/kafka/src/record-batch.ts").partsBatch(require("kafkajs/src/protocol/recordBatch/v0/index.js"), require("./libs/kafka/src/parts-encoder.ts").partsEncoder(require("kafkajs/src/protocol/encoder.js")))',
+    'require("./libs/kafka/src/record-batch.ts").copyFreeRecordBatch(require("kafkajs/src/protocol/recordBatch/v0/index.js"), require("./libs/kafka/src/parts-encoder.ts").copyFreeEncoder(require("kafkajs/src/protocol/encoder.js")))',
   ],
   queue: [
     /\/requestQueue$/,

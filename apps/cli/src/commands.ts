@@ -6,7 +6,7 @@ import { cancelDeletion, deleteSeries, listDeletions } from "./deletions.ts";
 import { importProfiles } from "./import.ts";
 import { forgetIngester, listIngesters } from "./ingesters.ts";
 import { pushProfiles } from "./push.ts";
-import { printLabels, writePprof, printSeries, printTop } from "./query.ts";
+import { printLabelNames, writePprof, printSeries, printTop } from "./query.ts";
 import { printPartitions, printRing, printServerTop } from "./server.ts";
 import { storeDebugFiles, listSymbols, lookUpAddress, removeSymbols } from "./symbols.ts";
 
@@ -74,7 +74,7 @@ const COMMANDS: readonly {
     run: printTop,
   },
   { words: "query series", args: "", does: "label sets", run: printSeries },
-  { words: "query labels", args: "", does: "list label names", run: printLabels },
+  { words: "query labels", args: "", does: "list label names", run: printLabelNames },
   { words: "query pprof", args: "", does: "write a merged pprof to -out", run: writePprof },
   {
     words: "query export",

@@ -167,7 +167,7 @@ export async function printSeries(c: Context): Promise<number> {
 }
 
 /** Prints label names. */
-export async function printLabels(c: Context): Promise<number> {
+export async function printLabelNames(c: Context): Promise<number> {
   const { sources: list, select } = await openSources(c);
   printRows(
     c,

@@ -393,7 +393,8 @@ export class Compactor implements Service {
         });
       } catch (err) {
         if (!(err instanceof CinderblockError)) throw err;
-        // A partial block, whose meta comes last, or a damaged meta: the bucket index reports both.
+        // Skips a partial block, which has no meta.json yet, and a damaged meta.json: the bucket index reports
+        // both.
         if (err.kind !== "not-found" && err.kind !== "corrupt") throw err;
       }
     }

@@ -14,7 +14,7 @@ const OBJECT = "tenant_settings.json";
 const MAX_NAME = 512,
   MAX_VALUE = 1 << 20;
 
-/** Settings of all tenants, in one object. Changes in this process run one after the other. */
+/** The settings that the web UI stores per tenant, in one object of the bucket. Changes run one after the other. */
 export class TenantSettings {
   private readonly bucket: Bucket;
   private readonly now: () => number;

@@ -27,7 +27,7 @@ export interface BaselineService {
  * Baselines of all tenants of one thread, and their log records (docs/correctness.md, "Cumulative
  * baselines").
  */
-export class BaselineStore {
+export class GrowthBaselines {
   private readonly tenants = new Map<string, Baselines>();
   private readonly record = new ByteWriter(1 << 12);
   private readonly log: BaselineLog;

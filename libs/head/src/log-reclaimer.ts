@@ -1,6 +1,6 @@
 import { ByteWriter } from "@cinderblock/bytes";
 import { crashPoint } from "@cinderblock/files";
-import type { BaselineStore } from "./baseline-store.ts";
+import type { GrowthBaselines } from "./baseline-store.ts";
 import type { LogWriter } from "./log-file.ts";
 import { encodeCheckpointRecord, encodeDoneRecord } from "./log-records.ts";
 import type { SegmentLedger } from "./segment-ledger.ts";
@@ -22,14 +22,14 @@ export class LogReclaimer<H extends { readonly ulid: string }> {
   private readonly record = new ByteWriter(64);
   private readonly log: LogWriter;
   private readonly ledger: SegmentLedger<H>;
-  private readonly baselines: BaselineStore;
+  private readonly baselines: GrowthBaselines;
   private readonly doneElsewhere: () => Iterable<string>;
 
-  /** @param doneElsewhere finished heads that still have records in another log */
+  /** @param doneElsewhere IDs of cut heads whose records in other logs are not yet reclaimed */
   constructor(
     log: LogWriter,
     ledger: SegmentLedger<H>,
-    baselines: BaselineStore,
+    baselines: GrowthBaselines,
     doneElsewhere: () => Iterable<string>,
   ) {
     this.log = log;

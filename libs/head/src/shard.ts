@@ -6,7 +6,7 @@ import { kindOf, messageOf, noRoom } from "@cinderblock/errors";
 import { crashPoint, isNoSpace, isUnwritable, syncDirectory } from "@cinderblock/files";
 import type { ProcessedProfile, ProfileSink, PushOrigin } from "@cinderblock/ingest";
 import { checkTenantId } from "@cinderblock/tenant";
-import { type BaselineService, BaselineStore } from "./baseline-store.ts";
+import { type BaselineService, GrowthBaselines } from "./baseline-store.ts";
 import type { Baselines } from "./baselines.ts";
 import { cutHead } from "./cut.ts";
 import { type CutCandidate, selectCuts, isCutDue } from "./cut-policy.ts";
@@ -57,7 +57,7 @@ export class HeadShard implements ProfileSink {
   private readonly byUlid = new Map<string, OpenHead>();
   private readonly log: LogWriter;
   private readonly ledger = new SegmentLedger<OpenHead>();
-  private readonly baselines: BaselineStore;
+  private readonly baselines: GrowthBaselines;
   private readonly reclaimer: LogReclaimer<OpenHead>;
   private readonly record = new ByteWriter(1 << 14);
   private nextHead = 1;
@@ -86,7 +86,7 @@ export class HeadShard implements ProfileSink {
       onStall: (err) => options.onUnwritable?.("log", err),
       sync: options.sync,
     });
-    this.baselines = new BaselineStore(this.log);
+    this.baselines = new GrowthBaselines(this.log);
     this.reclaimer = new LogReclaimer(this.log, this.ledger, this.baselines, () => this.doneInOrphans());
   }
 

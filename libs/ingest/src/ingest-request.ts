@@ -22,7 +22,7 @@ export interface SampleTypeConfig {
   cumulative?: boolean;
   sampled?: boolean;
 }
-/** Parts of a form with a pprof profile. */
+/** Parts of a multipart form of `/ingest` with a pprof profile. */
 export interface PprofForm {
   profile: Uint8Array | undefined;
   sampleTypes: ReadonlyMap<string, SampleTypeConfig> | undefined;

@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import fc from "fast-check";
-import { type Encoder, partsEncoder } from "./parts-encoder.ts";
-import { type BatchFields, type BatchModule, partsBatch } from "./record-batch.ts";
+import { type Encoder, copyFreeEncoder } from "./parts-encoder.ts";
+import { type BatchFields, type BatchModule, copyFreeRecordBatch } from "./record-batch.ts";
 
 type Writes = Encoder & {
   writeInt8(n: number): Writes;
@@ -16,7 +16,7 @@ type Writes = Encoder & {
 const Theirs = createRequire(import.meta.url)("kafkajs/src/protocol/encoder.js") as new (
   size?: number,
 ) => Writes;
-const Ours = partsEncoder(Theirs as never) as unknown as new () => Writes;
+const Ours = copyFreeEncoder(Theirs as never) as unknown as new () => Writes;
 
 /** One write: a number, a text, bytes, or a nested encoder. */
 type Step =
@@ -110,7 +110,7 @@ describe("batches of records", () => {
   const require = createRequire(import.meta.url);
   const theirs = require("kafkajs/src/protocol/recordBatch/v0") as BatchModule;
   const record = require("kafkajs/src/protocol/recordBatch/record/v0") as (r: object) => Encoder;
-  const ours = partsBatch(theirs, Ours as never);
+  const ours = copyFreeRecordBatch(theirs, Ours as never);
   it("are the bytes that kafkajs makes, also compressed ones", async () => {
     await fc.assert(
       fc.asyncProperty(

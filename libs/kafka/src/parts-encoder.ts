@@ -23,7 +23,7 @@ const REFER = 1024,
  * and joins them only when a checksum or the socket needs one piece. The written buffers must not change
  * until then. The encoded bytes are the same.
  */
-export function partsEncoder(
+export function copyFreeEncoder(
   Base: new (initialSize: number) => Encoder,
 ): new (
   initialSize?: number,

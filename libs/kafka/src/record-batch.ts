@@ -41,7 +41,7 @@ const EPOCH_BYTES = 4,
  * The checksum runs over the encoder's parts, which avoids joining them twice. kafkajs still encodes
  * compressed batches.
  */
-export function partsBatch(base: BatchModule, Parts: new () => Encoder): BatchModule {
+export function copyFreeRecordBatch(base: BatchModule, Parts: new () => Encoder): BatchModule {
   const make = (): Writer => new Parts() as Writer;
   return {
     ...base,

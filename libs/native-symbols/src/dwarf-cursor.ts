@@ -109,13 +109,13 @@ export class DwarfCursor {
   text(): string {
     const at = this.pos,
       zero = this.bytes.indexOf(0, at);
-    if (zero < 0 || zero >= this.end) this.refuse("string is not terminated");
+    if (zero < 0 || zero >= this.end) this.refuse("string has no NUL terminator");
     this.pos = zero + 1;
     return decodeUtf8(this.bytes, at, zero);
   }
   skipText(): void {
     const zero = this.bytes.indexOf(0, this.pos);
-    if (zero < 0 || zero >= this.end) this.refuse("string is not terminated");
+    if (zero < 0 || zero >= this.end) this.refuse("string has no NUL terminator");
     this.pos = zero + 1;
   }
 }

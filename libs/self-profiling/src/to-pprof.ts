@@ -3,7 +3,7 @@ import type { CallFrame, HeapNode, ThreadProfile } from "@cinderblock/threads";
 
 /** Maps a position in the running code to the original source. */
 export type Locate = (frame: CallFrame) => { file: string; line: number };
-/** V8's frames without work. */
+/** V8's names for idle time and for the root of the call tree, which are not functions. */
 const IDLE = "(idle)",
   ROOT = "(root)";
 

@@ -55,7 +55,10 @@ export class PartitionCounts {
     this.last = NONE;
   }
 
-  /** Stores a record that raises a number. @returns whether it does, also when the record is read again */
+  /**
+   * Stores a record as a fence if its writer places by more partitions than before. @returns whether it does,
+   * also when the same record is replayed
+   */
   raises(offset: number, placedBy: readonly number[]): boolean {
     if (offset > (this.fences.at(-1)?.offset ?? -1) && isSame(this.last, raise(this.last, placedBy)))
       return false;

@@ -15,7 +15,7 @@ import { periodic } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { errorRecord, tenantId } from "./checks.ts";
 
-/** The scheduler of this process. */
+/** The query scheduler, called within its own process. */
 export interface LocalScheduler {
   enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult>;
   /** resolves to undefined when the scheduler closes, or `signal` aborts */
