@@ -156,8 +156,8 @@ let shared = 0,
   wholly = 0;
 const PAIRS = 2000;
 for (let k = 0; k < PAIRS; k++) {
-  const a = new Set(ring.shard(`tenant-${random.below(TENANTS)}`, 9).members.map((m) => m.id)),
-    b = ring.shard(`other-${random.below(TENANTS)}`, 9).members;
+  const a = new Set(ring.shuffleShard(`tenant-${random.below(TENANTS)}`, 9).members.map((m) => m.id)),
+    b = ring.shuffleShard(`other-${random.below(TENANTS)}`, 9).members;
   const common = b.filter((m) => a.has(m.id)).length;
   if (common > 0) shared++;
   if (common >= 5) wholly++;
@@ -181,7 +181,7 @@ const store = new Store(),
   );
 const alive = new Set(Array.from({ length: INGESTERS }, (_, i) => i)),
   beats = new Map<number, number>();
-const unhealthy = (): number => view.snapshot.members.filter((m) => !view.snapshot.healthy(m)).length;
+const unhealthy = (): number => view.snapshot.members.filter((m) => !view.snapshot.isHealthy(m)).length;
 async function run(seconds: number, each: (s: number) => void = () => undefined): Promise<void> {
   for (let s = 0; s < seconds; s += 5) {
     now += 5000;

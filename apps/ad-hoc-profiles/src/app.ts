@@ -10,7 +10,7 @@ export const adHocProfiles: Component<typeof commonSchema> = {
   async wire(config, host) {
     const { resources, base } = host,
       bucket = await resources.bucket();
-    host.serve(
+    host.addRoutes(
       adHocRpc(new AdHocFiles(bucket, host.addPool(), resources.limits, base.now), config.multitenancy),
       debugFilesApi(resources.symbols, bucket, config.multitenancy, base),
     );

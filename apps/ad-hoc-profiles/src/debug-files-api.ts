@@ -1,5 +1,5 @@
 import { Semaphore } from "@cinderblock/async";
-import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
+import { CinderblockError, invalidError, kindOf } from "@cinderblock/errors";
 import { acceptRawBodies, BodyBudget, httpError, type Routes } from "@cinderblock/rpc";
 import { DebugFiles, threadConverter, type SymbolizerData } from "@cinderblock/symbolizer";
 import type { Bucket } from "@cinderblock/objstore";
@@ -27,7 +27,9 @@ export function debugFilesApi(
   };
   const idOf = (text: string): string => {
     if (!BUILD_ID.test(text))
-      throw invalid(`build ID ${JSON.stringify(text)} is invalid: expected 4 to 200 letters, digits, _ or -`);
+      throw invalidError(
+        `build ID ${JSON.stringify(text)} is invalid: expected 4 to 200 letters, digits, _ or -`,
+      );
     return text;
   };
   return {
@@ -61,7 +63,7 @@ export function debugFilesApi(
               { body } = request,
               asked = request.query["build-id"] ?? "";
             if (!(body instanceof Uint8Array) || body.length === 0)
-              throw invalid("the body is empty: send the ELF file as the request body");
+              throw invalidError("the body is empty: send the ELF file as the request body");
             const id = asked === "" ? "" : idOf(asked),
               gone = new AbortController();
             reply.raw.once("close", () => gone.abort());

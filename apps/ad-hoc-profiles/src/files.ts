@@ -1,5 +1,5 @@
 import { newUlid, ulidTimeMs } from "@cinderblock/block-meta";
-import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
+import { CinderblockError, invalidError, kindOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import type { FilesAnswer, FilesCall } from "@cinderblock/query-worker";
 import type { TenantLimits } from "@cinderblock/tenant";
@@ -46,7 +46,7 @@ export class AdHocFiles {
   ): Promise<{ info: FileInfo; drawn: FilesAnswer }> {
     const limit = this.limitOf(tenant);
     if (profile.length > limit)
-      throw invalid(
+      throw invalidError(
         `profile payload size exceeds the limit (max_profile_size_bytes): ${profile.length} bytes in base64; the limit is ${limit}`,
       );
     if (!/^[A-Za-z0-9+/]*={0,2}$/.test(profile) || profile.length % 4 !== 0)
@@ -128,7 +128,7 @@ export class AdHocFiles {
     const l = this.limits.forTenant(tenant),
       most = l.maxFlamegraphNodesMax;
     if (asked < 0 || (most > 0 && asked > most))
-      throw invalid(`max flamegraph nodes limit ${asked} is greater than allowed ${most}`);
+      throw invalidError(`max flamegraph nodes limit ${asked} is greater than allowed ${most}`);
     return this.reader.files({
       files,
       type,
@@ -139,7 +139,7 @@ export class AdHocFiles {
 
   private async read(tenant: string, id: string): Promise<{ info: FileInfo; bytes: Uint8Array }> {
     if (!ID.test(id) || /^\.+$/.test(id))
-      throw invalid(`id '${id}' is invalid: it may hold letters, digits, _ . and -`);
+      throw invalidError(`id '${id}' is invalid: it may hold letters, digits, _ . and -`);
     let object: Uint8Array;
     try {
       object = await this.bucket.get(`${tenant}/adhoc/${id}`);

@@ -1,4 +1,4 @@
-import { within } from "@cinderblock/async";
+import { withTimeLimit } from "@cinderblock/async";
 import { CinderblockError } from "@cinderblock/errors";
 import { hostname } from "node:os";
 import { AdHocFiles, adHocRpc, debugFilesApi } from "@cinderblock/ad-hoc-profiles";
@@ -175,7 +175,7 @@ export async function wireSingle(
     name: "bucket-index",
     start: () => Promise.resolve(),
     stop: () =>
-      within(
+      withTimeLimit(
         config.shutdownTimeout,
         Promise.all(indexing).then(() => undefined),
         () =>

@@ -1,5 +1,5 @@
 import { bool, type ConfigOf, str, int } from "@cinderblock/config";
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { parseTime } from "@cinderblock/ingest";
 import { type BlockMeta, decodeMeta, isUlid } from "@cinderblock/block-meta";
 import { tenantsIn } from "@cinderblock/compact";
@@ -207,7 +207,7 @@ export function parseTimeFlag(flag: string, text: string, nowMs: number): number
     !Number.isNaN(Date.parse(text))
   )
     return Date.parse(text);
-  throw invalid(
+  throw invalidError(
     `-${flag}=${text}: expected a time like 2026-11-20T08:00:00Z, 2026-11-20, 1795132800 or now-1h`,
   );
 }

@@ -10,7 +10,7 @@ import {
   saveDeletion,
   tenantsWithDeletions,
 } from "@cinderblock/compact";
-import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
+import { CinderblockError, invalidError, kindOf } from "@cinderblock/errors";
 import {
   selectedBlocks,
   type Context,
@@ -66,8 +66,8 @@ export async function deleteSeries(c: Context): Promise<number> {
   const { config } = c,
     now = Date.now();
   const tenant = config.tenant === "" ? "anonymous" : config.tenant;
-  if (config.from === "" || config.to === "") throw invalid("a deletion needs -from and -to");
-  if (config.query === "{}") throw invalid("a deletion needs -query with at least one matcher");
+  if (config.from === "" || config.to === "") throw invalidError("a deletion needs -from and -to");
+  if (config.query === "{}") throw invalidError("a deletion needs -query with at least one matcher");
   const drop = {
     selector: config.query,
     startMs: parseTimeFlag("from", config.from, now),
@@ -128,7 +128,7 @@ export async function listDeletions(c: Context): Promise<number> {
 /** Ends a request early; deleted profiles stay deleted. */
 export async function cancelDeletion(c: Context): Promise<number> {
   const [id] = c.args;
-  if (id === undefined) throw invalid("name the request: deletions cancel ID");
+  if (id === undefined) throw invalidError("name the request: deletions cancel ID");
   const bucket = await openConfiguredBucket(c);
   for (const tenant of await tenantsWithDeletions(bucket)) {
     const r = (await deletionRequests(bucket, tenant)).find((x) => x.id === id);

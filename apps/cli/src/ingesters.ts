@@ -1,4 +1,4 @@
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { Roster } from "@cinderblock/ring";
 import { type Context, openConfiguredBucket, printRows, formatTime } from "./context.ts";
 
@@ -24,7 +24,7 @@ export async function listIngesters(c: Context): Promise<number> {
 /** Removes the roster entry of an ingester that does not return. The page `/ring` forgets its ring member. */
 export async function forgetIngester(c: Context): Promise<number> {
   const [id] = c.args;
-  if (id === undefined) throw invalid("name the ingester: ingesters forget ID");
+  if (id === undefined) throw invalidError("name the ingester: ingesters forget ID");
   if (!(await (await roster(c)).forget(id)))
     throw new CinderblockError("not-found", `the roster has no ingester ${id}`);
   c.err.write(`ingester ${id} is forgotten: query results no longer count its profiles as missing\n`);

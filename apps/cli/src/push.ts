@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { cpuToPprof } from "@cinderblock/self-profiling";
 import type { ThreadProfile } from "@cinderblock/threads";
 import { formatBytes, type Context, progressBar } from "./context.ts";
@@ -67,7 +67,7 @@ function fromJson(file: string, raw: Uint8Array, nowMs: number): Body {
   }
   if (typeof (value as { $schema?: unknown }).$schema === "string")
     return { format: "speedscope", body: raw, fromMs: nowMs - TEXT_MS, untilMs: nowMs, kind: "speedscope" };
-  throw invalid(
+  throw invalidError(
     `${file} is JSON but neither a V8 CPU profile (nodes, samples, timeDeltas) nor speedscope ($schema)`,
   );
 }
@@ -80,7 +80,7 @@ function bodyOf(file: string, nowMs: number): Body {
   } catch (err) {
     throw new CinderblockError("not-found", `${file}: ${(err as Error).message}`, { cause: err });
   }
-  if (raw.length === 0) throw invalid(`${file} is empty`);
+  if (raw.length === 0) throw invalidError(`${file} is empty`);
   const whole = { fromMs: nowMs - TEXT_MS, untilMs: nowMs };
   const gzip = raw[0] === 0x1f && raw[1] === 0x8b;
   const plain = gzip ? gunzipSync(raw) : raw;
@@ -102,7 +102,9 @@ function nameOf(file: string): string {
 export async function pushProfiles(c: Context): Promise<number> {
   const { config } = c;
   if (c.args.length === 0)
-    throw invalid("name profile files: push -name='shop{env=prod}' cpu.pb.gz (also .cpuprofile, JFR, text)");
+    throw invalidError(
+      "name profile files: push -name='shop{env=prod}' cpu.pb.gz (also .cpuprofile, JFR, text)",
+    );
   const bar = progressBar(c, "files");
   for (const [i, file] of c.args.entries()) {
     const sent = bodyOf(file, c.base.now()),
@@ -119,7 +121,7 @@ export async function pushProfiles(c: Context): Promise<number> {
       body: new Uint8Array(sent.body),
     });
     if (!response.ok)
-      throw invalid(
+      throw invalidError(
         `${file}: ${config.url} refused the push with status ${response.status}: ${(await response.text()).trim().slice(0, 500)}`,
       );
     bar(i + 1, c.args.length);

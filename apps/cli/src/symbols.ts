@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 import { readDebugFile } from "@cinderblock/native-symbols";
 import { convertDebugFile, DebugFiles } from "@cinderblock/symbolizer";
 import { DEFAULT_TENANT } from "@cinderblock/tenant";
@@ -13,7 +13,7 @@ const tenantOf = (c: Context): string => (c.config.tenant === "" ? DEFAULT_TENAN
 /** Stores the address tables of debug files; reports an unreadable file and continues with the others. */
 export async function storeDebugFiles(c: Context): Promise<number> {
   if (c.args.length === 0)
-    throw invalid("name at least one debug file: a program or library with debug information");
+    throw invalidError("name at least one debug file: a program or library with debug information");
   const files = await filesOf(c),
     bar = progressBar(c, "files read"),
     rows: Record<string, string | number>[] = [];
@@ -50,7 +50,7 @@ export async function listSymbols(c: Context): Promise<number> {
 }
 
 export async function removeSymbols(c: Context): Promise<number> {
-  if (c.args.length === 0) throw invalid("name at least one build ID; symbols list prints them");
+  if (c.args.length === 0) throw invalidError("name at least one build ID; symbols list prints them");
   const files = await filesOf(c);
   for (const id of c.args) await files.remove(tenantOf(c), id);
   return 0;
@@ -60,7 +60,7 @@ export async function removeSymbols(c: Context): Promise<number> {
 export function lookUpAddress(c: Context): Promise<number> {
   const [path, ...addresses] = c.args;
   if (path === undefined || addresses.length === 0)
-    throw invalid("name a debug file and at least one address, as 0x401010");
+    throw invalidError("name a debug file and at least one address, as 0x401010");
   const { table } = readDebugFile(readFileSync(path)),
     text = (i: number): string =>
       Buffer.from(table.stringBytes.subarray(table.stringOffset[i], table.stringOffset[i + 1])).toString();
@@ -68,7 +68,7 @@ export function lookUpAddress(c: Context): Promise<number> {
     c,
     addresses.flatMap((a) => {
       if (!/^(0x[0-9a-fA-F]{1,16}|\d{1,20})$/.test(a))
-        throw invalid(`address ${JSON.stringify(a)} is not a number`);
+        throw invalidError(`address ${JSON.stringify(a)} is not a number`);
       const frames = table.lookup(BigInt(a), { start: 0n, offset: 0n });
       return frames.length === 0
         ? [{ address: a, function: "", file: "", line: 0 }]

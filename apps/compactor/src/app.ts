@@ -11,13 +11,18 @@ export const compactor: Component<typeof compactorSchema> = {
     blockRangesOf(config);
   },
   async wire(config, host) {
-    const ring = host.view(COMPACTORS);
-    host.view(STORES);
-    const me = host.member(COMPACTORS, 512);
+    const ring = host.ringView(COMPACTORS);
+    host.ringView(STORES);
+    const me = host.ringMember(COMPACTORS, 512);
     // Compactors of a tenant's shuffle shard: one of them owns the tenant, and one owns each job.
     const owns = (tenant: string, what: string): boolean => {
-      const part = ring.snapshot.shard(tenant, host.resources.limits.forTenant(tenant).compactorShardSize);
-      return part.active.length > 0 && part.write(fnv1a(Buffer.from(what)), 1).members[0]?.id === host.id;
+      const part = ring.snapshot.shuffleShard(
+        tenant,
+        host.resources.limits.forTenant(tenant).compactorShardSize,
+      );
+      return (
+        part.active.length > 0 && part.writeReplicas(fnv1a(Buffer.from(what)), 1).members[0]?.id === host.id
+      );
     };
     const ownership = {
       tenant: (tenant: string) => owns(tenant, tenant),
@@ -32,9 +37,9 @@ export const compactor: Component<typeof compactorSchema> = {
     compactor.onCompacted = async (tenant, outputs) => {
       for (const o of outputs) await host.announceBlock(tenant, o.ulid);
     };
-    host.add(
+    host.addServices(
       me,
-      { name: `${me.name}: ACTIVE`, start: () => me.set("ACTIVE"), stop: () => Promise.resolve() },
+      { name: `${me.name}: ACTIVE`, start: () => me.setState("ACTIVE"), stop: () => Promise.resolve() },
       cleaner,
       ...(config.compactorEnabled ? [compactor] : []),
     );

@@ -7,7 +7,7 @@ import { Distributor } from "./distributor.ts";
 import { KafkaWritePath } from "./kafka-write-path.ts";
 import { SeriesWatch } from "./owner-series.ts";
 import { PartitionWatch } from "./partition-watch.ts";
-import { RecordPlacement } from "./record-placement.ts";
+import { RecordPlacer } from "./record-placement.ts";
 import { RingWritePath } from "./ring-write-path.ts";
 import { distributorRoutes } from "./rpc.ts";
 import { Validator } from "./validator.ts";
@@ -25,11 +25,11 @@ export const distributor: Component<typeof distributorSchema> = {
       client,
       resources: { limits, budgets, scripts, bodies },
     } = host;
-    const ring = host.view(INGESTERS),
-      distributors = host.view(DISTRIBUTORS);
+    const ring = host.ringView(INGESTERS),
+      distributors = host.ringView(DISTRIBUTORS);
     // The ring of distributors only counts them: each allows its share of a tenant's rate.
-    const me = host.member(DISTRIBUTORS, 1);
-    host.add(me);
+    const me = host.ringMember(DISTRIBUTORS, 1);
+    host.addServices(me);
     host.becomeActive(me);
     const count = (): number => distributors.snapshot.active.length;
     const validator = new Validator(scripts.validate, budgets.workers, base),
@@ -55,7 +55,7 @@ export const distributor: Component<typeof distributorSchema> = {
       setFlagsFromString("--heap-growing-percent=300");
       const { log, service } = partitionedLog(config, base);
       const watch = new PartitionWatch(log, ring, client, base);
-      const placement = new RecordPlacement(
+      const placement = new RecordPlacer(
         {
           handOverMs: config.kafkaHandOver,
           timeoutMs: config.pushTimeout,
@@ -65,7 +65,7 @@ export const distributor: Component<typeof distributorSchema> = {
         watch,
         base,
       );
-      host.add(service, validator, watch, placement);
+      host.addServices(service, validator, watch, placement);
       const path = new KafkaWritePath(
         { timeoutMs: config.pushTimeout, maxRecordBytes: config.kafkaMaxRecord },
         log,
@@ -84,7 +84,7 @@ export const distributor: Component<typeof distributorSchema> = {
         config.kafkaMaxRecord / 2,
       );
       host.beforeStop(() => taking.drain());
-      host.serve(
+      host.addRoutes(
         distributorRoutes(taking, bodies, config.multitenancy, base.now),
         partitionRoutes(() => watch.states()),
       );
@@ -96,7 +96,7 @@ export const distributor: Component<typeof distributorSchema> = {
       return;
     }
     const series = new SeriesWatch(ring, client, base);
-    host.add(validator, series);
+    host.addServices(validator, series);
     const path = new RingWritePath(
       {
         replicationFactor: config.replicationFactor,
@@ -111,7 +111,7 @@ export const distributor: Component<typeof distributorSchema> = {
     );
     const taking = new Distributor(path, limits, bodies, base, config.maxUsageGroupNames);
     host.beforeStop(() => taking.drain());
-    host.serve(distributorRoutes(taking, bodies, config.multitenancy, base.now));
+    host.addRoutes(distributorRoutes(taking, bodies, config.multitenancy, base.now));
     host.readyWhen(() => (ring.snapshot.active.length === 0 ? "no ingester is ACTIVE in the ring" : ""));
   },
 };

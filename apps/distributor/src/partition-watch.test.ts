@@ -169,17 +169,17 @@ describe("a distributor's view of the partitions", () => {
       w = watch(() => 1_000_000, { a: (method) => (method === "partitions" ? told : []) }, topic);
     told.push(...tells("a", 3, [0, 1, 2]));
     await poll(w);
-    expect(w.fenced()).toBe(0);
+    expect(w.fencedPartitionCount()).toBe(0);
     // Another zone's owner may be ahead; a partition without a record names none.
     told.push(...tells("b", 3, [0], { settled: 3 }), ...tells("a", 3, [0, 1], { settled: 2 }));
     await poll(w);
-    expect(w.fenced()).toBe(2);
+    expect(w.fencedPartitionCount()).toBe(2);
     told.push(...tells("b", 3, [1], { settled: 3 }));
     await poll(w);
-    expect(w.fenced()).toBe(3);
+    expect(w.fencedPartitionCount()).toBe(3);
     topic.topicId = "another";
     await poll(w);
-    expect(w.fenced()).toBe(0);
+    expect(w.fencedPartitionCount()).toBe(0);
   });
   it("refuses writes to a partition without a timely claim, and to no other partition", async () => {
     let now = 0;

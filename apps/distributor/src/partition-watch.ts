@@ -110,7 +110,7 @@ export class PartitionWatch implements Service {
    * Number of partitions whose fence every partition has, as far as the readers report; 0: no partition has a
    * fence.
    */
-  fenced(): number {
+  fencedPartitionCount(): number {
     let least = Infinity;
     for (const owners of this.known.values()) {
       const settled = Math.max(

@@ -6,7 +6,7 @@ import { type PushRecord, PushRecordDecoder } from "@cinderblock/transport";
 import type { Decider } from "./decisions.ts";
 import { KafkaWritePath } from "./kafka-write-path.ts";
 import type { PartitionWatch } from "./partition-watch.ts";
-import { RecordPlacement } from "./record-placement.ts";
+import { RecordPlacer } from "./record-placement.ts";
 
 /** Records of each partition: fences and bodies of pushes. */
 async function contents(log: InMemoryLog): Promise<string[][]> {
@@ -51,7 +51,7 @@ function distributor(log: InMemoryLog) {
     tracer: startTracing("", "0"),
     now: () => 1_700_000_000_000,
   };
-  const placement = new RecordPlacement(
+  const placement = new RecordPlacer(
     { handOverMs: 1000, timeoutMs: 50, limits: TEST_LIMITS },
     log,
     watch,

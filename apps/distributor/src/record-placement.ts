@@ -25,7 +25,7 @@ const LOG_MS = 30_000;
  * Numbers of partitions that this distributor places records by, and the fences that announce them
  * (docs/correctness.md, "One partition counts growth").
  */
-export class RecordPlacement implements Service {
+export class RecordPlacer implements Service {
   readonly name = "record-placement";
   private readonly config: RecordPlacementConfig;
   private readonly log: PartitionedLog;
@@ -121,7 +121,7 @@ export class RecordPlacement implements Service {
     this.topicId = this.log.topicId;
     this.missing = [];
     const was = this.placedBy.join();
-    await this.placement.advance(this.watch.partitions, this.watch.fenced());
+    await this.placement.advance(this.watch.partitions, this.watch.fencedPartitionCount());
     const is = this.placedBy.join();
     if (is !== was) this.base.log.info({ was, is }, "number of partitions that place records changed");
     this.waiting = this.missing.length > 0;

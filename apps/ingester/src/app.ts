@@ -48,7 +48,7 @@ export const ingester: Component<typeof ingesterSchema> = {
       base,
       host.onFatal,
     );
-    const me = host.member(
+    const me = host.ringMember(
       INGESTERS,
       config.numTokens,
       config.tokensFile !== "" ? config.tokensFile : join(config.dataPath, "ring-tokens.json"),
@@ -75,8 +75,8 @@ export const ingester: Component<typeof ingesterSchema> = {
       void shipper.sync();
     };
     ingester.answerable = (tenant, ulid) => host.storesCanServe(tenant, ulid);
-    const ring = host.view(INGESTERS);
-    host.view(STORES);
+    const ring = host.ringView(INGESTERS);
+    host.ringView(STORES);
     const share = sharedLimits(
       (tenant) => resources.limits.forTenant(tenant),
       (tenant) => {
@@ -95,7 +95,7 @@ export const ingester: Component<typeof ingesterSchema> = {
     const leaving = { now: false };
     // Read this time before replay writes to the log.
     const lastLogged = lastLoggedMs(config.dataPath);
-    host.add(me, shipper, ingester, deleted);
+    host.addServices(me, shipper, ingester, deleted);
     const partitions = config.writeBuffer === "kafka" ? readsPartitions(config, host, ingester) : undefined;
     if (partitions) ingester.onThreadDeath = () => partitions.noteDeath();
     else {
@@ -104,7 +104,7 @@ export const ingester: Component<typeof ingesterSchema> = {
         zoneAware: config.zoneAware,
         shardSize: (tenant: string) => resources.limits.forTenant(tenant).ingestionShardSize,
       };
-      host.add(
+      host.addServices(
         new Ownership(
           { ...placed, id, timeoutMs: config.heartbeatTimeout, lastLoggedMs: lastLogged },
           ingester,
@@ -115,7 +115,7 @@ export const ingester: Component<typeof ingesterSchema> = {
       );
     }
     const roster = await host.rosterMember(join(config.dataPath, "roster.json"));
-    host.add(roster);
+    host.addServices(roster);
     host.becomeActive(me, roster.ready);
     host.progress = () => ingester.progress;
     host.readyWhen(() => roster.obstacle);
@@ -130,15 +130,15 @@ export const ingester: Component<typeof ingesterSchema> = {
       ),
       activeSeries: internalMethod([], () => ingester.activeSeries()),
     });
-    host.serve(ingesterRoutes(ingester, config.multitenancy, resources.authorizer));
-    host.serve(readOnlyRoutes(me));
+    host.addRoutes(ingesterRoutes(ingester, config.multitenancy, resources.authorizer));
+    host.addRoutes(readOnlyRoutes(me));
     host.beforeStop(async () => {
-      await me.set("LEAVING");
+      await me.setState("LEAVING");
       // By then every distributor has read the LEAVING state, so the member's absence raises no alarm.
       await sleep(2 * RING_REFRESH_MS);
       leaving.now = true;
       crashPoint("hand-over/leaving");
-      await partitions?.halt();
+      await partitions?.stopReading();
       const deadlineMs = base.now() + config.shutdownTimeout,
         left = await handOver(handOverParts(ingester, shipper, deleted), deadlineMs, base);
       if (left.unshipped + left.unanswered === 0) {
@@ -191,7 +191,7 @@ function readsPartitions(
   // (docs/adr/0009-kafka-between-distributor-and-ingesters.md).
   setFlagsFromString("--heap-growing-percent=300");
   const { log, service } = partitionedLog(config, base);
-  const ring = host.view(INGESTERS);
+  const ring = host.ringView(INGESTERS);
   const owners = (): PartitionOwners => {
     const zone = ring.snapshot.active.filter((m) => m.zone === config.zone);
     // A zone uses one rule: the previous release's while one of its members still runs that release.
@@ -210,15 +210,15 @@ function readsPartitions(
     owners,
     base,
   );
-  host.add(service, partitions);
+  host.addServices(service, partitions);
   host.serveInternal("Ingester", {
     partitions: internalMethod([], () => Promise.resolve(partitions.states())),
     caughtUp: internalMethod([], () => Promise.resolve(partitions.caughtUp())),
     reach: internalMethod([listOf(number), number, optional(text)], ([ends, deadlineMs, topicId]) =>
-      partitions.reach(ends, deadlineMs, topicId),
+      partitions.waitForEnds(ends, deadlineMs, topicId),
     ),
   });
-  host.serve(partitionRoutes(() => partitions.states()));
+  host.addRoutes(partitionRoutes(() => partitions.states()));
   return partitions;
 }
 

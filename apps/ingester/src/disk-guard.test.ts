@@ -82,7 +82,7 @@ class Subject {
 
   takes(bytes: number): boolean {
     try {
-      this.guard.admit(bytes);
+      this.guard.reserveSpace(bytes);
       return true;
     } catch (err) {
       expect(err).toMatchObject({ kind: "no-room", reason: "rate_limited", detail: { resource: "disk" } });
@@ -133,7 +133,7 @@ describe("disk space", () => {
   it("is released when pushes end", async () => {
     const s = new Subject();
     await s.guard.checkDisk();
-    const done = s.guard.admit(110 * MIB);
+    const done = s.guard.reserveSpace(110 * MIB);
     expect(s.takes(10 * MIB)).toBe(false);
     done();
     expect(s.takes(10 * MIB)).toBe(true);
@@ -150,7 +150,7 @@ describe("disk space", () => {
       for (let i = 0; i < 400; i++) {
         const bytes = random.below(8 * MIB);
         try {
-          open.push({ bytes, done: s.guard.admit(bytes) });
+          open.push({ bytes, done: s.guard.reserveSpace(bytes) });
           taken++;
         } catch {
           // Refused: nothing is written.
@@ -182,7 +182,7 @@ describe("disk space", () => {
     await s.guard.checkDisk();
     expect(s.takes(1)).toBe(false);
     s.inodes = 1e6;
-    await s.guard.pass();
+    await s.guard.removeExpired();
     await s.guard.checkDisk();
     expect(s.takes(1)).toBe(true);
     s.guard.noteLog(1, "EROFS");
@@ -204,13 +204,13 @@ describe("a nearly full disk", () => {
       ulid === stays ? Promise.reject(new Error("no store-gateway")) : Promise.resolve(ulid === gone);
     s.heads = 100 * MIB;
     s.free = RESERVE + 90 * MIB;
-    await s.guard.pass();
+    await s.guard.removeExpired();
     expect(s.calls).toEqual([`remove ${gone}`, "ship", "flush"]);
     expect(s.blocks.metas("t").map((m) => m.ulid)).toEqual([stays]);
-    await s.guard.pass();
+    await s.guard.removeExpired();
     expect(s.calls).toHaveLength(3);
     s.nowMs += 2000;
-    await s.guard.pass();
+    await s.guard.removeExpired();
     expect(s.calls.slice(3)).toEqual(["ship", "flush"]);
   });
 
@@ -222,24 +222,24 @@ describe("a nearly full disk", () => {
     };
     await s.guard.checkDisk();
     expect(s.takes(1)).toBe(false);
-    await s.guard.pass();
+    await s.guard.removeExpired();
     expect(s.calls).toEqual(["ship", "flush"]);
     expect(s.takes(1)).toBe(true);
   });
 
   it("gets its ballast when space is available, and releases it once for all threads", async () => {
     const s = new Subject();
-    await s.guard.pass();
+    await s.guard.removeExpired();
     expect(statSync(ballastPath(s.dir)).size).toBe(10 * MIB);
     const threads = [1, 2].map(() => new BallastReleaser(new Ballast(ballastPath(s.dir)), s.usage));
     expect(threads.map((t) => t.release())).toEqual([true, true]);
     expect(threads.map((t) => t.release())).toEqual([false, false]);
     expect(await s.figure("ballast_bytes")).toBe(0);
     s.free = RESERVE + MIB;
-    await s.guard.pass();
+    await s.guard.removeExpired();
     expect(await s.figure("ballast_bytes")).toBe(0);
     s.free = 500 * MIB;
-    await s.guard.pass();
+    await s.guard.removeExpired();
     expect(await s.figure("ballast_bytes")).toBe(10 * MIB);
   });
 });
@@ -248,9 +248,9 @@ describe("a start on a full disk", () => {
   it("removes shipped blocks, then the ballast, before the log is read", async () => {
     const s = new Subject(),
       block = s.shipped(10);
-    await s.guard.pass();
+    await s.guard.removeExpired();
     s.free = 0;
-    await s.guard.open();
+    await s.guard.makeRoomForReplay();
     expect(s.calls).toEqual([`remove ${block}`]);
     expect(await s.figure("ballast_bytes")).toBe(0);
     expect(s.takes(0)).toBe(false);
@@ -258,14 +258,14 @@ describe("a start on a full disk", () => {
 
   it("keeps the ballast if removing uploaded blocks frees enough space", async () => {
     const s = new Subject();
-    await s.guard.pass();
+    await s.guard.removeExpired();
     s.shipped(10);
     s.free = 0;
     s.answerable = () => {
       s.free = 500 * MIB;
       return Promise.resolve(true);
     };
-    await s.guard.open();
+    await s.guard.makeRoomForReplay();
     expect(await s.figure("ballast_bytes")).toBe(10 * MIB);
     expect(s.takes(1)).toBe(true);
   });

@@ -162,7 +162,7 @@ export class DiskGuard {
    * Reserves room for a push. The returned function releases the reservation.
    * @throws `no-room` when earlier pushes have reserved all free space
    */
-  admit(bytes: number): () => void {
+  reserveSpace(bytes: number): () => void {
     const now = this.base.now();
     if (now - this.lookedMs >= LOOK_MS || this.unseenBytes > this.freeBytes * LOOK_SHARE)
       this.checkDisk().catch((err: unknown) => this.base.log.warn({ err }, "disk check failed"));
@@ -171,7 +171,7 @@ export class DiskGuard {
       this.noteFull(reason);
       // A pass cuts heads and removes blocks; the timer alone would free their space too late.
       if (now - this.passedMs >= PASS_PAUSE_MS)
-        this.pass().catch((err: unknown) => this.base.log.warn({ err }, "disk guard pass failed"));
+        this.removeExpired().catch((err: unknown) => this.base.log.warn({ err }, "disk guard pass failed"));
       throw noRoom("disk", reason, { leftBytes: Math.max(0, Math.floor(this.leftBytes)) });
     }
     this.inflightBytes += bytes;
@@ -233,7 +233,7 @@ export class DiskGuard {
    * Makes room before replay, because an earlier process may have left a full disk. Removes shipped blocks
    * that store-gateways answer for, then the ballast, so that the log can be checkpointed.
    */
-  async open(): Promise<void> {
+  async makeRoomForReplay(): Promise<void> {
     await this.checkDisk();
     if (this.leftBytes >= 0 && this.freeInodes >= RESERVE_INODES) return;
     await this.removeShipped(true);
@@ -252,7 +252,7 @@ export class DiskGuard {
    * Removes expired local blocks, makes room when space runs short, and restores the ballast when there is
    * space. Concurrent calls share one pass.
    */
-  pass(): Promise<void> {
+  removeExpired(): Promise<void> {
     this.passedMs = this.base.now();
     this.passing ??= this.doPass().finally(() => {
       this.passing = undefined;

@@ -1,4 +1,4 @@
-import { Semaphore, sleep, within } from "@cinderblock/async";
+import { Semaphore, sleep, withTimeLimit } from "@cinderblock/async";
 import { CinderblockError } from "@cinderblock/errors";
 import { crashPoint } from "@cinderblock/files";
 import type { Base } from "@cinderblock/telemetry";
@@ -44,7 +44,8 @@ export async function handOver(
   base: Base,
 ): Promise<HandOverRemainder> {
   const late = (): Error => new CinderblockError("deadline", "hand-over deadline exceeded"),
-    bounded = <T>(work: Promise<T>): Promise<T> => within(Math.max(1, deadlineMs - base.now()), work, late);
+    bounded = <T>(work: Promise<T>): Promise<T> =>
+      withTimeLimit(Math.max(1, deadlineMs - base.now()), work, late);
   const answered = new Set<string>(),
     slots = new Semaphore(AT_ONCE);
   try {

@@ -154,7 +154,7 @@ export class Ingester implements Service, SourceClient {
         everyMs: Math.min(config.retentionIntervalMs, DISK_LOOK_MS),
         deadlineMs: DISK_PASS_MS,
       },
-      () => this.disk.pass(),
+      () => this.disk.removeExpired(),
       base,
     );
     this.blocksOnDisk.onUnwritable = (err) => this.disk.noteFailure("state", messageOf(err));
@@ -179,7 +179,7 @@ export class Ingester implements Service, SourceClient {
     const { config, base } = this;
     this.blocksOnDisk.scan();
     this.bucketIsHere = isSameDisk(config.dataPath, config.bucketDirectory);
-    await this.disk.open();
+    await this.disk.makeRoomForReplay();
     const count = this.threads;
     this.used = new Int32Array(new SharedArrayBuffer(4 * count));
     const logs = new LogShards(config.dataPath, count);
@@ -238,7 +238,7 @@ export class Ingester implements Service, SourceClient {
     this.started = true;
     this.observe();
     this.diskLoop.start();
-    await this.disk.pass();
+    await this.disk.removeExpired();
   }
 
   /** Saves how the logs are divided. When the disk is full, the next start divides them again. */
@@ -364,7 +364,7 @@ export class Ingester implements Service, SourceClient {
 
   /** @throws `no-room` while the disk, or the local blocks that wait for upload, leave no room for a push */
   refuse(): void {
-    this.disk.admit(0)();
+    this.disk.reserveSpace(0)();
     const { localBudgetBytes } = this.config;
     if (localBudgetBytes === 0) return;
     const unshipped = this.blocksOnDisk.unshippedBytes();
@@ -411,7 +411,7 @@ export class Ingester implements Service, SourceClient {
   ): Promise<PushAnswer> {
     try {
       this.refuse();
-      const done = this.disk.admit(push.body.length);
+      const done = this.disk.reserveSpace(push.body.length);
       try {
         return await this.dispatchPush(tenant, service, push, limits, {
           ...(nowMs === undefined ? {} : { nowMs }),

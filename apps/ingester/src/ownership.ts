@@ -70,7 +70,7 @@ export class Ownership implements Service {
     // Other ingesters replaced a process that was paused for this long.
     if (gap > this.config.timeoutMs) await this.wasSilent();
     const ring = this.ring(),
-      seen = ring.members.map((m) => `${m.id} ${m.state} ${m.tokens.length} ${ring.healthy(m)}`).join();
+      seen = ring.members.map((m) => `${m.id} ${m.state} ${m.tokens.length} ${ring.isHealthy(m)}`).join();
     if (
       seen === this.seen ||
       this.me.state !== "ACTIVE" ||

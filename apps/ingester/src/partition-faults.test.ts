@@ -181,7 +181,7 @@ describe("a topic that is recreated before anything was committed", () => {
     await produce(log, 0, ...names("old", 20));
     await until(() => sink.taken.length === 20);
     const old = log.topicId;
-    expect(await p.reach([20], Date.now(), old)).toEqual([0]);
+    expect(await p.waitForEnds([20], Date.now(), old)).toEqual([0]);
     let release = (): void => undefined;
     sink.hold = new Promise((done) => {
       release = done;
@@ -189,10 +189,10 @@ describe("a topic that is recreated before anything was committed", () => {
     log.recreate();
     await produce(log, 0, ...names("new", 10));
     // Offset 10 of the new topic was not reached, though offset 20 of the old topic was.
-    await expect(p.reach([10], Date.now(), log.topicId)).rejects.toThrow(
+    await expect(p.waitForEnds([10], Date.now(), log.topicId)).rejects.toThrow(
       "has not read partition 0 up to offset 10 yet",
     );
-    const reached = p.reach([10], Date.now() + 60_000, log.topicId);
+    const reached = p.waitForEnds([10], Date.now() + 60_000, log.topicId);
     release();
     await until(() => sink.names.length === 30);
     await pass(2000);
@@ -347,7 +347,7 @@ describe("a partition that fails or hangs", () => {
     await p.start();
     await until(() => p.caughtUp().partitions.length === 1);
     log.trouble(0, "stop", "is silent");
-    await p.halt();
+    await p.stopReading();
     let stopped = false;
     const stop = p.stop().then(() => {
       stopped = true;

@@ -115,9 +115,9 @@ describe("an ingester's partitions", () => {
     expect(sink.taken.map((t) => Number(/b(\d)/.exec(t)![1])).filter((n) => n % 2 === 1)).toEqual([
       1, 3, 5, 7, 9,
     ]);
-    expect(await p.reach([5, 5], Date.now() + 1000)).toEqual([0, 1]);
-    expect(await p.reach([5, 6], Date.now() + 100)).toEqual([0]);
-    await expect(p.reach([9, 6], Date.now() + 100)).rejects.toThrow(
+    expect(await p.waitForEnds([5, 5], Date.now() + 1000)).toEqual([0, 1]);
+    expect(await p.waitForEnds([5, 6], Date.now() + 100)).toEqual([0]);
+    await expect(p.waitForEnds([9, 6], Date.now() + 100)).rejects.toThrow(
       "has not read partition 0 up to offset 9 yet",
     );
     expect(p.states().map((s) => [s.partition, s.position, s.end])).toEqual([
@@ -211,7 +211,7 @@ describe("an ingester's partitions", () => {
       [0, 0],
       [1, 0],
     ]);
-    await p.halt();
+    await p.stopReading();
     sink.oldest = Infinity;
     await p.stop();
     expect(await Promise.all([0, 1].map((i) => log.committed(i, `pushes-partition-${i}`)))).toEqual([5, 5]);

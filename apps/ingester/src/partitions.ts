@@ -362,7 +362,7 @@ export class Partitions implements Service {
    * @returns the partitions that reached their end by the deadline
    * @throws `unavailable`: none did
    */
-  async reach(ends: readonly number[], deadlineMs: number, topicId = ""): Promise<number[]> {
+  async waitForEnds(ends: readonly number[], deadlineMs: number, topicId = ""): Promise<number[]> {
     for (;;) {
       // The caller knows another topic ID or more partitions: refresh the topic now, and claim.
       if (ends.length > this.log.partitions || (topicId !== "" && topicId !== this.log.topicId))
@@ -399,7 +399,7 @@ export class Partitions implements Service {
   // ---- shutdown
 
   /** Stops reading. The caller flushes the heads before `stop` commits. */
-  async halt(): Promise<void> {
+  async stopReading(): Promise<void> {
     this.leaving = true;
     await this.loop.stop(0);
     await this.saving;
@@ -418,7 +418,7 @@ export class Partitions implements Service {
   }
 
   async stop(): Promise<void> {
-    if (!this.leaving) await this.halt();
+    if (!this.leaving) await this.stopReading();
     try {
       await this.commit();
     } catch (err) {

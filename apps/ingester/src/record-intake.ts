@@ -119,7 +119,7 @@ export class RecordIntake {
         const record = this.decodeEarly(r);
         known.push(record);
         placedBy = record?.placedBy;
-        if (!placedBy || !o.counts.raises(r.offset, placedBy)) continue;
+        if (!placedBy || !o.counts.addFence(r.offset, placedBy)) continue;
       }
       // Store the records before a fence, then forget baselines, then store the records after it.
       if (!(await this.storeBatch(partition, o, records.slice(from, i), known.slice(from, i)))) return false;
@@ -278,7 +278,7 @@ export class RecordIntake {
         ? undefined
         : {
             kafkaPartition: partition,
-            growth: o.counts.growth(r.offset, placedBy, placementToken(tenant, service)),
+            growth: o.counts.growthOf(r.offset, placedBy, placementToken(tenant, service)),
           };
     if (r.offset < o.learnTo) {
       await this.sink.updateBaselines(tenant, service, push, limits, atMs, origin);

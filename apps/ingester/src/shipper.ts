@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { Semaphore, within } from "@cinderblock/async";
+import { Semaphore, withTimeLimit } from "@cinderblock/async";
 import { type BlockMeta, decodeMeta, LABEL_HOSTNAME, newUlid, ulidTimeMs } from "@cinderblock/block-meta";
 import { blocksPrefix, uploadBlock } from "@cinderblock/compact";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
@@ -39,7 +39,7 @@ export class Shipper implements Service {
   private readonly uploading = new Map<string, Promise<void>>();
   /** whether a block must not be uploaded because its tenant is deleted */
   skips: (tenant: string, ulid: string) => boolean = () => false;
-  /** runs before each pass that has blocks to upload; updates `skips` */
+  /** runs before each pass that has blocks to upload; updates the result of `skips` */
   beforePass: () => Promise<void> = () => Promise.resolve();
   /** makes room for an upload to a bucket on a full disk; true: retry the upload at once */
   makeRoom: () => boolean = () => false;
@@ -195,7 +195,7 @@ export class Shipper implements Service {
         `uploads did not finish within -server.graceful-shutdown-timeout (${this.shutdownTimeoutMs} ms)`,
       );
     try {
-      await within(this.shutdownTimeoutMs, this.sync(), late);
+      await withTimeLimit(this.shutdownTimeoutMs, this.sync(), late);
     } catch (err) {
       this.base.log.warn(
         { err, blocks: this.blocks.unshippedBlocks().length },

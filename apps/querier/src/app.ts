@@ -18,8 +18,8 @@ export const querier: Component<typeof querierSchema> = {
   schema: querierSchema,
   async wire(config, host) {
     const { base, client } = host;
-    const ring = host.view(INGESTERS),
-      stores = host.view(STORES);
+    const ring = host.ringView(INGESTERS),
+      stores = host.ringView(STORES);
     const { holders, roster } = await host.holders();
     const source = memoizeByMember(
       (m) => new RemoteSource(client, "Ingester", m.id, m.address, config.queryTimeout),
@@ -39,7 +39,7 @@ export const querier: Component<typeof querierSchema> = {
       // Ask stalled and replaying ingesters too: an answer must report data that only they hold. A new
       // ingester answers that it has nothing.
       ingesters: () => holders.members.map(source),
-      stores: () => host.stores(),
+      stores: () => host.storeGateways(),
       unknown: () => ({
         ingesters: holders.unknown,
         stores:
@@ -75,15 +75,15 @@ export const querier: Component<typeof querierSchema> = {
         await Promise.all([ring.refresh(), stores.refresh(), roster.refresh()]);
       },
     };
-    const jobs = new RemoteJobs(client, () => host.schedulers(), base);
+    const jobs = new RemoteJobs(client, () => host.schedulerAddresses(), base);
     const loop = new QuerierLoop(new Querier(sources, base), jobs, config.querierConcurrency, host.id);
-    host.add({
+    host.addServices({
       name: loop.name,
       start: () => loop.start(),
       stop: async () => {
         jobs.stop();
         await loop.stop();
-        await jobs.finished();
+        await jobs.drainResults();
       },
     });
   },

@@ -17,9 +17,9 @@ export const queryFrontend: Component<typeof frontendSchema> = {
   },
   wire(config, host) {
     const { base } = host;
-    const schedulers = (): string[] => host.schedulers();
+    const schedulers = (): string[] => host.schedulerAddresses();
     const kafka = config.writeBuffer === "kafka" ? partitionedLog(config, base) : undefined;
-    if (kafka) host.add(kafka.service);
+    if (kafka) host.addServices(kafka.service);
     const ends =
       kafka &&
       (async (): Promise<PartitionEnds> => {
@@ -27,7 +27,7 @@ export const queryFrontend: Component<typeof frontendSchema> = {
         return { topicId: offsets.topicId, ends: endOffsets(offsets) };
       });
     const cache = resultsCacheOf(config, base);
-    if (cache) host.add(cache.service);
+    if (cache) host.addServices(cache.service);
     const frontend = new QueryFrontend(
       new RemoteQueue(host.client, schedulers),
       host.addPool(),
@@ -43,7 +43,7 @@ export const queryFrontend: Component<typeof frontendSchema> = {
       version: host.resources.build.version,
       sources: sourcesOf(base.now),
     };
-    host.serve(
+    host.addRoutes(
       frontendRpc(frontend, readConfig),
       slowQueryRoutes(frontend, config.queryTimeout),
       renderRoutes(frontend, readConfig, base.now),

@@ -8,7 +8,7 @@ import {
   HeatmapResponseSchema,
   type Selection,
 } from "@cinderblock/api";
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 import type { FunctionOrder as Order } from "@cinderblock/query";
 import type { ConnectRouter } from "@cinderblock/rpc";
 import type { ExploreSelection, QueryFrontend } from "./frontend.ts";
@@ -26,10 +26,10 @@ const ORDERS: Record<FunctionOrder, Order> = {
 const MAX_ONLY = 32;
 
 function selection(s: Selection | undefined): ExploreSelection {
-  if (!s) throw invalid("selection is required: profile type, label selector and time range");
+  if (!s) throw invalidError("selection is required: profile type, label selector and time range");
   const only = s.stacks?.only ?? [];
   if (only.length > MAX_ONLY)
-    throw invalid(`stacks.only names ${only.length} functions; the limit is ${MAX_ONLY}`);
+    throw invalidError(`stacks.only names ${only.length} functions; the limit is ${MAX_ONLY}`);
   return {
     profileTypeId: s.profileTypeId,
     labelSelector: s.labelSelector === "" ? "{}" : s.labelSelector,
@@ -59,10 +59,12 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       return rawMessage(CallTreeResponseSchema, bytes, isJson(context));
     },
     async functionTable(r, context) {
-      if (r.offset < 0n || r.limit < 0n) throw invalid("offset and limit must not be negative");
+      if (r.offset < 0n || r.limit < 0n) throw invalidError("offset and limit must not be negative");
       const order = ORDERS[r.order] as Order | undefined;
       if (!order)
-        throw invalid(`order ${r.order} is unknown; expected one of ${Object.values(ORDERS).join(", ")}`);
+        throw invalidError(
+          `order ${r.order} is unknown; expected one of ${Object.values(ORDERS).join(", ")}`,
+        );
       const page = {
         filter: r.filter,
         only: r.names,
@@ -100,7 +102,9 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       const columns = r.columns || 60,
         rows = r.rows || 20;
       if (columns > 1000 || rows > 100)
-        throw invalid(`the heatmap has ${columns} columns and ${rows} rows; the limits are 1000 and 100`);
+        throw invalidError(
+          `the heatmap has ${columns} columns and ${rows} rows; the limits are 1000 and 100`,
+        );
       return rawMessage(
         HeatmapResponseSchema,
         await frontend.heatmap(requestContextOf(context, config), selection(r.selection), columns, rows),
@@ -109,8 +113,9 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
     },
     async profiles(r, context) {
       const limit = r.limit || 100;
-      if (limit > 1000) throw invalid(`limit is ${limit} profiles; the maximum is 1000`);
-      if (r.minValue < 0n || r.maxValue < 0n) throw invalid("min_value and max_value must not be negative");
+      if (limit > 1000) throw invalidError(`limit is ${limit} profiles; the maximum is 1000`);
+      if (r.minValue < 0n || r.maxValue < 0n)
+        throw invalidError("min_value and max_value must not be negative");
       const list = await frontend.profiles(
         requestContextOf(context, config),
         selection(r.selection),
@@ -133,7 +138,9 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       const { filter, ...s } = selection(r.selection),
         { callSite, only, without } = filter;
       if (s.profileIds.length > 0 || s.spans.length > 0)
-        throw invalid("profile_id_selector and span_selector are not supported for series; use Profiles");
+        throw invalidError(
+          "profile_id_selector and span_selector are not supported for series; use Profiles",
+        );
       const series = await frontend.series(requestContextOf(context, config), {
         ...s,
         stepMs: Math.round(r.step * 1000),

@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { EXPORTS, type ExportFormat, type SampleRows, serviceOfSelector } from "@cinderblock/exports/formats";
 import type { ProfileType } from "@cinderblock/model";
 import type { FastifyReply } from "@cinderblock/rpc";
@@ -21,13 +21,13 @@ export async function exportFile(
   const format = q.text("format") as ExportFormat,
     known = Object.hasOwn(EXPORTS, format) ? EXPORTS[format] : undefined;
   if (!known)
-    throw invalid(`format ${JSON.stringify(format)} is unknown; expected one of ${FORMATS.join(", ")}`);
+    throw invalidError(`format ${JSON.stringify(format)} is unknown; expected one of ${FORMATS.join(", ")}`);
   const rows = (q.text("rows") || "samples") as SampleRows;
   if (!["samples", "profiles"].includes(rows))
-    throw invalid(`rows ${JSON.stringify(rows)} is unknown; expected samples or profiles`);
+    throw invalidError(`rows ${JSON.stringify(rows)} is unknown; expected samples or profiles`);
   const compared = q.text("leftQuery") !== "" || q.text("rightQuery") !== "";
   if (compared && !known.diff)
-    throw invalid(
+    throw invalidError(
       `format ${format} does not support comparisons; expected one of ${FORMATS.filter((f) => EXPORTS[f].diff).join(", ")}`,
     );
   const side = (name: string, from: string, until: string): { type: ProfileType; request: MergeRequest } => {
@@ -50,7 +50,7 @@ export async function exportFile(
     ? side("rightQuery", "rightFrom", "rightUntil")
     : side("query", "from", "until");
   const left = compared ? side("leftQuery", "leftFrom", "leftUntil") : undefined;
-  if (left && left.type.storedId !== type.storedId) throw invalid("profile types must match");
+  if (left && left.type.storedId !== type.storedId) throw invalidError("profile types must match");
   const service = serviceOfSelector(request.labelSelector);
   const name =
     `${service || type.name}-${type.sampleType}-${new Date(request.endMs).toISOString().slice(0, 19).replace(/[:T]/g, "")}`.replace(

@@ -1,6 +1,6 @@
 import { compareUtf8 } from "@cinderblock/bytes";
 import { withDeadline } from "@cinderblock/async";
-import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
+import { CinderblockError, invalidError, kindOf } from "@cinderblock/errors";
 import {
   type Label,
   labelsKey,
@@ -197,7 +197,7 @@ export class QueryFrontend {
 
   private async run(caller: RequestContext, job: QueryJob): Promise<JobResult[]> {
     const bounds = this.bounds(caller);
-    if (job.kind === "labels") bounds.labels(job.ask);
+    if (job.kind === "labels") bounds.checkLabelRequest(job.ask);
     this.inProgress++;
     try {
       const asked = { ...job, ...(await this.endsFor(caller)) },
@@ -224,7 +224,7 @@ export class QueryFrontend {
 
   /** Partial results of a query, over all tenants and sub-queries. */
   private async parts(caller: RequestContext, query: SourceQuery): Promise<PartialResult[]> {
-    this.bounds(caller).query(query);
+    this.bounds(caller).checkQuery(query);
     this.inProgress++;
     try {
       const { deadlineMs, signal } = caller,
@@ -270,7 +270,7 @@ export class QueryFrontend {
       ...(r.profileIds && r.profileIds.length > 0 ? { profileIds: r.profileIds } : {}),
     };
     if (!range || (r.spansOnly && r.spans.length === 0)) {
-      this.bounds(caller).selection(select);
+      this.bounds(caller).checkSelection(select);
       return [];
     }
     // Only an unfiltered query of one tenant may truncate trees at the source.
@@ -343,12 +343,12 @@ export class QueryFrontend {
       base &&
       parseProfileType(left.profileTypeId).storedId !== parseProfileType(base.profileTypeId).storedId
     )
-      throw invalid(
+      throw invalidError(
         `profile types must match: ${left.profileTypeId} cannot be compared with ${base.profileTypeId}`,
       );
     const limits = this.limits(caller),
       bounds = this.bounds(caller);
-    for (const s of [left, ...(base ? [base] : [])]) bounds.filter(s.filter);
+    for (const s of [left, ...(base ? [base] : [])]) bounds.checkStackFilter(s.filter);
     for (const s of [left, ...(base ? [base] : [])]) selectRange(s.startMs, s.endMs, limits, this.base.now());
     const side = (s: ExploreSelection): Promise<PartialResult[]> =>
       this.treeParts(caller, { ...s, maxNodes: 0, stacks: undefined }, 0);
@@ -380,7 +380,7 @@ export class QueryFrontend {
     base: ExploreSelection | undefined,
     page: TablePage,
   ): Promise<Uint8Array> {
-    this.bounds(caller).page(page);
+    this.bounds(caller).checkTablePage(page);
     return bytesOf(
       await this.render(caller, { kind: "functions", ...(await this.sides(caller, left, base)), page }),
     );
@@ -395,7 +395,7 @@ export class QueryFrontend {
     nodes: number,
   ): Promise<Uint8Array> {
     if (name === "")
-      throw invalid(
+      throw invalidError(
         "function is required: the full name of the function whose callers and callees to return",
       );
     return bytesOf(
@@ -411,15 +411,15 @@ export class QueryFrontend {
   /** cinderblock.explore.v1.FunctionLinesResponse: a function's source position, the cost of its lines. */
   async functionLines(caller: RequestContext, s: ExploreSelection, name: string): Promise<Uint8Array> {
     if (name === "")
-      throw invalid("function is required: the full name of the function whose lines to return");
-    this.bounds(caller).filter(s.filter);
+      throw invalidError("function is required: the full name of the function whose lines to return");
+    this.bounds(caller).checkStackFilter(s.filter);
     const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()),
       select = {
         profileTypeId: s.profileTypeId,
         labelSelector: s.labelSelector,
         ...(s.profileIds && s.profileIds.length > 0 ? { profileIds: s.profileIds } : {}),
       };
-    this.bounds(caller).selection(select);
+    this.bounds(caller).checkSelection(select);
     const parts = range
       ? await this.parts(caller, { kind: "profile", select: { ...select, ...range }, ...idsOf(s) })
       : [];
@@ -435,7 +435,7 @@ export class QueryFrontend {
   ): Promise<Uint8Array> {
     const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()),
       select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector };
-    this.bounds(caller).selection(select);
+    this.bounds(caller).checkSelection(select);
     const parts = range ? await this.parts(caller, { kind: "points", select: { ...select, ...range } }) : [];
     return bytesOf(
       await this.render(caller, {
@@ -459,7 +459,7 @@ export class QueryFrontend {
   ): Promise<ProfileList> {
     const range = selectRange(s.startMs, s.endMs, this.limits(caller), this.base.now()),
       select = { profileTypeId: s.profileTypeId, labelSelector: s.labelSelector };
-    this.bounds(caller).selection(select);
+    this.bounds(caller).checkSelection(select);
     const parts = range
       ? await this.parts(caller, {
           kind: "profiles",
@@ -485,7 +485,7 @@ export class QueryFrontend {
     prefix: string,
     limit: number,
   ): Promise<{ values: { value: string; series: number }[]; cardinality: number }> {
-    if (name === "") throw invalid("name is required");
+    if (name === "") throw invalidError("name is required");
     const { sets } = await this.ask(caller, startMs, endMs, (range) => ({
       kind: "series",
       names: [],
@@ -662,8 +662,8 @@ export class QueryFrontend {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
     checkStep(r.stepMs);
     const bounds = this.bounds(caller);
-    bounds.selection(r);
-    bounds.groupBy(r.groupBy);
+    bounds.checkSelection(r);
+    bounds.checkGroupBy(r.groupBy);
     if (!range) return [];
     const query: SourceQuery = {
       kind: "series",
@@ -683,8 +683,8 @@ export class QueryFrontend {
     const range = selectRange(r.startMs, r.endMs, this.limits(caller), this.base.now());
     checkStep(r.stepMs);
     const bounds = this.bounds(caller);
-    bounds.selection(r);
-    bounds.groupBy(r.groupBy);
+    bounds.checkSelection(r);
+    bounds.checkGroupBy(r.groupBy);
     const parts = range
       ? await this.parts(caller, {
           kind: "points",
@@ -741,7 +741,7 @@ export class QueryFrontend {
     startMs: number,
     endMs: number,
   ): Promise<string[]> {
-    if (name === "") throw invalid("name is required");
+    if (name === "") throw invalidError("name is required");
     return sorted(
       (
         await this.ask(caller, startMs, endMs, (range) => ({
@@ -837,7 +837,7 @@ export class QueryFrontend {
     endMs: number,
   ): Promise<{ recent: number; stored: number; dedup: boolean } | undefined> {
     const limits = this.limits(caller);
-    if (startMs > 0 && endMs > 0 && startMs > endMs) throw invalid("query start time is after end time");
+    if (startMs > 0 && endMs > 0 && startMs > endMs) throw invalidError("query start time is after end time");
     if (!limits.queryAnalysisEnabled || startMs === 0 || endMs === 0) return undefined;
     const { recent, stored } = await this.blocks(caller, startMs, endMs);
     return {
@@ -850,7 +850,7 @@ export class QueryFrontend {
 
 function checkStep(stepMs: number): void {
   if (!(stepMs >= 1))
-    throw invalid(`step must be non-zero: ${stepMs / 1000} s is below the minimum of 0.001 s`);
+    throw invalidError(`step must be non-zero: ${stepMs / 1000} s is below the minimum of 0.001 s`);
 }
 
 /** The rows behind the points of a range. */

@@ -1,4 +1,4 @@
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import type { Limits } from "@cinderblock/tenant";
 
 export interface TimeRange {
@@ -23,8 +23,8 @@ export function selectRange(
   limits: Limits,
   nowMs: number,
 ): TimeRange | undefined {
-  if (startMs === 0 || endMs === 0) throw invalid("missing time range in the query");
-  if (startMs > endMs) throw invalid("query start time is after end time");
+  if (startMs === 0 || endMs === 0) throw invalidError("missing time range in the query");
+  if (startMs > endMs) throw invalidError("query start time is after end time");
   let start = startMs;
   if (limits.maxQueryLookbackMs > 0) {
     const oldest = nowMs - limits.maxQueryLookbackMs;
@@ -32,7 +32,7 @@ export function selectRange(
     start = Math.max(start, oldest);
   }
   if (limits.maxQueryLengthMs > 0 && endMs - start > limits.maxQueryLengthMs) {
-    throw invalid(
+    throw invalidError(
       `the query time range exceeds the limit (max_query_length, actual: ${goDuration(endMs - start)}, limit: ${shortDuration(limits.maxQueryLengthMs)})`,
     );
   }
@@ -49,7 +49,7 @@ export function labelRange(
   const lookback = limits.maxQueryLookbackMs;
   if (startMs === 0 || endMs === 0)
     return lookback > 0 ? { startMs: nowMs - lookback, endMs: nowMs + 864e5 } : { startMs: 0, endMs: 0 };
-  if (startMs > endMs) throw invalid("query start time is after end time");
+  if (startMs > endMs) throw invalidError("query start time is after end time");
   if (lookback > 0 && endMs < nowMs - lookback) return undefined;
   return { startMs: lookback > 0 ? Math.max(startMs, nowMs - lookback) : startMs, endMs };
 }
@@ -64,7 +64,7 @@ export function maxNodes(asked: number, limits: Limits): number {
         `max flamegraph nodes limit ${asked} must not be negative; at most ${limits.maxFlamegraphNodesMax} are allowed`,
       );
     if (asked > limits.maxFlamegraphNodesMax)
-      throw invalid(
+      throw invalidError(
         `max flamegraph nodes limit ${asked} is greater than allowed ${limits.maxFlamegraphNodesMax}`,
       );
   }

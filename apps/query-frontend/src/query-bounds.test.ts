@@ -15,8 +15,8 @@ const NONE = { callSite: [], only: [], without: [], hide: [] };
 describe("the bounds of a query", () => {
   it("are those of the strictest of its tenants", () => {
     const large = { ...select, labelSelector: '{a=~"x{0,40}y"}' };
-    expect(() => bounds({}).selection({ ...large })).not.toThrow();
-    expect(() => bounds({}, { maxRegexInstructions: 50 }).selection({ ...large })).toThrow(
+    expect(() => bounds({}).checkSelection({ ...large })).not.toThrow();
+    expect(() => bounds({}, { maxRegexInstructions: 50 }).checkSelection({ ...large })).toThrow(
       /the limit is 50 \(-querier.max-regex-instructions\)/,
     );
     expect(() => bounds({ maxTenantsPerQuery: 0 }, {}, {})).toThrow(
@@ -28,14 +28,18 @@ describe("the bounds of a query", () => {
     const hostile = ".{0,1000}".repeat(10),
       message = /\(-querier.max-regex-instructions\)/;
     const ways: (() => void)[] = [
-      () => bounds().selection({ ...select, labelSelector: `{a=~"${hostile}"}` }),
-      () => bounds().labels({ kind: "names", query: { ...range, matchers: ["{}", `{a!~"${hostile}"}`] } }),
-      () => bounds().filter({ ...NONE, only: [`/${hostile}/`] }),
-      () => bounds().filter({ ...NONE, without: [`/${hostile}/`] }),
-      () => bounds().filter({ ...NONE, hide: [`/${hostile}/`] }),
-      () => bounds().page({ filter: `/${hostile}/`, only: [] }),
+      () => bounds().checkSelection({ ...select, labelSelector: `{a=~"${hostile}"}` }),
       () =>
-        bounds().query({
+        bounds().checkLabelRequest({
+          kind: "names",
+          query: { ...range, matchers: ["{}", `{a!~"${hostile}"}`] },
+        }),
+      () => bounds().checkStackFilter({ ...NONE, only: [`/${hostile}/`] }),
+      () => bounds().checkStackFilter({ ...NONE, without: [`/${hostile}/`] }),
+      () => bounds().checkStackFilter({ ...NONE, hide: [`/${hostile}/`] }),
+      () => bounds().checkTablePage({ filter: `/${hostile}/`, only: [] }),
+      () =>
+        bounds().checkQuery({
           kind: "series",
           select: { ...select, ...range },
           range: { ...range, stepMs: 1, groupBy: [] },
@@ -48,31 +52,31 @@ describe("the bounds of a query", () => {
   it("hold for every list", () => {
     const many = Array.from({ length: 10_001 }, () => "x");
     expect(() =>
-      bounds().query({ kind: "tree", select: { ...select, ...range }, spans: many, maxNodes: 0 }),
+      bounds().checkQuery({ kind: "tree", select: { ...select, ...range }, spans: many, maxNodes: 0 }),
     ).toThrow("the query has 10001 span IDs; the limit is 10000");
     expect(() =>
-      bounds().query({ kind: "points", select: { ...select, ...range, profileIds: many } }),
+      bounds().checkQuery({ kind: "points", select: { ...select, ...range, profileIds: many } }),
     ).toThrow("the query has 10001 profile IDs; the limit is 10000");
-    expect(() => bounds().groupBy(["a", "b", "c", "d", "e"])).toThrow(
+    expect(() => bounds().checkGroupBy(["a", "b", "c", "d", "e"])).toThrow(
       "the query groups by 5 labels; the limit is 4 (-querier.max-matchers)",
     );
-    expect(() => bounds().filter({ ...NONE, hide: ["a", "b", "c", "d", "e"] })).toThrow(
+    expect(() => bounds().checkStackFilter({ ...NONE, hide: ["a", "b", "c", "d", "e"] })).toThrow(
       "stacks.hide has 5 entries; the limit is 4 (-querier.max-matchers)",
     );
-    expect(() => bounds().labels({ kind: "series", names: many, query: { ...range, matchers: [] } })).toThrow(
-      /10001 label names/,
-    );
+    expect(() =>
+      bounds().checkLabelRequest({ kind: "series", names: many, query: { ...range, matchers: [] } }),
+    ).toThrow(/10001 label names/);
   });
 
   it("count the matchers and texts of all selectors together", () => {
     expect(() =>
-      bounds().labels({
+      bounds().checkLabelRequest({
         kind: "names",
         query: { ...range, matchers: ['{a="1",b="1",c="1"}', '{a="1",b="1"}'] },
       }),
     ).toThrow(/more than 4 matchers/);
     expect(() =>
-      bounds().labels({
+      bounds().checkLabelRequest({
         kind: "names",
         query: { ...range, matchers: Array.from({ length: 600 }, () => "{}") },
       }),

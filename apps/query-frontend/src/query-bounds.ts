@@ -1,4 +1,4 @@
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 import { parseSelector, PatternBudget, textFilter } from "@cinderblock/model";
 import { type LabelRequest, selectorOf, type SourceQuery, type StackFilter } from "@cinderblock/query";
 import type { Limits } from "@cinderblock/tenant";
@@ -27,7 +27,7 @@ export class QueryBounds {
       limits.reduce((n, l) => Math.min(n, of(l) === 0 ? Infinity : of(l)), Infinity);
     const maxTenants = least((l) => l.maxTenantsPerQuery);
     if (limits.length > maxTenants)
-      throw invalid(
+      throw invalidError(
         `the query names ${limits.length} tenants; the limit is ${maxTenants} (-querier.max-tenants-per-query)`,
       );
     this.maxMatchers = least((l) => l.maxMatchers);
@@ -38,13 +38,13 @@ export class QueryBounds {
     });
   }
 
-  selection(select: { profileTypeId: string; labelSelector: string }): void {
+  checkSelection(select: { profileTypeId: string; labelSelector: string }): void {
     selectorOf(select, this.patterns);
   }
 
-  query(query: SourceQuery): void {
+  checkQuery(query: SourceQuery): void {
     const { select } = query;
-    this.selection(select);
+    this.checkSelection(select);
     list("profile IDs", select.profileIds);
     if ("spans" in query) {
       list("span IDs", query.spans);
@@ -52,25 +52,25 @@ export class QueryBounds {
     }
     if (query.kind === "profile") list("functions of the call site", query.stacks?.callSite);
     if (query.kind !== "series") return;
-    this.groupBy(query.range.groupBy);
+    this.checkGroupBy(query.range.groupBy);
     list("functions of the call site", query.callSite);
-    if (query.stacks) this.filter(query.stacks);
+    if (query.stacks) this.checkStackFilter(query.stacks);
   }
 
-  groupBy(labels: readonly string[]): void {
+  checkGroupBy(labels: readonly string[]): void {
     if (labels.length > this.maxMatchers)
-      throw invalid(
+      throw invalidError(
         `the query groups by ${labels.length} labels; the limit is ${this.maxMatchers} (-querier.max-matchers)`,
       );
   }
 
-  labels(ask: LabelRequest): void {
+  checkLabelRequest(ask: LabelRequest): void {
     list("matchers", ask.query.matchers);
     for (const m of ask.query.matchers) parseSelector(m, this.patterns);
     if (ask.kind === "series") list("label names", ask.names);
   }
 
-  filter(f: StackFilter): void {
+  checkStackFilter(f: StackFilter): void {
     list("functions of the call site", f.callSite);
     for (const [name, entries] of [
       ["stacks.only", f.only],
@@ -78,25 +78,25 @@ export class QueryBounds {
       ["stacks.hide", f.hide],
     ] as const) {
       if (entries.length > this.maxMatchers)
-        throw invalid(
+        throw invalidError(
           `${name} has ${entries.length} entries; the limit is ${this.maxMatchers} (-querier.max-matchers)`,
         );
-      for (const e of entries) this.text(e);
+      for (const e of entries) this.checkNameFilter(e);
     }
   }
 
   /** Checks a filter of names: a part of a name, or a regular expression. */
-  text(filter: string): void {
+  checkNameFilter(filter: string): void {
     textFilter(filter, this.patterns);
   }
 
-  page(page: { filter: string; only: readonly string[] }): void {
-    this.text(page.filter);
+  checkTablePage(page: { filter: string; only: readonly string[] }): void {
+    this.checkNameFilter(page.filter);
     list("function names", page.only);
   }
 }
 
 function list(what: string, entries: readonly unknown[] | undefined): void {
   if ((entries?.length ?? 0) > MAX_LIST)
-    throw invalid(`the query has ${entries!.length} ${what}; the limit is ${MAX_LIST}`);
+    throw invalidError(`the query has ${entries!.length} ${what}; the limit is ${MAX_LIST}`);
 }

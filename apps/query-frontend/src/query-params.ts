@@ -1,4 +1,4 @@
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { parseTime } from "@cinderblock/ingest";
 import {
   LABEL_NAME,
@@ -36,7 +36,7 @@ export class QueryParams {
   /** Parses `type{selector}`: the metric name is the profile type. */
   selection(name: string): { type: ProfileType; labelSelector: string } {
     const text = this.text(name);
-    if (text === "") throw invalid(`"${name}" is required`);
+    if (text === "") throw invalidError(`"${name}" is required`);
     let selector;
     try {
       selector = parseSelector(text, this.patterns);
@@ -46,7 +46,7 @@ export class QueryParams {
         : err;
     }
     const type = selector.find((m) => m.name === LABEL_NAME && m.op === "=");
-    if (!type) throw invalid(`"${name}" must contain a profile-type selection`);
+    if (!type) throw invalidError(`"${name}" must contain a profile-type selection`);
     try {
       return {
         type: parseProfileType(type.value),

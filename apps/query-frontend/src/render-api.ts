@@ -1,4 +1,4 @@
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 import { LABEL_NAME, type ProfileType } from "@cinderblock/model";
 import { flamebearerProfile, type SeriesResult } from "@cinderblock/query";
 import { type FastifyReply, type FastifyRequest, httpError, type Routes } from "@cinderblock/rpc";
@@ -58,9 +58,9 @@ export function renderRoutes(
         "/pyroscope/label-values",
         answer(async (q, caller, reply) => {
           const label = q.text("label");
-          if (label === "") throw invalid("label parameter is required");
+          if (label === "") throw invalidError("label parameter is required");
           // Like v1, this route answers for the name of profiles only.
-          if (label !== LABEL_NAME) throw invalid("name is required");
+          if (label !== LABEL_NAME) throw invalidError("name is required");
           await reply
             .type("application/json")
             .send(JSON.stringify((await frontend.profileTypes(caller, 0, 0)).map((t) => t.id)));
@@ -188,7 +188,7 @@ async function renderDiff(
   };
   const left = side("left"),
     right = side("right");
-  if (left.type.storedId !== right.type.storedId) throw invalid("profile types must match");
+  if (left.type.storedId !== right.type.storedId) throw invalidError("profile types must match");
   const flame = await frontend.diff(caller, left, right, "flamebearer");
   await reply
     .type("application/json")

@@ -14,7 +14,7 @@ import {
   TimeSeriesAggregationType,
   Version,
 } from "@cinderblock/api";
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 import { type Annotation, type Label, parseProfileType } from "@cinderblock/model";
 import type { ExemplarKind, Exemplar, SeriesResult, StackSelector } from "@cinderblock/query";
 import type { HandlerContext, Routes } from "@cinderblock/rpc";
@@ -191,7 +191,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
           const each = r.queryType === HeatmapQueryType.SPAN ? "span" : "profile",
             exemplars = EXEMPLARS[r.exemplarType];
           if (exemplars && exemplars !== each)
-            throw invalid(
+            throw invalidError(
               `exemplar_type ${ExemplarType[r.exemplarType]} does not fit query_type ${HeatmapQueryType[r.queryType]}: a heatmap of ${each}s has exemplars that are ${each}s`,
             );
           const bytes = await frontend.selectHeatmap(caller(context), {
@@ -209,7 +209,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
         },
         async diff(r, context) {
           const who = caller(context);
-          const missing = invalid("missing time range in the query");
+          const missing = invalidError("missing time range in the query");
           if (!r.left || !r.right) throw missing;
           for (const side of [r.left, r.right]) if (side.start === 0n || side.end === 0n) throw missing;
           for (const side of [r.left, r.right]) parseProfileType(side.profileTypeID);

@@ -21,9 +21,9 @@ export const queryScheduler: Component<typeof schedulerSchema> = {
       host.base,
     );
     const served = serveScheduler(scheduler, host.base);
-    const me = host.member(SCHEDULERS, 1);
-    host.view(SCHEDULERS);
-    host.add(
+    const me = host.ringMember(SCHEDULERS, 1);
+    host.ringView(SCHEDULERS);
+    host.addServices(
       me,
       {
         name: "query-scheduler-transport",
@@ -39,7 +39,7 @@ export const queryScheduler: Component<typeof schedulerSchema> = {
     // By then frontends and queriers have read the LEAVING state: waiting queries move to another scheduler,
     // and running queries end here.
     host.beforeStop(async () => {
-      await me.set("LEAVING");
+      await me.setState("LEAVING");
       await sleep(2 * RING_REFRESH_MS);
       await scheduler.stop();
       await served.idle(LEAVE_MS);

@@ -11,11 +11,11 @@ export const storeGateway: Component<typeof storeSchema> = {
   async wire(config, host) {
     const bucket = await host.resources.bucket(),
       store = new StoreGateway(storeConfigOf(config), bucket, host.addPool(), host.base);
-    const me = host.member(STORES, 1);
-    host.view(STORES);
-    host.add(me, store);
+    const me = host.ringMember(STORES, 1);
+    host.ringView(STORES);
+    host.addServices(me, store);
     host.becomeActive(me);
     host.serveInternal("StoreGateway", storeMethods(store));
-    host.serve(storePages(store, bucket));
+    host.addRoutes(storePages(store, bucket));
   },
 };

@@ -7,7 +7,7 @@ export const tenantSettings: Component<typeof commonSchema> = {
   name: "tenant-settings",
   schema: commonSchema,
   async wire(config, host) {
-    host.serve(
+    host.addRoutes(
       settingsRpc(new TenantSettings(await host.resources.bucket(), host.base.now), config.multitenancy),
     );
   },

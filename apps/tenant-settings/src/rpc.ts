@@ -1,5 +1,5 @@
 import { SettingsService } from "@cinderblock/api";
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 import type { HandlerContext, Routes } from "@cinderblock/rpc";
 import { tenantForWrite } from "@cinderblock/tenant";
 import type { TenantSettings } from "./settings.ts";
@@ -20,7 +20,7 @@ export function settingsRpc(settings: TenantSettings, multitenancy: boolean): Ro
           };
         },
         async set(r, context) {
-          if (!r.setting) throw invalid("no setting values provided");
+          if (!r.setting) throw invalidError("no setting values provided");
           const s = await settings.set(tenant(context), {
             name: r.setting.name,
             value: r.setting.value,
@@ -29,7 +29,7 @@ export function settingsRpc(settings: TenantSettings, multitenancy: boolean): Ro
           return { setting: { ...s, modifiedAt: BigInt(s.modifiedAt) } };
         },
         async delete(r, context) {
-          if (r.name === "") throw invalid("no setting name provided");
+          if (r.name === "") throw invalidError("no setting name provided");
           await settings.delete(tenant(context), r.name);
           return {};
         },

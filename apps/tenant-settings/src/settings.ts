@@ -1,4 +1,4 @@
-import { CinderblockError, invalid, kindOf } from "@cinderblock/errors";
+import { CinderblockError, invalidError, kindOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 
 export interface Setting {
@@ -77,11 +77,13 @@ export class TenantSettings {
 
   /** @throws `conflict` when a newer value is stored */
   set(tenant: string, given: Setting): Promise<Setting> {
-    if (given.name === "") throw invalid("no setting name provided");
+    if (given.name === "") throw invalidError("no setting name provided");
     if (given.name.length > MAX_NAME)
-      throw invalid(`the setting's name has ${given.name.length} characters; the limit is ${MAX_NAME}`);
+      throw invalidError(`the setting's name has ${given.name.length} characters; the limit is ${MAX_NAME}`);
     if (given.value.length > MAX_VALUE)
-      throw invalid(`the setting's value has ${given.value.length} characters; the limit is ${MAX_VALUE}`);
+      throw invalidError(
+        `the setting's value has ${given.value.length} characters; the limit is ${MAX_VALUE}`,
+      );
     const setting = { ...given, modifiedAt: given.modifiedAt > 0 ? given.modifiedAt : this.now() };
     return this.change((d) => {
       const own = d.get(tenant) ?? new Map<string, Setting>(),

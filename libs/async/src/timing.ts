@@ -39,7 +39,7 @@ export function yieldToLoop(): Promise<void> {
  * Resolves to the result of `work`, or rejects with the error of `late` after `ms` milliseconds. The work
  * continues, and its late result is dropped.
  */
-export async function within<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
+export async function withTimeLimit<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const end = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(late()), ms);

@@ -240,7 +240,7 @@ export function deltaUnpackInt32(r: ByteReader, bounds: DeltaBounds): Int32Array
   let at = 1;
   while (at < h.count) {
     const min = Number(BigInt.asIntN(32, r.varint64()));
-    const widths = r.take(h.minis);
+    const widths = r.readBytes(h.minis);
     for (let m = 0; m < h.minis && at < h.count; m++) {
       const width = widths[m]!;
       if (width > 32) throw new ShortRead(r.pos, `expected a bit width of at most 32, found ${width}`);
@@ -252,7 +252,7 @@ export function deltaUnpackInt32(r: ByteReader, bounds: DeltaBounds): Int32Array
         }
         continue;
       }
-      const data = r.take((h.perMini / 8) * width);
+      const data = r.readBytes((h.perMini / 8) * width);
       for (let i = 0, bit = 0; i < n; i++, bit += width) {
         value = (value + min + bits32(data, bit, width)) | 0;
         out[at++] = value;
@@ -278,11 +278,11 @@ export function deltaUnpackInt64(r: ByteReader, bounds: DeltaBounds): BigInt64Ar
   while (at < h.count) {
     const minBig = r.varint64();
     const min = Number(minBig);
-    const widths = r.take(h.minis);
+    const widths = r.readBytes(h.minis);
     for (let m = 0; m < h.minis && at < h.count; m++) {
       const width = widths[m]!;
       if (width > 64) throw new ShortRead(r.pos, `expected a bit width of at most 64, found ${width}`);
-      const data = width === 0 ? r.bytes : r.take((h.perMini / 8) * width);
+      const data = width === 0 ? r.bytes : r.readBytes((h.perMini / 8) * width);
       const n = Math.min(h.perMini, h.count - at);
       if (exact && (width > 50 || Math.abs(min) >= EXACT)) {
         exact = false;

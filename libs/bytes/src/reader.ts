@@ -34,7 +34,7 @@ export class ByteReader {
     return this.end - this.pos;
   }
 
-  need(count: number, what = "bytes"): number {
+  requireBytes(count: number, what = "bytes"): number {
     const at = this.pos;
     if (count < 0 || at + count > this.end)
       throw new ShortRead(at, `expected ${count} ${what}, ${this.end - at} left`);
@@ -43,31 +43,31 @@ export class ByteReader {
   }
 
   u8(): number {
-    return this.bytes[this.need(1)]!;
+    return this.bytes[this.requireBytes(1)]!;
   }
   u16be(): number {
-    return this.view.getUint16(this.need(2));
+    return this.view.getUint16(this.requireBytes(2));
   }
   u32be(): number {
-    return this.view.getUint32(this.need(4));
+    return this.view.getUint32(this.requireBytes(4));
   }
   u64be(): bigint {
-    return this.view.getBigUint64(this.need(8));
+    return this.view.getBigUint64(this.requireBytes(8));
   }
   i64be(): bigint {
-    return this.view.getBigInt64(this.need(8));
+    return this.view.getBigInt64(this.requireBytes(8));
   }
   u32le(): number {
-    return this.view.getUint32(this.need(4), true);
+    return this.view.getUint32(this.requireBytes(4), true);
   }
   u64le(): bigint {
-    return this.view.getBigUint64(this.need(8), true);
+    return this.view.getBigUint64(this.requireBytes(8), true);
   }
   i64le(): bigint {
-    return this.view.getBigInt64(this.need(8), true);
+    return this.view.getBigInt64(this.requireBytes(8), true);
   }
   f64le(): number {
-    return this.view.getFloat64(this.need(8), true);
+    return this.view.getFloat64(this.requireBytes(8), true);
   }
 
   /** Reads a u64 that must be a safe integer: an offset or a size. */
@@ -120,13 +120,13 @@ export class ByteReader {
   }
 
   /** A view of the next `count` bytes. */
-  take(count: number): Uint8Array {
-    const at = this.need(count);
+  readBytes(count: number): Uint8Array {
+    const at = this.requireBytes(count);
     return this.bytes.subarray(at, at + count);
   }
   str(): string {
     const n = this.uvarint();
-    const at = this.need(n);
+    const at = this.requireBytes(n);
     return decodeUtf8(this.bytes, at, at + n);
   }
 }

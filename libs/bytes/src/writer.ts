@@ -170,7 +170,7 @@ export class ByteWriter {
    * Transfers the written bytes into a buffer of exactly that size, which can move to another thread. The
    * writer is empty afterwards.
    */
-  take(): Uint8Array<ArrayBuffer> {
+  transferBytes(): Uint8Array<ArrayBuffer> {
     const out = new Uint8Array((this.buffer.buffer as ArrayBuffer).transfer(this.length));
     this.buffer = new Uint8Array(0);
     this.view = new DataView(this.buffer.buffer);

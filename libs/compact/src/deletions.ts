@@ -1,5 +1,5 @@
 import { newUlid } from "@cinderblock/block-meta";
-import { CinderblockError, CorruptError, invalid } from "@cinderblock/errors";
+import { CinderblockError, CorruptError, invalidError } from "@cinderblock/errors";
 import { parseSelector } from "@cinderblock/model";
 import type { Bucket } from "@cinderblock/objstore";
 
@@ -50,10 +50,10 @@ export async function requestDeletion(
   },
 ): Promise<DeletionRequest> {
   if (parseSelector(r.selector).length === 0)
-    throw invalid(
+    throw invalidError(
       "a deletion needs a selector with at least one matcher; to delete all data of a tenant, mark the tenant for deletion",
     );
-  if (!(r.startMs <= r.endMs)) throw invalid("the start of a deletion must not be after its end");
+  if (!(r.startMs <= r.endMs)) throw invalidError("the start of a deletion must not be after its end");
   const request: DeletionRequest = {
     id: newUlid(r.nowMs),
     tenant: r.tenant,

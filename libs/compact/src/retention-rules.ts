@@ -1,5 +1,5 @@
 import { parseDuration } from "@cinderblock/config";
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 import { parseSelector } from "@cinderblock/model";
 
 /** Retention of the profiles that a selector matches: they are kept for `periodMs`. */
@@ -15,21 +15,21 @@ export interface RetentionRule {
  */
 export function parseRetentionRules(value: unknown, where: string): RetentionRule[] {
   if (value === null || value === undefined || value === "") return [];
-  if (!Array.isArray(value)) throw invalid(`${where}: expected a list of rules`);
+  if (!Array.isArray(value)) throw invalidError(`${where}: expected a list of rules`);
   return value.map((raw: unknown, i) => {
     const at = `${where}: rule ${i + 1}`;
     if (typeof raw !== "object" || raw === null || Array.isArray(raw))
-      throw invalid(`${at}: expected selector and period`);
+      throw invalidError(`${at}: expected selector and period`);
     const { selector, period, ...others } = raw as Record<string, unknown>;
-    for (const key of Object.keys(others)) throw invalid(`${at}: unknown key ${key}`);
+    for (const key of Object.keys(others)) throw invalidError(`${at}: unknown key ${key}`);
     if (typeof selector !== "string" || typeof period !== "string")
-      throw invalid(`${at}: expected selector and period as strings`);
+      throw invalidError(`${at}: expected selector and period as strings`);
     const periodMs = parseDuration(period);
     if (parseSelector(selector).length === 0)
-      throw invalid(
+      throw invalidError(
         `${at}: the selector needs a matcher; for all series, use compactor_blocks_retention_period`,
       );
-    if (!(periodMs > 0)) throw invalid(`${at}: expected a period above 0`);
+    if (!(periodMs > 0)) throw invalidError(`${at}: expected a period above 0`);
     return { selector, periodMs };
   });
 }

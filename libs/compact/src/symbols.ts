@@ -32,7 +32,7 @@ export async function rewriteSymbols(
         const rewriter = new SymbolRewriter(tables, targets[shard]!);
         const map = new Uint32Array(set.length);
         set.each((stack) => {
-          const node = rewriter.stack(leaf ? (leaf[stack] ?? 0) : stack);
+          const node = rewriter.targetStack(leaf ? (leaf[stack] ?? 0) : stack);
           map[stack] = node;
           leaves[shard]!.add(node);
         });

@@ -99,7 +99,7 @@ export class CorruptError extends CinderblockError {
 }
 
 /** Creates an `invalid` error: the request is wrong, and a retry fails again. */
-export function invalid(message: string, reason?: DiscardReason): CinderblockError {
+export function invalidError(message: string, reason?: DiscardReason): CinderblockError {
   return new CinderblockError("invalid", message, reason === undefined ? {} : { reason });
 }
 

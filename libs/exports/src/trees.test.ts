@@ -9,8 +9,8 @@ const tree = async (depth: number, leaves: number) => {
       return m.names.intern(b, 0, b.length);
     };
   let node = 0;
-  for (let i = 0; i < depth; i++) node = m.child(node, name(`function${i}`));
-  for (let i = 0; i < leaves; i++) m.self.data[m.child(node, name(`leaf${i}`))] = BigInt(i + 1);
+  for (let i = 0; i < depth; i++) node = m.childNode(node, name(`function${i}`));
+  for (let i = 0; i < leaves; i++) m.self.data[m.childNode(node, name(`leaf${i}`))] = BigInt(i + 1);
   return mergeComparison(m.finish(), undefined, ALL, ALL);
 };
 

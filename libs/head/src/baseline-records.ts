@@ -52,7 +52,7 @@ export function decodeBaselineRecord(
     const timeNanos = r.i64le(),
       reset = r.u8() === 1,
       n = r.uvarint();
-    if (n > r.left) r.need(n);
+    if (n > r.left) r.requireBytes(n);
     const u: BaselineUpdate = {
       key: keyOf(l),
       labels: l,

@@ -163,7 +163,7 @@ export class GrowthBaselines {
   }
 
   /** Tenants, services and Kafka partitions that have a baseline. */
-  services(): BaselineService[] {
+  servicesWithBaselines(): BaselineService[] {
     return [...this.tenants].flatMap(([tenant, b]) => {
       const found = new Map<string, BaselineService>();
       for (const s of b.series.values()) {

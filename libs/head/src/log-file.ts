@@ -21,7 +21,7 @@ import {
   scanSegment,
   SEGMENT_HEADER_BYTES,
   writeBatchMark,
-  writeFrame,
+  writeLogFrame,
   writeSegmentHeader,
 } from "./log-frames.ts";
 
@@ -173,7 +173,7 @@ export class LogWriter {
       );
       throw this.failed!;
     }
-    writeFrame(content, this.pending);
+    writeLogFrame(content, this.pending);
     this.grow(this.target, content.length + FRAME_BYTES);
     this.appendedBytes += content.length + FRAME_BYTES;
     return this.target;
@@ -205,7 +205,7 @@ export class LogWriter {
     if (this.pending.length > 0) {
       writeBatchMark(this.pending);
       this.grow(this.target, FRAME_BYTES + 1);
-      this.sealed.push({ segment: this.target, bytes: this.pending.take() });
+      this.sealed.push({ segment: this.target, bytes: this.pending.transferBytes() });
     }
     return ++this.target;
   }

@@ -36,7 +36,7 @@ export function writeSegmentHeader(out: ByteWriter): void {
 }
 
 /** Appends the frame of a record. */
-export function writeFrame(content: Uint8Array, out: ByteWriter): void {
+export function writeLogFrame(content: Uint8Array, out: ByteWriter): void {
   const size = content.length + TRAILER_BYTES;
   out.reserve(FRAME_HEADER + size);
   out.u32be(size);
@@ -52,7 +52,7 @@ export function writeFrame(content: Uint8Array, out: ByteWriter): void {
 const BATCH_MARK_CONTENT = Uint8Array.of(BATCH_MARK);
 /** Ends a batch: records of one push are read back together or not at all. */
 export function writeBatchMark(out: ByteWriter): void {
-  writeFrame(BATCH_MARK_CONTENT, out);
+  writeLogFrame(BATCH_MARK_CONTENT, out);
 }
 
 /** Result of reading segments: the intact records, and the lost bytes (torn ends, damaged ranges). */

@@ -176,5 +176,5 @@ function reframed(bytes: Uint8Array): Uint8Array {
     view.setUint32(at + 4, crc32c(out.buffer, at + 8, at + 8 + size));
     at += 8 + size;
   }
-  return out.take();
+  return out.transferBytes();
 }

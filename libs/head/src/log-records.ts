@@ -27,7 +27,7 @@ export interface LoggedSymbols {
 }
 
 /** Counters for a partition without logged symbols. */
-export function newLoggedSymbols(): LoggedSymbols {
+export function noLoggedSymbols(): LoggedSymbols {
   return { strings: 1, functions: 0, mappings: 0, locations: 0, stacks: 1 };
 }
 
@@ -248,7 +248,7 @@ export function applyAppendRecord(
   lost += fill.strings(from);
   for (let i = 0; i < n; i++) {
     const size = r.uvarint();
-    const at = r.need(size);
+    const at = r.requireBytes(size);
     if (from + i >= s.strings.length) s.strings.intern(r.bytes, at, at + size);
   }
   const tuple = new Uint32Array(16);
@@ -277,7 +277,7 @@ export function applyAppendRecord(
   lost += fill.locations(from);
   for (let i = 0; i < n; i++) {
     const size = r.uvarint();
-    if (size > r.left) r.need(size);
+    if (size > r.left) r.requireBytes(size);
     if (size < LOCATION_HEAD || (size - LOCATION_HEAD) % 2 !== 0)
       throw new ShortRead(
         r.pos,
@@ -319,10 +319,10 @@ export function applyAppendRecord(
     const series = r.uvarint();
     const timeNanos = r.i64le(),
       durationNanos = r.varint64(),
-      rowId = r.take(16).slice(),
+      rowId = r.readBytes(16).slice(),
       count = r.uvarint(),
       flags = r.u8();
-    if (count > r.left) r.need(count);
+    if (count > r.left) r.requireBytes(count);
     const hasSeries = series < head.series.length && !head.isLostSeries(series);
     const start = head.stacktraceId.length;
     head.stacktraceId.reserve(count);

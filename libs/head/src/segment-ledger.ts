@@ -21,7 +21,7 @@ export class SegmentLedger<H extends { readonly ulid: string }> {
   }
 
   /** Registers that a head has records in a segment. */
-  use(head: H, segment: number): void {
+  addRecord(head: H, segment: number): void {
     let segments = this.byHead.get(head);
     if (!segments) this.byHead.set(head, (segments = new Set()));
     if (segments.has(segment)) return;
@@ -35,7 +35,7 @@ export class SegmentLedger<H extends { readonly ulid: string }> {
   }
 
   /** Registers a finished block whose `done` record is queued; its segments stay until `release`. */
-  finish(head: H): void {
+  noteFinished(head: H): void {
     for (const s of this.byHead.get(head) ?? []) this.usersOf(s).done.add(head.ulid);
   }
 
@@ -56,7 +56,7 @@ export class SegmentLedger<H extends { readonly ulid: string }> {
   }
 
   /** Live heads of the oldest segment that has live heads. */
-  oldest(): H[] {
+  oldestHeads(): H[] {
     let first = Infinity;
     for (const [s, users] of this.bySegment) if (users.live.size > 0 && s < first) first = s;
     return [...(this.bySegment.get(first)?.live ?? [])];

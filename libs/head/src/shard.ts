@@ -21,7 +21,7 @@ import {
   encodeAppendRecord,
   encodeDoneRecord,
   encodeHeadRecord,
-  newLoggedSymbols,
+  noLoggedSymbols,
 } from "./log-records.ts";
 import { type OrphanLog, OWN_LOG_ONLY, Replayer, type ReplayPlan, type ReplayReport } from "./replayer.ts";
 import { RowAggregates } from "./row-aggregates.ts";
@@ -114,7 +114,7 @@ export class HeadShard implements ProfileSink {
     for (const { ulid, segment } of found.done) this.ledger.noteDone(ulid, segment);
     for (const { head, headNo, segments } of found.heads) {
       const open = this.adoptHead(head, headNo);
-      for (const s of segments) this.ledger.use(open, s);
+      for (const s of segments) this.ledger.addRecord(open, s);
     }
     this.nextHead = found.nextHead;
     this.baselines.load(found.baselines);
@@ -198,7 +198,7 @@ export class HeadShard implements ProfileSink {
     this.byUlid.set(head.ulid, open);
     this.record.reset();
     encodeHeadRecord(open.headNo, head, this.record);
-    this.ledger.use(open, this.log.append(this.record.finish()));
+    this.ledger.addRecord(open, this.log.append(this.record.finish()));
     return open;
   }
 
@@ -256,14 +256,14 @@ export class HeadShard implements ProfileSink {
   }
 
   private logRows(open: OpenHead, partition: number, rows: readonly NewRow[]): void {
-    const logged = (open.logged[partition] ??= newLoggedSymbols());
+    const logged = (open.logged[partition] ??= noLoggedSymbols());
     if (rows.length === 0) return;
     this.record.reset();
     encodeAppendRecord(open.headNo, open.head, partition, logged, open.loggedSeries, rows, this.record);
     this.logged += this.record.length;
     open.sinceAnchor += this.record.length;
     open.loggedSeries = open.head.series.length;
-    this.ledger.use(open, this.log.append(this.record.finish()));
+    this.ledger.addRecord(open, this.log.append(this.record.finish()));
     if (open.sinceAnchor > Math.max(ANCHOR_BYTES, ANCHOR_SHARE * open.anchorBytes)) this.anchor(open);
   }
 
@@ -276,7 +276,7 @@ export class HeadShard implements ProfileSink {
     encodeAnchorRecord(open.headNo, open.head, open.loggedSeries, this.record);
     open.anchorBytes = this.record.length;
     open.sinceAnchor = 0;
-    this.ledger.use(open, this.log.append(this.record.finish()));
+    this.ledger.addRecord(open, this.log.append(this.record.finish()));
   }
 
   /** rows that wait for the end of `aggregate`, by head */
@@ -328,7 +328,7 @@ export class HeadShard implements ProfileSink {
 
   /** Tenants, services and Kafka partitions that have a baseline. */
   baselineServices(): BaselineService[] {
-    return this.baselines.services();
+    return this.baselines.servicesWithBaselines();
   }
 
   /**
@@ -390,7 +390,7 @@ export class HeadShard implements ProfileSink {
     await this.cutAll(this.candidates().filter((c) => isCutDue(c, now(), idleMs)));
     // The oldest segments bound the log: cut the heads that hold them, however small.
     if (this.logPressure() > logBytes)
-      await this.cutAll([...this.ledger.oldest()].filter((h) => !h.cutting).map((open) => ({ open })));
+      await this.cutAll([...this.ledger.oldestHeads()].filter((h) => !h.cutting).map((open) => ({ open })));
     while (this.budget.usedBytes > CUT_THRESHOLD_FRACTION * this.options.headBytes) {
       const cuts = selectCuts(this.candidates(), this.excessBytes(), now());
       if (cuts.length === 0) break;
@@ -479,7 +479,7 @@ export class HeadShard implements ProfileSink {
       this.record.reset();
       encodeDoneRecord(head.ulid, this.record);
       this.log.append(this.record.finish());
-      this.ledger.finish(open);
+      this.ledger.noteFinished(open);
     }
     const { meta } = open.block;
     await this.log.commit();

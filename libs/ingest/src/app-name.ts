@@ -1,4 +1,4 @@
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 import { type Label, LABEL_NAME, LABEL_SESSION_ID } from "@cinderblock/model";
 
 /** The `name` parameter of /ingest: `app{key=value,key2=value2}`. */
@@ -9,12 +9,12 @@ export interface AppName {
 
 /** Parses the `name` parameter of /ingest. Grammar: docs/formats/ingest.md#name @throws `invalid` */
 export function parseAppName(text: string): AppName {
-  if (text === "") throw invalid("name: service name is required");
+  if (text === "") throw invalidError("name: service name is required");
   const brace = text.indexOf("{");
   let app = (brace < 0 ? text : text.slice(0, brace)).trim();
-  if (app === "") throw invalid("name: service name is required");
+  if (app === "") throw invalidError("name: service name is required");
   if (!/^[A-Za-z0-9_.\-/]+$/.test(app))
-    throw invalid(`name: service name has characters that are not allowed: ${JSON.stringify(app)}`);
+    throw invalidError(`name: service name has characters that are not allowed: ${JSON.stringify(app)}`);
   const tags = new Map<string, string>();
   if (brace >= 0) {
     const end = text.indexOf("}", brace);
@@ -27,10 +27,10 @@ export function parseAppName(text: string): AppName {
       const key = (eq < 0 ? "" : part.slice(0, eq)).trim();
       if (eq < 0) {
         if (part.trim() === "") continue;
-        throw invalid(`name: tag ${JSON.stringify(part.trim())} has no value`);
+        throw invalidError(`name: tag ${JSON.stringify(part.trim())} has no value`);
       }
       if (!/^[A-Za-z0-9_.]+$/.test(key))
-        throw invalid(`name: tag key has characters that are not allowed: ${JSON.stringify(key)}`);
+        throw invalidError(`name: tag key has characters that are not allowed: ${JSON.stringify(key)}`);
       tags.set(key, part.slice(eq + 1).trim());
     }
   }

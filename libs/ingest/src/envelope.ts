@@ -28,13 +28,13 @@ function fields(r: ByteReader, on: (field: number, wire: number) => boolean): vo
         r.uvarint64();
         break;
       case 1:
-        r.need(8);
+        r.requireBytes(8);
         break;
       case 2:
-        r.need(r.uvarint());
+        r.requireBytes(r.uvarint());
         break;
       case 5:
-        r.need(4);
+        r.requireBytes(4);
         break;
       default:
         throw new ShortRead(r.pos, `expected a wire type, found ${wire}`);
@@ -44,7 +44,7 @@ function fields(r: ByteReader, on: (field: number, wire: number) => boolean): vo
 
 function sub(r: ByteReader): ByteReader {
   const n = r.uvarint();
-  const at = r.need(n);
+  const at = r.requireBytes(n);
   return new ByteReader(r.bytes, at, at + n);
 }
 
@@ -85,7 +85,7 @@ export function decodePush(body: Uint8Array): RawSeries[] {
         let profile: Uint8Array = new Uint8Array(0);
         fields(sample, (f3, w3) => {
           if (f3 !== 1 || w3 !== 2) return false;
-          profile = sample.take(sample.uvarint());
+          profile = sample.readBytes(sample.uvarint());
           return true;
         });
         one.profiles.push(profile);

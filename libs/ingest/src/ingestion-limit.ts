@@ -1,24 +1,24 @@
 import { parseDuration } from "@cinderblock/config";
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { ANNOTATION_THROTTLED, type Annotation } from "@cinderblock/model";
 import type { IngestionLimit } from "@cinderblock/tenant";
 
 function mapping(value: unknown, where: string, keys: readonly string[]): Map<string, unknown> {
   if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw invalid(`${where}: expected ${keys.join(", ")}`);
+    throw invalidError(`${where}: expected ${keys.join(", ")}`);
   for (const key of Object.keys(value))
-    if (keys.length > 0 && !keys.includes(key)) throw invalid(`${where}: unknown key ${key}`);
+    if (keys.length > 0 && !keys.includes(key)) throw invalidError(`${where}: unknown key ${key}`);
   return new Map(Object.entries(value));
 }
 function numberOf(value: unknown, where: string): number {
   if (value === undefined) return 0;
   if (typeof value !== "number" || !(value >= 0))
-    throw invalid(`${where}: expected a number, found ${JSON.stringify(value)}`);
+    throw invalidError(`${where}: expected a number, found ${JSON.stringify(value)}`);
   return value;
 }
 function flagOf(value: unknown, where: string): boolean {
   if (value !== undefined && typeof value !== "boolean")
-    throw invalid(`${where}: expected true or false, found ${JSON.stringify(value)}`);
+    throw invalidError(`${where}: expected true or false, found ${JSON.stringify(value)}`);
   return value === true;
 }
 
@@ -37,7 +37,7 @@ export function parseIngestionLimit(value: unknown, where: string): IngestionLim
     "usage_groups",
   ]);
   const periodType = all.get("period_type") ?? "";
-  if (typeof periodType !== "string") throw invalid(`${where}: period_type: expected a word like hour`);
+  if (typeof periodType !== "string") throw invalidError(`${where}: period_type: expected a word like hour`);
   const sampling =
     all.get("sampling") == null
       ? undefined

@@ -122,7 +122,7 @@ export function readJfrLabels(bytes: Uint8Array): JfrLabels {
       } else if (tag === 18) {
         let text = "";
         const id = entry(r, (c, end) => {
-          const at = c.need(end - c.pos);
+          const at = c.requireBytes(end - c.pos);
           text = decodeUtf8(c.bytes, at, end);
         });
         strings.set(id, text);

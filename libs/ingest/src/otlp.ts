@@ -1,6 +1,6 @@
 import { decodeUtf8, encodeUtf8, ShortRead } from "@cinderblock/bytes";
 import { ByteColumn, U32Column } from "@cinderblock/columnar";
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { type Label, LABEL_DELTA, LABEL_NAME, LABEL_OTEL, LABEL_SERVICE_NAME } from "@cinderblock/model";
 import {
   decodeExport,
@@ -119,7 +119,7 @@ function resourceService({ attributes }: OtlpResource): string {
  */
 function check(index: number, size: number, what: string): number {
   if (index >= size && index !== 0)
-    throw invalid(
+    throw invalidError(
       `${what} index ${index | 0} is out of range: the dictionary has ${size}`,
       "malformed_profile",
     );
@@ -207,8 +207,8 @@ interface Meaning {
  */
 function meaning(p: OtlpProfile, t: OtlpTables): Meaning {
   const s = (i: number): string => stringOf(t, i);
-  if (!p.sampleType) throw invalid("a profile has no sample type", "malformed_profile");
-  if (p.period < 0n) throw invalid(`a profile's period is ${p.period}, below 0`, "malformed_profile");
+  if (!p.sampleType) throw invalidError("a profile has no sample type", "malformed_profile");
+  if (p.period < 0n) throw invalidError(`a profile's period is ${p.period}, below 0`, "malformed_profile");
   const sample = { type: s(p.sampleType.type), unit: s(p.sampleType.unit) };
   const period =
     p.periodType.type === 0 && p.periodType.unit === 0
@@ -391,11 +391,11 @@ class PprofWriter {
       end = sampleValues.data[s + 1]!;
     let own = from < end ? value.data[from]! : BigInt(sampleTimestamps.data[s]!);
     if (from === end && own === 0n)
-      throw invalid("a sample has neither values nor timestamps", "malformed_profile");
+      throw invalidError("a sample has neither values nor timestamps", "malformed_profile");
     for (let k = from + 1; k < end; k++) own += value.data[k]!;
     if (scale !== 1n) own *= scale;
     if (own > MAX_VALUE || own < -MAX_VALUE)
-      throw invalid(`a sample's value is ${own}; the limit is ${MAX_VALUE}`, "malformed_profile");
+      throw invalidError(`a sample's value is ${own}; the limit is ${MAX_VALUE}`, "malformed_profile");
     return own;
   }
 
@@ -470,7 +470,7 @@ class PprofWriter {
     const known = this.locations.get(i);
     if (known >= 0) return known;
     if (this.t.locations === 0)
-      throw invalid("location index 0 is out of range: the dictionary has 0", "malformed_profile");
+      throw invalidError("location index 0 is out of range: the dictionary has 0", "malformed_profile");
     const { t, locationWords, locationOffset } = this,
       from = t.locLines.data[i]!,
       end = t.locLines.data[i + 1]!;

@@ -1,4 +1,4 @@
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 import { compileAnchored, type AnchoredPattern, type Label, sortLabels } from "@cinderblock/model";
 import type { RelabelRule } from "@cinderblock/tenant";
 
@@ -27,13 +27,13 @@ export function parseRelabelRules(
   actions: readonly RelabelRule["action"][] = ACTIONS,
 ): RelabelRule[] {
   if (value === null || value === undefined || value === "") return [];
-  if (!Array.isArray(value)) throw invalid(`${where}: expected a list of rules`);
+  if (!Array.isArray(value)) throw invalidError(`${where}: expected a list of rules`);
   return value.map((raw, i) => rule(raw, `${where}: rule ${i + 1}`, actions));
 }
 
 function rule(raw: unknown, where: string, actions: readonly RelabelRule["action"][]): RelabelRule {
   if (typeof raw !== "object" || raw === null || Array.isArray(raw))
-    throw invalid(`${where}: expected keys and values`);
+    throw invalidError(`${where}: expected keys and values`);
   const r = raw as Record<string, unknown>;
   for (const key of Object.keys(r))
     if (
@@ -41,19 +41,19 @@ function rule(raw: unknown, where: string, actions: readonly RelabelRule["action
         key,
       )
     )
-      throw invalid(`${where}: unknown key ${key}`);
+      throw invalidError(`${where}: unknown key ${key}`);
   const text = (key: string, otherwise: string): string => {
     const v = r[key] ?? otherwise;
     if (typeof v !== "string" && typeof v !== "number" && typeof v !== "boolean")
-      throw invalid(`${where}: ${key}: expected a string`);
+      throw invalidError(`${where}: ${key}: expected a string`);
     return String(v);
   };
   const action = text("action", "replace").toLowerCase(),
     sources = r.source_labels ?? [];
   if (!(actions as readonly string[]).includes(action))
-    throw invalid(`${where}: action ${JSON.stringify(action)}: expected one of ${actions.join(", ")}`);
+    throw invalidError(`${where}: action ${JSON.stringify(action)}: expected one of ${actions.join(", ")}`);
   if (!Array.isArray(sources) || sources.some((s) => typeof s !== "string"))
-    throw invalid(`${where}: source_labels: expected a list of names`);
+    throw invalidError(`${where}: source_labels: expected a list of names`);
   const out: RelabelRule = {
     action: action as RelabelRule["action"],
     sourceLabels: sources as string[],
@@ -68,9 +68,9 @@ function rule(raw: unknown, where: string, actions: readonly RelabelRule["action
     ["replace", "hashmod", "lowercase", "uppercase", "keepequal", "dropequal"].includes(action) &&
     out.targetLabel === ""
   )
-    throw invalid(`${where}: ${action} needs a target_label`);
+    throw invalidError(`${where}: ${action} needs a target_label`);
   if (action === "hashmod" && !(Number.isSafeInteger(out.modulus) && out.modulus > 0))
-    throw invalid(`${where}: hashmod needs a modulus above 0`);
+    throw invalidError(`${where}: hashmod needs a modulus above 0`);
   return out;
 }
 
@@ -81,7 +81,7 @@ function compiled(r: RelabelRule, where: string): AnchoredPattern {
   try {
     re = compileAnchored(r.regex);
   } catch (err) {
-    throw invalid(`${where}: regex: ${(err as Error).message}`);
+    throw invalidError(`${where}: regex: ${(err as Error).message}`);
   }
   patterns.set(r, re);
   return re;

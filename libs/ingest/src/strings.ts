@@ -1,6 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { decodeUtf8 } from "@cinderblock/bytes";
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 import type { PprofTables } from "@cinderblock/pprof";
 
 /** Text of a string index; "" for an index out of range. */
@@ -15,7 +15,7 @@ export function stringAt(t: PprofTables, index: number): string {
 export function nameOf(bytes: Uint8Array, from: number, end: number): string {
   const text = decodeUtf8(bytes, from, end);
   if (text.includes("\ufffd") && !isUtf8(bytes.subarray(from, end)))
-    throw invalid(
+    throw invalidError(
       `invalid utf8 string hex: ${Buffer.from(bytes.subarray(from, end)).toString("hex").slice(0, 200)}`,
       "malformed_profile",
     );

@@ -1,4 +1,4 @@
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { readFoldedLines } from "./folded.ts";
 import { type StackBounds, StackBuilder } from "./stack-builder.ts";
 import { framesOf, nameOf } from "./strings.ts";
@@ -68,7 +68,9 @@ export function textType(app: string): { service: string; type: TextType } {
   const suffix = dot < 0 ? "cpu" : app.slice(dot + 1);
   const type = TYPES.get(suffix);
   if (!type)
-    throw invalid(`pyroscopeIngesterAdapter failed to convert metadata: unknown profile type: ${suffix}`);
+    throw invalidError(
+      `pyroscopeIngesterAdapter failed to convert metadata: unknown profile type: ${suffix}`,
+    );
   return { service: dot < 0 ? app : app.slice(0, dot), type };
 }
 

@@ -20,7 +20,7 @@ function broken(format: string, err: unknown): never {
 
 function piece(r: ByteReader): Uint8Array {
   const n = r.uvarint();
-  const at = r.need(n);
+  const at = r.requireBytes(n);
   return r.bytes.subarray(at, at + n);
 }
 

@@ -1,4 +1,4 @@
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 import { type Labels, labelValue, parseSelector, type Selector, selectorMatches } from "@cinderblock/model";
 import type { SamplingRule, UsageGroup } from "@cinderblock/tenant";
 
@@ -9,7 +9,7 @@ const MAX_GROUPS = 50;
 function entries(value: unknown, where: string): [string, unknown][] {
   if (value === null || value === undefined || value === "") return [];
   if (typeof value !== "object" || Array.isArray(value))
-    throw invalid(`${where}: expected names, each with a selector`);
+    throw invalidError(`${where}: expected names, each with a selector`);
   return Object.entries(value);
 }
 
@@ -21,14 +21,15 @@ function entries(value: unknown, where: string): [string, unknown][] {
 export function parseUsageGroups(value: unknown, where: string): UsageGroup[] {
   const all = entries(value, where);
   if (all.length > MAX_GROUPS)
-    throw invalid(`${where}: ${all.length} usage groups; the limit is ${MAX_GROUPS}`);
+    throw invalidError(`${where}: ${all.length} usage groups; the limit is ${MAX_GROUPS}`);
   return all.map(([name, selector]) => {
-    if (name === "") throw invalid(`${where}: a usage group needs a name`);
+    if (name === "") throw invalidError(`${where}: a usage group needs a name`);
     if (name === OTHER_GROUP)
-      throw invalid(`${where}: the name ${OTHER_GROUP} is reserved for profiles without a group`);
+      throw invalidError(`${where}: the name ${OTHER_GROUP} is reserved for profiles without a group`);
     if (/\$\{(?!labels\.[A-Za-z_][\w.]*\})/.test(name))
-      throw invalid(`${where}: ${name}: write placeholders as \${labels.<name>}`);
-    if (typeof selector !== "string") throw invalid(`${where}: ${name}: expected a selector as a string`);
+      throw invalidError(`${where}: ${name}: write placeholders as \${labels.<name>}`);
+    if (typeof selector !== "string")
+      throw invalidError(`${where}: ${name}: expected a selector as a string`);
     parseSelector(selector);
     return { name, selector };
   });
@@ -40,14 +41,15 @@ export function parseUsageGroups(value: unknown, where: string): UsageGroup[] {
  */
 export function parseSampling(value: unknown, where: string): SamplingRule[] {
   const all = new Map(entries(value, where));
-  for (const key of all.keys()) if (key !== "usage_groups") throw invalid(`${where}: unknown key ${key}`);
+  for (const key of all.keys())
+    if (key !== "usage_groups") throw invalidError(`${where}: unknown key ${key}`);
   return entries(all.get("usage_groups"), `${where}: usage_groups`).map(([group, rule]) => {
     const of = new Map(entries(rule, `${where}: ${group}`)),
       probability = of.get("probability");
     for (const key of of.keys())
-      if (key !== "probability") throw invalid(`${where}: ${group}: unknown key ${key}`);
+      if (key !== "probability") throw invalidError(`${where}: ${group}: unknown key ${key}`);
     if (typeof probability !== "number" || !(probability >= 0 && probability <= 1))
-      throw invalid(
+      throw invalidError(
         `${where}: ${group}: expected a probability from 0 to 1, found ${JSON.stringify(probability)}`,
       );
     return { group, probability };

@@ -18,7 +18,7 @@ export class JfrCursor {
     return this.end - this.pos;
   }
 
-  need(n: number): number {
+  requireBytes(n: number): number {
     const at = this.pos;
     if (n < 0 || n > this.end - at) throw new ShortRead(at, `expected ${n} bytes, ${this.end - at} left`);
     this.pos = at + n;
@@ -26,13 +26,13 @@ export class JfrCursor {
   }
 
   u8(): number {
-    return this.bytes[this.need(1)]!;
+    return this.bytes[this.requireBytes(1)]!;
   }
   f32(): number {
-    return this.view.getFloat32(this.need(4));
+    return this.view.getFloat32(this.requireBytes(4));
   }
   f64(): number {
-    return this.view.getFloat64(this.need(8));
+    return this.view.getFloat64(this.requireBytes(8));
   }
 
   /**
@@ -142,7 +142,7 @@ export class JfrCursor {
         return this.long();
       case 3: {
         const n = this.count();
-        const at = this.need(n);
+        const at = this.requireBytes(n);
         return decodeUtf8(this.bytes, at, at + n);
       }
       case 4: {
@@ -153,7 +153,7 @@ export class JfrCursor {
       }
       case 5: {
         const n = this.count();
-        const at = this.need(n);
+        const at = this.requireBytes(n);
         return Buffer.from(this.bytes.buffer, this.bytes.byteOffset + at, n).toString("latin1");
       }
       default:
@@ -165,7 +165,7 @@ export class JfrCursor {
     const encoding = this.u8();
     if (encoding <= 1) return;
     if (encoding === 2) this.skipLong();
-    else if (encoding === 3 || encoding === 5) this.need(this.count());
+    else if (encoding === 3 || encoding === 5) this.requireBytes(this.count());
     else if (encoding === 4) {
       for (let n = this.count(); n > 0; n--) this.skipLong();
     } else throw new ShortRead(this.pos, `expected a string, found encoding ${encoding}`);

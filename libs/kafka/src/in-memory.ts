@@ -123,7 +123,7 @@ export class InMemoryLog implements PartitionedLog {
   }
 
   offsets(partition?: number): Promise<TopicOffsets> {
-    // A leader that refuses or does not respond returns no range in time.
+    // A partition's leader that refuses or does not respond returns no offset range in time.
     const range = (p: Partition, i: number): OffsetRange | undefined =>
       (partition !== undefined && i !== partition) || this.troubles.has(`offsets ${i}`)
         ? undefined

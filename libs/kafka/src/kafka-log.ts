@@ -214,7 +214,7 @@ export class KafkaLog implements PartitionedLog {
     return unsafe;
   }
 
-  // ---- changes at run time
+  // ---- changes of the topic at run time
 
   private take(layout: TopicLayout): void {
     const { topic } = this.config;

@@ -45,7 +45,7 @@ function take(r: ByteReader, names: string[], depth: number, views: boolean): un
     case Tag.negative:
       return -r.uvarint();
     case Tag.real: {
-      const p = r.need(8);
+      const p = r.requireBytes(8);
       return new DataView(r.bytes.buffer, r.bytes.byteOffset + p, 8).getFloat64(0, true);
     }
     case Tag.big: {
@@ -56,7 +56,7 @@ function take(r: ByteReader, names: string[], depth: number, views: boolean): un
     case Tag.text:
       return r.str();
     case Tag.bytes: {
-      const b = r.take(r.uvarint());
+      const b = r.readBytes(r.uvarint());
       return views ? b : b.slice();
     }
     case Tag.column:
@@ -111,6 +111,6 @@ function column(r: ByteReader): unknown {
   while (r.pos % size !== 0) r.u8();
   if (n * size > r.left)
     throw new ShortRead(r.pos, `expected ${n} elements of ${size} bytes, ${r.left} bytes left`);
-  const from = r.need(n * size);
+  const from = r.requireBytes(n * size);
   return new type(r.bytes.slice(from, from + n * size).buffer);
 }

@@ -1,5 +1,5 @@
 import { RE2JS } from "re2js";
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 
 /** Limits of all selectors and filters of one query together. */
 export interface PatternLimits {
@@ -38,20 +38,20 @@ export class PatternBudget {
   }
 
   /** Counts the text of a selector or a filter. @throws `invalid` */
-  text(text: string): void {
+  countText(text: string): void {
     const { characters } = this.limits;
     this.characters += text.length;
     if (this.characters > characters)
-      throw invalid(
+      throw invalidError(
         `the selectors and filters of the query have ${this.characters} characters; the limit is ${characters} (-querier.max-selector-length)`,
       );
   }
 
   /** Counts one condition. @throws `invalid` */
-  matcher(): void {
+  countMatcher(): void {
     const { matchers } = this.limits;
     if (++this.matchers > matchers)
-      throw invalid(
+      throw invalidError(
         `the selectors of the query have more than ${matchers} matchers, the limit (-querier.max-matchers)`,
       );
   }
@@ -73,7 +73,7 @@ export class PatternBudget {
     const { instructions } = this.limits,
       all = this.instructions + size;
     if (all > instructions * slack)
-      throw invalid(
+      throw invalidError(
         `the regular expressions of the query compile to ${slack > 1 ? "up to " : ""}${all} instructions; the limit is ${instructions} (-querier.max-regex-instructions)`,
       );
   }

@@ -1,4 +1,4 @@
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 
 /**
  * A profile type: `<name>:<sample type>:<sample unit>:<period type>:<period unit>`; a sixth part is accepted
@@ -20,7 +20,7 @@ export interface ProfileType {
 export function parseProfileType(id: string): ProfileType {
   const parts = id.split(":");
   if (parts.length !== 5 && parts.length !== 6) {
-    throw invalid(
+    throw invalidError(
       `profile-type selection must be of the form <name>:<sample-type>:<sample-unit>:<period-type>:<period-unit>(:delta), got(${parts.length}): "${id}"`,
     );
   }

@@ -1,5 +1,5 @@
 import { RE2JS } from "re2js";
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 import { type Labels, LABEL_NAME } from "./labels.ts";
 import { anchoredPattern, anchoredTest, PatternBudget, type TextTest } from "./pattern.ts";
 
@@ -20,7 +20,7 @@ export function compileAnchored(text: string): AnchoredPattern {
  * @throws `invalid`
  */
 export function textFilter(filter: string, budget = new PatternBudget()): TextTest {
-  budget.text(filter);
+  budget.countText(filter);
   const pattern = /^\/(.+)\/$/s.exec(filter)?.[1];
   if (pattern === undefined) {
     const wanted = filter.toLowerCase();
@@ -30,7 +30,7 @@ export function textFilter(filter: string, budget = new PatternBudget()): TextTe
   try {
     re = budget.compile(pattern, RE2JS.CASE_INSENSITIVE);
   } catch (err) {
-    throw invalid(`filter: ${(err as Error).message}`);
+    throw invalidError(`filter: ${(err as Error).message}`);
   }
   return (text) => re.matcher(text).find();
 }
@@ -48,12 +48,12 @@ export class Matcher {
     this.name = name;
     this.op = op;
     this.value = value;
-    budget.matcher();
+    budget.countMatcher();
     if (op === "=~" || op === "!~") {
       try {
         this.test = anchoredTest(value, budget);
       } catch (err) {
-        throw invalid(`${position}: parse error: ${(err as Error).message}`);
+        throw invalidError(`${position}: parse error: ${(err as Error).message}`);
       }
     }
   }
@@ -139,7 +139,7 @@ const LABEL_PART = /[A-Za-z0-9_]/;
  * @throws `invalid`
  */
 export function parseSelector(text: string, budget = new PatternBudget()): Selector {
-  budget.text(text);
+  budget.countText(text);
   return new SelectorParser(text, budget).parse();
 }
 
@@ -155,7 +155,8 @@ class SelectorParser {
   parse(): Matcher[] {
     const matchers: Matcher[] = [];
     this.space();
-    if (this.pos >= this.text.length) throw invalid("unknown position: parse error: unexpected end of input");
+    if (this.pos >= this.text.length)
+      throw invalidError("unknown position: parse error: unexpected end of input");
     const start = this.pos;
     if (METRIC_START.test(this.peek())) {
       const name = this.word(METRIC_PART);
@@ -225,7 +226,7 @@ class SelectorParser {
 
   private inside(): void {
     if (this.pos >= this.text.length)
-      throw invalid(`1:${this.pos + 1}: parse error: unexpected end of input inside braces`);
+      throw invalidError(`1:${this.pos + 1}: parse error: unexpected end of input inside braces`);
   }
 
   private isQuote(): boolean {
@@ -239,14 +240,14 @@ class SelectorParser {
     let raw = "";
     for (;;) {
       if (this.pos >= this.text.length)
-        throw invalid(`1:${start + 1}: parse error: unterminated quoted string`);
+        throw invalidError(`1:${start + 1}: parse error: unterminated quoted string`);
       const c = this.text[this.pos++]!;
       if (c === quote) return raw;
       if (quote === "`") {
         raw += c;
         continue;
       }
-      if (c === "\n") throw invalid(`1:${start + 1}: parse error: unterminated quoted string`);
+      if (c === "\n") throw invalidError(`1:${start + 1}: parse error: unterminated quoted string`);
       raw += c === "\\" ? this.escape() : c;
     }
   }
@@ -278,7 +279,7 @@ class SelectorParser {
       this.pos += 2;
       return String.fromCharCode(parseInt(octal, 8));
     }
-    throw invalid(`1:${this.pos}: parse error: unknown escape sequence`);
+    throw invalidError(`1:${this.pos}: parse error: unknown escape sequence`);
   }
 
   private peek(): string {
@@ -293,7 +294,7 @@ class SelectorParser {
     while (/\s/.test(this.peek())) this.pos++;
   }
   private unexpected(at: number, where = ""): Error {
-    return invalid(
+    return invalidError(
       `1:${at + 1}: parse error: unexpected ${JSON.stringify(this.text[at] ?? "")}${where === "" ? "" : ` ${where}`}`,
     );
   }

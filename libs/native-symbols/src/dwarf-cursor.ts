@@ -23,7 +23,7 @@ export class DwarfCursor {
   refuse(what: string): never {
     throw new DebugFileError(`section ${this.name}, byte ${this.pos}: ${what}`);
   }
-  need(n: number): number {
+  requireBytes(n: number): number {
     const at = this.pos;
     if (n < 0 || at + n > this.end) this.refuse(`expected ${n} bytes, ${Math.max(0, this.end - at)} left`);
     this.pos = at + n;
@@ -33,23 +33,23 @@ export class DwarfCursor {
     return this.end - this.pos;
   }
   u8(): number {
-    return this.bytes[this.need(1)]!;
+    return this.bytes[this.requireBytes(1)]!;
   }
   i8(): number {
     return (this.u8() << 24) >> 24;
   }
   u16(): number {
-    return this.view.getUint16(this.need(2), true);
+    return this.view.getUint16(this.requireBytes(2), true);
   }
   u24(): number {
-    const at = this.need(3);
+    const at = this.requireBytes(3);
     return this.bytes[at]! | (this.bytes[at + 1]! << 8) | (this.bytes[at + 2]! << 16);
   }
   u32(): number {
-    return this.view.getUint32(this.need(4), true);
+    return this.view.getUint32(this.requireBytes(4), true);
   }
   u64(): number {
-    const at = this.need(8);
+    const at = this.requireBytes(8);
     return this.view.getUint32(at + 4, true) * 4294967296 + this.view.getUint32(at, true);
   }
   /** an integer of 1, 2, 4 or 8 bytes */
@@ -71,7 +71,7 @@ export class DwarfCursor {
       const v = this.uint(size) - Number(base);
       return v < 0 ? -1 : v;
     }
-    const v = this.view.getBigUint64(this.need(8), true) - base;
+    const v = this.view.getBigUint64(this.requireBytes(8), true) - base;
     return v < 0n || v > 0xffff_ffff_ffffn ? -1 : Number(v);
   }
 
@@ -80,7 +80,7 @@ export class DwarfCursor {
     let value = 0,
       scale = 1;
     for (let i = 0; ; i++) {
-      const b = bytes[this.need(1)]!;
+      const b = bytes[this.requireBytes(1)]!;
       if (i < 10) value += (b & 127) * scale;
       if (b < 128) return value;
       scale *= 128;

@@ -56,7 +56,7 @@ export class DwarfStrings {
   skip(c: DwarfCursor, form: number, wide: boolean, addressSize = 8, version = 5): void {
     const bytes = formBytes(form, wide, addressSize, version);
     if (bytes >= 0) {
-      c.need(bytes);
+      c.requireBytes(bytes);
       return;
     }
     switch (form) {
@@ -73,17 +73,17 @@ export class DwarfStrings {
         c.skipText();
         return;
       case 0x0a:
-        c.need(c.u8());
+        c.requireBytes(c.u8());
         return;
       case 0x03:
-        c.need(c.u16());
+        c.requireBytes(c.u16());
         return;
       case 0x04:
-        c.need(c.u32());
+        c.requireBytes(c.u32());
         return;
       case 0x09:
       case 0x18:
-        c.need(c.uleb());
+        c.requireBytes(c.uleb());
         return;
       case 0x16:
         this.skip(c, c.uleb(), wide, addressSize, version);

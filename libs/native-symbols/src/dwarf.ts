@@ -144,7 +144,7 @@ class DwarfReader {
       const type = c.u8();
       addressSize = c.u8();
       abbreviationsAt = c.uint(size);
-      if (type === 4 || type === 5) c.need(8);
+      if (type === 4 || type === 5) c.requireBytes(8);
       else if (type === 2 || type === 6) return; // types
     } else {
       abbreviationsAt = c.uint(size);
@@ -257,7 +257,7 @@ class DwarfReader {
   /** Skips the values of an entry. */
   private stepOver(c: DwarfCursor, a: Abbreviation, u: Unit): void {
     if (a.bytes >= 0) {
-      c.need(a.bytes);
+      c.requireBytes(a.bytes);
       return;
     }
     for (const { form } of a.attributes) this.strings.skip(c, form, u.wide, u.addressSize, u.version);

@@ -129,7 +129,7 @@ export class AzureBucket extends RemoteBucket {
     );
   }
   putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> {
-    return this.creation(name, bytes.length, ({ signal }) =>
+    return this.createObject(name, bytes.length, ({ signal }) =>
       this.blob(name).upload(bytes, bytes.length, {
         conditions: { ifNoneMatch: "*" },
         abortSignal: signal,
@@ -147,7 +147,7 @@ export class AzureBucket extends RemoteBucket {
         concurrency: 4,
         abortSignal: deadline.signal,
         onProgress: ({ loadedBytes }) => {
-          deadline.extend(Math.max(0, loadedBytes - sent));
+          deadline.recordBytes(Math.max(0, loadedBytes - sent));
           sent = loadedBytes;
         },
       });
@@ -172,7 +172,7 @@ export class AzureBucket extends RemoteBucket {
         prefix,
         abortSignal: deadline.signal,
       })) {
-        deadline.extend(item.name.length);
+        deadline.recordBytes(item.name.length);
         if (item.name !== prefix) out.push(item.name);
       }
       return out.sort();

@@ -164,7 +164,7 @@ describe("a deadline", () => {
   it("grows with the body size, and a trickle does not extend it", async () => {
     const work = failure(
       withinDeadline({ operation: "put", name: "x", bytes: 1 << 20 }, timeout, "bucket b", (deadline) => {
-        setInterval(() => deadline.extend(1), 100);
+        setInterval(() => deadline.recordBytes(1), 100);
         return new Promise(() => undefined);
       }),
     );

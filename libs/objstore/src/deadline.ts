@@ -52,7 +52,7 @@ export class Deadline {
   }
 
   /** Records transferred bytes. */
-  extend(bytes: number): void {
+  recordBytes(bytes: number): void {
     this.unseen += bytes;
     if (this.unseen < PROGRESS_BYTES || this.signal.aborted) return;
     this.unseen = 0;
@@ -61,11 +61,11 @@ export class Deadline {
   }
 
   /** Records a completed step: a page of a list, or a part of an upload. */
-  step(): void {
-    this.extend(PROGRESS_BYTES);
+  recordStep(): void {
+    this.recordBytes(PROGRESS_BYTES);
   }
 
-  end(): void {
+  cancel(): void {
     clearTimeout(this.timer);
   }
 }
@@ -102,7 +102,7 @@ export function withinDeadline<T>(
     );
     work(deadline)
       .then(resolve, reject)
-      .finally(() => deadline.end());
+      .finally(() => deadline.cancel());
   });
 }
 
@@ -130,7 +130,7 @@ export async function readBody(
 
 /** Reads a complete Node stream. Each chunk extends the deadline, and the deadline ends the stream. */
 export const readNodeBody = (stream: Readable, deadline: Deadline): Promise<Uint8Array> =>
-  readBody(addAbortSignal(deadline.signal, stream), (n) => deadline.extend(n));
+  readBody(addAbortSignal(deadline.signal, stream), (n) => deadline.recordBytes(n));
 
 /**
  * Runs one attempt of a `fetch` request. Its signal aborts after `ms` milliseconds without a response or a
@@ -148,7 +148,7 @@ export async function fetchAttempt<T>(
     return await work(AbortSignal.any([deadline.signal, idle.signal]), (bytes) => {
       clearTimeout(timer);
       timer = setTimeout(late, ms);
-      deadline.extend(bytes);
+      deadline.recordBytes(bytes);
     });
   } finally {
     clearTimeout(timer);

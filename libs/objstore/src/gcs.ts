@@ -200,7 +200,7 @@ export class GcsBucket extends RemoteBucket {
     );
   }
   putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> {
-    return this.creation(name, bytes.length, () =>
+    return this.createObject(name, bytes.length, () =>
       this.file(name).save(Buffer.from(bytes), {
         resumable: false,
         validation: "crc32c",
@@ -219,7 +219,7 @@ export class GcsBucket extends RemoteBucket {
         chunkSize: PART_BYTES,
         validation: "crc32c",
         onUploadProgress: ({ bytesWritten }: { bytesWritten?: number }) => {
-          deadline.extend(Math.max(0, (bytesWritten ?? 0) - sent));
+          deadline.recordBytes(Math.max(0, (bytesWritten ?? 0) - sent));
           sent = bytesWritten ?? sent;
         },
       });
@@ -247,7 +247,7 @@ export class GcsBucket extends RemoteBucket {
           autoPaginate: false,
           ...(pageToken === undefined ? {} : { pageToken }),
         })) as [File[], { pageToken?: string } | null, { prefixes?: string[] } | undefined];
-        deadline.step();
+        deadline.recordStep();
         for (const f of files) if (f.name !== prefix) out.push(f.name);
         out.push(...(page?.prefixes ?? []));
         if (next?.pageToken === undefined) return out.sort();

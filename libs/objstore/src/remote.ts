@@ -138,7 +138,7 @@ export abstract class RemoteBucket implements Bucket {
   }
 
   /** Creates an object; false if the store reports that it exists. */
-  protected creation(
+  protected createObject(
     name: string,
     bytes: number,
     create: (deadline: Deadline) => Promise<unknown>,

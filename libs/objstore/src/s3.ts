@@ -175,7 +175,7 @@ export class S3Bucket extends RemoteBucket {
   }
 
   putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> {
-    return this.creation(name, bytes.length, (deadline) =>
+    return this.createObject(name, bytes.length, (deadline) =>
       this.client.send(
         new PutObjectCommand({
           Bucket: this.config.bucket,
@@ -223,7 +223,7 @@ export class S3Bucket extends RemoteBucket {
         requestTimeout,
         ...(cleans ? {} : { abortSignal: deadline.signal }),
       });
-      deadline.step();
+      deadline.recordStep();
       return answer;
     };
     return Object.create(client, { send: { value: send } }) as S3Client;
@@ -261,7 +261,7 @@ export class S3Bucket extends RemoteBucket {
           }),
           this.options(deadline),
         );
-        deadline.step();
+        deadline.recordStep();
         for (const o of page.Contents ?? []) if (o.Key !== undefined && o.Key !== prefix) out.push(o.Key);
         for (const p of page.CommonPrefixes ?? []) if (p.Prefix !== undefined) out.push(p.Prefix);
         if (!page.IsTruncated || page.NextContinuationToken === undefined) return out.sort();

@@ -120,7 +120,7 @@ export class SwiftBucket extends RemoteBucket {
         return { status: answer.status, text };
       });
       if (r instanceof Response) {
-        deadline.step();
+        deadline.recordStep();
         return r;
       }
       if (r.status === 401 && !fresh) {
@@ -193,7 +193,7 @@ export class SwiftBucket extends RemoteBucket {
   }
   /** Swift checks the name before it reads the body: two simultaneous attempts may both succeed. */
   putIfAbsent(name: string, bytes: Uint8Array): Promise<boolean> {
-    return this.creation(name, bytes.length, (deadline) =>
+    return this.createObject(name, bytes.length, (deadline) =>
       this.ask(deadline, "PUT", this.object(name), { body: bytes, headers: { "if-none-match": "*" } }),
     );
   }

@@ -33,7 +33,7 @@ export function encodeExport(
   const part = (write: (w: ByteWriter) => void): Uint8Array => {
     const w = new ByteWriter(256);
     write(w);
-    return w.take();
+    return w.transferBytes();
   };
   const attribute = ([key, value]: readonly [string, string]): Uint8Array =>
     part((w) => {
@@ -173,11 +173,11 @@ export function encodeExport(
         r,
         2,
         part((w) => {
-          nested(w, 2, profile.take());
+          nested(w, 2, profile.transferBytes());
         }),
       );
     }),
   );
-  nested(out, 2, dictionary.take());
-  return out.take();
+  nested(out, 2, dictionary.transferBytes());
+  return out.transferBytes();
 }

@@ -70,7 +70,7 @@ function decodePages(
       const header = readStruct(r);
       const type = num(header[1]);
       const size = num(header[2]);
-      const body = r.take(num(header[3]));
+      const body = r.readBytes(num(header[3]));
       if (size < 0 || size > 1 << 30) throw new ShortRead(r.pos, `expected a page size, found ${size}`);
       const crc = header[4];
       if (typeof crc === "number" && crc32(body) >>> 0 !== crc >>> 0)
@@ -225,7 +225,7 @@ function decodeValues(
           : leaf.type === PhysicalType.FIXED_LEN_BYTE_ARRAY
             ? leaf.typeLength
             : 8;
-      const data = r.take(width * count);
+      const data = r.readBytes(width * count);
       const out = new Uint8Array(width * count);
       for (let k = 0; k < width; k++)
         for (let i = 0; i < count; i++) out[i * width + k] = data[k * count + i]!;
@@ -253,17 +253,17 @@ function empty(leaf: Leaf): Values {
 function plain(leaf: Leaf, r: ByteReader, count: number, owned = false): Values {
   switch (leaf.type) {
     case PhysicalType.INT64: {
-      const bytes = r.take(count * 8);
+      const bytes = r.readBytes(count * 8);
       return owned && bytes.byteOffset % 8 === 0
         ? new BigInt64Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, count)
         : new BigInt64Array(bytes.slice().buffer);
     }
     case PhysicalType.INT32:
-      return new Int32Array(r.take(count * 4).slice().buffer);
+      return new Int32Array(r.readBytes(count * 4).slice().buffer);
     case PhysicalType.FIXED_LEN_BYTE_ARRAY:
-      return r.take(count * leaf.typeLength).slice();
+      return r.readBytes(count * leaf.typeLength).slice();
     case PhysicalType.BOOLEAN: {
-      const data = r.take((count + 7) >>> 3);
+      const data = r.readBytes((count + 7) >>> 3);
       const out = new Uint8Array(count);
       for (let i = 0; i < count; i++) out[i] = (data[i >>> 3]! >>> (i & 7)) & 1;
       return out;
@@ -274,7 +274,7 @@ function plain(leaf: Leaf, r: ByteReader, count: number, owned = false): Values 
       let total = 0;
       for (let i = 0; i < count; i++) {
         const n = r.u32le();
-        r.need(n);
+        r.requireBytes(n);
         total += n;
         offset[i + 1] = total;
       }
@@ -301,7 +301,7 @@ function deltaLength(r: ByteReader, count: number): BinaryValues {
     total += n;
     offset[i + 1] = total;
   }
-  return { bytes: r.take(total), offset };
+  return { bytes: r.readBytes(total), offset };
 }
 
 function deltaByteArray(leaf: Leaf, r: ByteReader, count: number): Values {

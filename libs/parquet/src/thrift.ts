@@ -58,7 +58,7 @@ function readValue(r: ByteReader, type: number, depth: number): ThriftValue {
       return r.f64le();
     case T.BINARY: {
       const n = r.uvarint();
-      return r.take(n);
+      return r.readBytes(n);
     }
     case T.LIST:
     case T.SET: {

@@ -115,7 +115,7 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
     out.uvarint(14 * 8);
     out.uvarint(defaultType);
   }
-  return out.take();
+  return out.transferBytes();
 }
 
 // Messages are measured first and then written in place, without copies. The loops over the content of a

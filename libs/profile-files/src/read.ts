@@ -31,7 +31,7 @@ class Growing {
       const b = encodeUtf8(name);
       this.names.set(name, (id = this.tree.names.intern(b, 0, b.length)));
     }
-    return this.tree.child(parent, id);
+    return this.tree.childNode(parent, id);
   }
   add(frames: readonly string[], value: bigint): void {
     let node = 0;

@@ -1,6 +1,6 @@
 import type { Pace } from "@cinderblock/async";
 import { ByteWriter } from "@cinderblock/bytes";
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 import { readProfileFile } from "@cinderblock/profile-files";
 import {
   callSiteFilter,
@@ -99,7 +99,7 @@ export async function render(call: RenderCall, pace: Pace): Promise<RenderAnswer
         out.uvarint(b.length);
         out.bytes(b);
       });
-      return { bytes: out.take() };
+      return { bytes: out.transferBytes() };
     }
     case "function-lines": {
       const merged = call.parts.length === 0 ? undefined : mergePartials(call.parts);
@@ -138,14 +138,14 @@ export function renderFiles({ files, type, maxNodes, limitBytes }: FilesCall): F
   const [left, right] = files.map((f) => readProfileFile(f.name, f.bytes, limitBytes));
   const types = left!.map((p) => p.type).filter((t) => !right || right.some((p) => p.type === t));
   if (types.length === 0)
-    throw invalid(
+    throw invalidError(
       right
         ? `no common profile types found: ${left!.map((p) => p.type).join(", ")} against ${right.map((p) => p.type).join(", ")}`
         : "the file has no profile",
     );
   const wanted = type === undefined || type === "" ? types[0]! : type;
   if (!types.includes(wanted))
-    throw invalid(`profile type "${wanted}" not found in available profile types ${types.join(", ")}`);
+    throw invalidError(`profile type "${wanted}" not found in available profile types ${types.join(", ")}`);
   const of = (list: typeof left): { unit: string; tree: FinalTree } => {
     const p = list!.find((x) => x.type === wanted)!;
     return { unit: p.unit, tree: finalTree(p.tree, maxNodes) };
@@ -229,7 +229,7 @@ function encodeFlameGraph(l: Full, width: 4 | 7): Uint8Array {
     field(5, l.leftTotal);
     field(6, l.rightTotal);
   }
-  return out.take();
+  return out.transferBytes();
 }
 
 /** Encodes the `flamebearer` object of /pyroscope/render as JSON text. */
@@ -251,5 +251,5 @@ function encodeFlamebearer(l: Full): Uint8Array {
     out.u8(93);
   });
   out.utf8(`],"numTicks":${l.total},"maxSelf":${l.maxSelf}}`);
-  return out.take();
+  return out.transferBytes();
 }

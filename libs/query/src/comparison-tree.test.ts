@@ -21,7 +21,7 @@ function treeOf(stacks: readonly Stack[]): ReturnType<TreeMerger["finish"]> {
     let node = 0;
     for (const f of frames) {
       const b = text.encode(f);
-      node = m.child(node, m.names.intern(b, 0, b.length));
+      node = m.childNode(node, m.names.intern(b, 0, b.length));
     }
     m.self.data[node]! += BigInt(value);
   }

@@ -185,7 +185,7 @@ async function filtered(t: PartialTree, f: StackFilter, into: TreeMerger, pace: 
     let id = nameMap[own]!;
     if (id < 0)
       nameMap[own] = id = into.names.intern(t.nameBytes, t.nameOffset[own]!, t.nameOffset[own + 1]!);
-    map[i] = into.child(map[p]!, id);
+    map[i] = into.childNode(map[p]!, id);
   }
   for (let i = 0; i < n; i++) if (counts[i] === 0) map[i] = -1;
   return map;
@@ -373,7 +373,7 @@ export async function encodeFunctionTable(
   putValue(out, 3, baseTotal);
   putValue(out, 4, BigInt(count));
   putValue(out, 5, BigInt(rows.length));
-  return out.take();
+  return out.transferBytes();
 }
 
 function putValue(out: ByteWriter, field: number, value: bigint): void {
@@ -414,11 +414,11 @@ export function callersAndCallees(
     added: [node: number, of: number][] = [];
   for (let i = 1; i < t.parent.length; i++) {
     const p = t.parent[i]!;
-    if (below[p]! >= 0) below[i] = down.child(below[p]!, t.name[i]!);
+    if (below[p]! >= 0) below[i] = down.childNode(below[p]!, t.name[i]!);
     else if (outer[i] === 1 && t.name[i] === wanted) {
-      below[i] = down.child(0, wanted);
-      let node = up.child(0, wanted);
-      for (let a = p; a > 0; a = t.parent[a]!) node = up.child(node, t.name[a]!);
+      below[i] = down.childNode(0, wanted);
+      let node = up.childNode(0, wanted);
+      for (let a = p; a > 0; a = t.parent[a]!) node = up.childNode(node, t.name[a]!);
       added.push([node, i]);
     }
   }
@@ -530,5 +530,5 @@ export function encodeCallTree(t: ComparisonTree, maxNodes: number): Uint8Array 
   putValue(out, 9, total[0]!);
   putValue(out, 10, baseTotal?.[0] ?? 0n);
   putValue(out, 11, BigInt(alive + 1));
-  return out.take();
+  return out.transferBytes();
 }

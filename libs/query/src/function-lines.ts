@@ -163,5 +163,5 @@ export function encodeFunctionLines(files: readonly FunctionFile[]): Uint8Array 
     }
     message(out, 1, file);
   }
-  return out.take();
+  return out.transferBytes();
 }

@@ -1,7 +1,7 @@
 import { ByteWriter } from "@cinderblock/bytes";
 import type { ProfileSource } from "@cinderblock/block";
 import { I64Column, U32Column } from "@cinderblock/columnar";
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { compareLabels, type Label, labelsKey } from "@cinderblock/model";
 import {
   type ExemplarKind,
@@ -148,7 +148,7 @@ export function encodeSelectHeatmap(p: Points, { range, limit, exemplars }: Heat
     if (!slot) {
       g.slots.set(bucket, (slot = { counts: new Uint32Array(rows), exemplars: [] }));
       if (++slots * rows > MAX_CELLS)
-        throw invalid(
+        throw invalidError(
           `the heatmap has more than ${MAX_CELLS} cells: choose a longer step, a shorter time range or fewer groups`,
         );
     }
@@ -188,7 +188,7 @@ function encode(groups: readonly HeatmapGroup[], bounds: readonly number[], rang
     const w = new ByteWriter(64);
     text(w, 1, l.name);
     text(w, 2, l.value);
-    return w.take();
+    return w.transferBytes();
   };
   const yMin = new Uint8Array(Float64Array.from(bounds).buffer);
   const out = new ByteWriter(1 << 14);
@@ -202,7 +202,7 @@ function encode(groups: readonly HeatmapGroup[], bounds: readonly number[], rang
       slot.uvarint64(BigInt(Math.round(range.startMs + bucket * range.stepMs)));
       message(slot, 2, yMin);
       for (const c of s.counts) counts.uvarint(c);
-      message(slot, 3, counts.take());
+      message(slot, 3, counts.transferBytes());
       for (const e of s.exemplars) {
         if (!e) continue;
         const w = new ByteWriter(256);
@@ -214,11 +214,11 @@ function encode(groups: readonly HeatmapGroup[], bounds: readonly number[], rang
         w.uvarint64(e.value);
         for (const l of e.labels) message(w, 5, label(l));
         text(w, 6, e.trace ?? "");
-        message(slot, 4, w.take());
+        message(slot, 4, w.transferBytes());
       }
-      message(series, 2, slot.take());
+      message(series, 2, slot.transferBytes());
     }
-    message(out, 1, series.take());
+    message(out, 1, series.transferBytes());
   }
-  return out.take();
+  return out.transferBytes();
 }

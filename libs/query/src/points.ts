@@ -1,6 +1,6 @@
 import { ByteWriter } from "@cinderblock/bytes";
 import type { ProfileSource, RowTable } from "@cinderblock/block";
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { type Label, labelsKey } from "@cinderblock/model";
 import type { SelectedSeries } from "./select.ts";
 
@@ -139,7 +139,7 @@ export function encodeHeatmap(
   put(4, maxValue);
   put(5, p.value.length);
   put(6, total);
-  return out.take();
+  return out.transferBytes();
 }
 
 /** One profile of a series. */
@@ -242,7 +242,7 @@ export function selectByIds(
 ): SelectedSeries[] {
   for (const id of ids)
     if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id))
-      throw invalid(`profile ID ${JSON.stringify(id)} is not a UUID`);
+      throw invalidError(`profile ID ${JSON.stringify(id)} is not a UUID`);
   const wanted = new Set(ids.map((id) => id.toLowerCase()));
   return selected
     .map((s) => ({ ...s, rows: s.rows.filter((row) => wanted.has(uuidText(table.id, row))) }))

@@ -53,7 +53,7 @@ export class ProfileMerger {
     this.settle();
     const rewriter = new SymbolRewriter(p, this.symbols);
     for (let i = 1; i < p.value.length; i++)
-      if (p.value[i] !== 0n) this.addTo(rewriter.stack(i), p.value[i]!);
+      if (p.value[i] !== 0n) this.addTo(rewriter.targetStack(i), p.value[i]!);
   }
 
   addStacks(
@@ -83,7 +83,7 @@ export class ProfileMerger {
     const words = new Int32Array(byStack.buffer, byStack.byteOffset, byStack.length * 2);
     for (let s = 1; s < byStack.length; s++) {
       if ((words[2 * s]! | words[2 * s + 1]!) === 0 || (keep && !keep(s))) continue;
-      this.addTo(rewriter.stack(s), byStack[s]!);
+      this.addTo(rewriter.targetStack(s), byStack[s]!);
     }
   }
 
@@ -281,14 +281,14 @@ function truncate(p: PartialProfile, maxNodes: number): PartialProfile {
     if (p.value[i] === 0n) continue;
     let at = i;
     while (at > 0 && total[at]! < minimum) at = p.stackParent[at]!;
-    let node = rewriter.stack(at);
+    let node = rewriter.targetStack(at);
     if (at !== i) {
       const mapping =
         at > 0
           ? out.symbols.locations.words.data[
               out.symbols.locations.offset.data[out.symbols.stackLocation.data[node]!]!
             ]!
-          : rewriter.mapping(0);
+          : rewriter.targetMapping(0);
       const location = out.symbols.locations.intern(
         Uint32Array.of(mapping, 0, 0, 0, fn, 0),
         LOCATION_HEAD + 2,
@@ -322,7 +322,7 @@ function pgo(p: PartialProfile, options: NonNullable<StackSelector["goPgo"]>): P
     for (let at = i; at > 0 && stack.length < keep; at = p.stackParent[at]!) stack.push(p.stackLocation[at]!);
     let node = 0;
     for (let k = stack.length - 1; k >= 0; k--)
-      node = out.symbols.stackChild(node, rewriter.location(stack[k]!));
+      node = out.symbols.stackChild(node, rewriter.targetLocation(stack[k]!));
     addValue(out, node, p.value[i]!);
   }
   return out.finish();

@@ -25,7 +25,7 @@ function tree(...lines: [path: string, self: bigint][]): PartialTree {
     let node = 0;
     for (const frame of path.split(";")) {
       const b = Buffer.from(frame);
-      node = m.child(node, m.names.intern(b, 0, b.length));
+      node = m.childNode(node, m.names.intern(b, 0, b.length));
     }
     m.self.data[node]! += self;
   }

@@ -161,7 +161,7 @@ export function encodeTreeBytes(t: FinalTree): Uint8Array {
     out.uvarint(b - a);
     for (let k = a; k < b; k++) stack.push(t.children[k]!);
   }
-  return out.take();
+  return out.transferBytes();
 }
 
 /** Flame graph levels in v1's layout; names are numbered in depth-first order, last sibling first. */

@@ -71,7 +71,7 @@ export async function buildSamples(
     let node = known[at]!;
     for (let i = path.length - 1; i >= 0; i--) {
       const name = flame.name.data[path[i]!]!;
-      known[path[i]!] = node = tree.child(
+      known[path[i]!] = node = tree.childNode(
         node,
         tree.names.intern(tables.stringBytes, tables.stringOffset[name]!, tables.stringOffset[name + 1]!),
       );
@@ -149,7 +149,7 @@ export function mergeSamples(parts: readonly PartialSamples[]): PartialSamples {
   let r = 0,
     s = 0;
   for (const p of parts) {
-    const nodes = tree.map(p.tree),
+    const nodes = tree.mapNodes(p.tree),
       own = p.series.map((labels) => {
         const key = labelsKey(labels),
           i = known.get(key) ?? series.push(labels) - 1;

@@ -1,5 +1,5 @@
 import { type ProfileSource, type RowSource, type RowTable, selectSeries } from "@cinderblock/block";
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import type { Exclusion } from "./duplicates.ts";
 import {
   LABEL_PROFILE_TYPE,
@@ -148,7 +148,7 @@ function parseTraces(ids: readonly string[]): TraceSet | undefined {
   const out: TraceSet = new Map();
   for (const id of ids) {
     if (!/^[0-9a-fA-F]{32}$/.test(id))
-      throw invalid(`invalid trace ID ${JSON.stringify(id)}: expected 32 hexadecimal digits`);
+      throw invalidError(`invalid trace ID ${JSON.stringify(id)}: expected 32 hexadecimal digits`);
     const words = new Uint32Array(Uint8Array.from(Buffer.from(id, "hex")).buffer),
       rest = out.get(words[0]!);
     if (rest) rest.push(words.subarray(1));

@@ -43,7 +43,7 @@ export class TreeMerger {
     this.self.push(0n);
   }
 
-  child(parent: number, name: number): number {
+  childNode(parent: number, name: number): number {
     const node = this.parent.length;
     const found = this.children.getOrSet(parent, name, node);
     if (found >= 0) return found;
@@ -62,7 +62,7 @@ export class TreeMerger {
   }
 
   /** Maps each node of `t` to a node of this tree, without values. */
-  map(t: PartialTree): Uint32Array {
+  mapNodes(t: PartialTree): Uint32Array {
     const n = t.parent.length;
     this.reserve(n);
     const nameMap = new Uint32Array(t.nameOffset.length).fill(0xffffffff);
@@ -72,13 +72,13 @@ export class TreeMerger {
       let name = nameMap[own]!;
       if (name === 0xffffffff)
         nameMap[own] = name = this.names.intern(t.nameBytes, t.nameOffset[own]!, t.nameOffset[own + 1]!);
-      map[i] = this.child(map[t.parent[i]!]!, name);
+      map[i] = this.childNode(map[t.parent[i]!]!, name);
     }
     return map;
   }
 
   add(t: PartialTree): void {
-    const map = this.map(t);
+    const map = this.mapNodes(t);
     const to = wordsOf(this.self.data),
       from = wordsOf(t.self);
     for (let i = 0; i < map.length; i++) addInt64(to, map[i]!, from, i);
@@ -221,7 +221,7 @@ class SourceFlame {
           tables.stringOffset[own]!,
           tables.stringOffset[own + 1]!,
         );
-      nodes.push(tree.child(nodes.data[flame.parent.data[i]!]!, name));
+      nodes.push(tree.childNode(nodes.data[flame.parent.data[i]!]!, name));
     }
     tree.names.release();
     return nodes.data;

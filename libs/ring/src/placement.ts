@@ -27,7 +27,7 @@ export function replicasOf(
 ): ReplicationSet {
   const { replicationFactor, zoneAware } = config,
     size = config.shardSize(tenant);
-  return (size > 0 ? ring.shard(tenant, Math.max(size, replicationFactor)) : ring).write(
+  return (size > 0 ? ring.shuffleShard(tenant, Math.max(size, replicationFactor)) : ring).writeReplicas(
     token,
     replicationFactor,
     zoneAware,

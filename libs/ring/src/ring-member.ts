@@ -213,7 +213,7 @@ export class RingMember implements Service {
     await this.beat();
   }
 
-  async set(state: MemberState): Promise<void> {
+  async setState(state: MemberState): Promise<void> {
     if (!this.superseded) this.member.state = state;
     await this.beat();
   }

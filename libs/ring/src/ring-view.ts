@@ -79,7 +79,7 @@ export class RingView implements Service {
     const { metrics } = this.base;
     metrics.gauge("pyroscope_ring_members", "Number of ring members.", ["name", "state"], (g) => {
       for (const m of this.current.members)
-        g.inc({ name: this.config.ring, state: this.current.healthy(m) ? m.state : "Unhealthy" });
+        g.inc({ name: this.config.ring, state: this.current.isHealthy(m) ? m.state : "Unhealthy" });
     });
     await this.refresh();
     this.loop.start();

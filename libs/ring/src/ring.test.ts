@@ -38,7 +38,7 @@ describe("a ring", () => {
     const ring = new RingSnapshot(["a", "b", "c", "d"].map((i) => member(i)));
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 32 - 1 }), (token) => {
-        const { members, maxErrors } = ring.write(token, 3);
+        const { members, maxErrors } = ring.writeReplicas(token, 3);
         expect(new Set(ids(members)).size).toBe(3);
         expect(maxErrors).toBe(1);
       }),
@@ -51,8 +51,8 @@ describe("a ring", () => {
     let moved = 0;
     for (let i = 0; i < 5000; i++) {
       const token = random.below(2 ** 32),
-        was = before.write(token, 1).members[0]!.id,
-        is = after.write(token, 1).members[0]!.id;
+        was = before.writeReplicas(token, 1).members[0]!.id,
+        is = after.writeReplicas(token, 1).members[0]!.id;
       if (was !== is) {
         moved++;
         expect(is).toBe("e");
@@ -65,7 +65,7 @@ describe("a ring", () => {
     const ring = new RingSnapshot(Array.from({ length: 10 }, (_, i) => member(`m${i}`)));
     const counts = new Map<string, number>();
     for (let i = 0; i < 20_000; i++) {
-      const { id } = ring.write(random.below(2 ** 32), 1).members[0]!;
+      const { id } = ring.writeReplicas(random.below(2 ** 32), 1).members[0]!;
       counts.set(id, (counts.get(id) ?? 0) + 1);
     }
     for (const n of counts.values()) {
@@ -77,23 +77,31 @@ describe("a ring", () => {
     const all = ["a", "b", "c", "d"].map((i) => member(i));
     const ring = new RingSnapshot([{ ...all[0]!, state: "LEAVING" }, ...all.slice(1)], new Set(["b"]));
     for (let i = 0; i < 200; i++)
-      expect(ids(ring.write(random.below(2 ** 32), 3).members)).toEqual(expect.arrayContaining(["c", "d"]));
-    expect(ring.write(1, 3)).toMatchObject({ maxErrors: 0 });
+      expect(ids(ring.writeReplicas(random.below(2 ** 32), 3).members)).toEqual(
+        expect.arrayContaining(["c", "d"]),
+      );
+    expect(ring.writeReplicas(1, 3)).toMatchObject({ maxErrors: 0 });
     const one = new RingSnapshot(all.slice(0, 3), new Set(["a", "b"]));
-    expect(() => one.write(1, 3)).toThrow(
+    expect(() => one.writeReplicas(1, 3)).toThrow(
       new CinderblockError("unavailable", "at least 2 live replicas required, could only find 1"),
     );
-    expect(() => new RingSnapshot([]).write(1, 1)).toThrow("no ingester of the ring takes writes now");
+    expect(() => new RingSnapshot([]).writeReplicas(1, 1)).toThrow(
+      "no ingester of the ring takes writes now",
+    );
   });
   it("places replicas in distinct zones if there are enough", () => {
     const ring = new RingSnapshot(
       ["a1", "a2", "b1", "b2", "c1", "c2"].map((i) => member(i, { zone: i[0]! })),
     );
     for (let i = 0; i < 200; i++)
-      expect(new Set(ring.write(random.below(2 ** 32), 3, true).members.map((m) => m.zone)).size).toBe(3);
+      expect(
+        new Set(ring.writeReplicas(random.below(2 ** 32), 3, true).members.map((m) => m.zone)).size,
+      ).toBe(3);
     const down = new RingSnapshot(ring.members, new Set(["a1"]));
     for (let i = 0; i < 200; i++)
-      expect(new Set(down.write(random.below(2 ** 32), 3, true).members.map((m) => m.zone)).size).toBe(3);
+      expect(
+        new Set(down.writeReplicas(random.below(2 ** 32), 3, true).members.map((m) => m.zone)).size,
+      ).toBe(3);
   });
 });
 
@@ -101,21 +109,25 @@ describe("a tenant's shuffle shard", () => {
   const ring = new RingSnapshot(Array.from({ length: 30 }, (_, i) => member(`m${i}`, { zone: `z${i % 3}` })));
   it("has the configured number of members, the same in every process, as many from each zone", () => {
     for (let t = 0; t < 50; t++) {
-      const part = ring.shard(`tenant-${t}`, 6);
+      const part = ring.shuffleShard(`tenant-${t}`, 6);
       expect(part.members).toHaveLength(6);
-      expect(ids(new RingSnapshot([...ring.members].reverse()).shard(`tenant-${t}`, 6).members)).toEqual(
-        ids(part.members),
-      );
+      expect(
+        ids(new RingSnapshot([...ring.members].reverse()).shuffleShard(`tenant-${t}`, 6).members),
+      ).toEqual(ids(part.members));
       for (const z of ["z0", "z1", "z2"]) expect(part.members.filter((m) => m.zone === z)).toHaveLength(2);
     }
-    expect(ring.shard("t", 4).members).toHaveLength(6); // two of each zone
-    expect([ring.shard("t", 0), ring.shard("t", 30), ring.shard("t", 99)]).toEqual([ring, ring, ring]);
+    expect(ring.shuffleShard("t", 4).members).toHaveLength(6); // two of each zone
+    expect([ring.shuffleShard("t", 0), ring.shuffleShard("t", 30), ring.shuffleShard("t", 99)]).toEqual([
+      ring,
+      ring,
+      ring,
+    ]);
   });
   it("spreads tenants over all members, with few equal shards", () => {
     const counts = new Map<string, number>(),
       parts = new Set<string>();
     for (let t = 0; t < 1000; t++) {
-      const m = ids(ring.shard(`tenant-${t}`, 6).members);
+      const m = ids(ring.shuffleShard(`tenant-${t}`, 6).members);
       parts.add(m.join());
       for (const id of m) counts.set(id, (counts.get(id) ?? 0) + 1);
     }
@@ -132,16 +144,19 @@ describe("a tenant's shuffle shard", () => {
     const lost = (a: RingSnapshot, b: RingSnapshot): number =>
       a.members.filter((m) => !b.members.some((x) => x.id === m.id)).length;
     for (let t = 0; t < 300; t++) {
-      const part = ring.shard(`tenant-${t}`, 9);
-      expect(lost(part, more.shard(`tenant-${t}`, 9))).toBeLessThanOrEqual(1);
-      expect(lost(part, fewer.shard(`tenant-${t}`, 9))).toBeLessThanOrEqual(1);
-      expect(lost(ring.shard(`tenant-${t}`, 6), part)).toBe(0);
+      const part = ring.shuffleShard(`tenant-${t}`, 9);
+      expect(lost(part, more.shuffleShard(`tenant-${t}`, 9))).toBeLessThanOrEqual(1);
+      expect(lost(part, fewer.shuffleShard(`tenant-${t}`, 9))).toBeLessThanOrEqual(1);
+      expect(lost(ring.shuffleShard(`tenant-${t}`, 6), part)).toBe(0);
     }
   });
   it("keeps writes inside, skipping members that accept none", () => {
-    const part = new RingSnapshot(ring.members, new Set([ring.shard("t", 9).members[0]!.id])).shard("t", 9);
+    const part = new RingSnapshot(
+      ring.members,
+      new Set([ring.shuffleShard("t", 9).members[0]!.id]),
+    ).shuffleShard("t", 9);
     for (let i = 0; i < 200; i++) {
-      const { members } = part.write(random.below(2 ** 32), 3, true);
+      const { members } = part.writeReplicas(random.below(2 ** 32), 3, true);
       expect(members.length).toBeGreaterThanOrEqual(2);
       for (const m of members) expect(ids(part.members)).toContain(m.id);
     }
@@ -180,7 +195,7 @@ describe("a read-only member", () => {
     const all = ["a", "b", "c", "d"].map((id) => member(id)),
       ring = new RingSnapshot(all.map((m) => (m.id === "b" ? { ...m, readOnly: true } : m)));
     for (let i = 0; i < 200; i++) {
-      const { members } = ring.write(random.below(2 ** 32), 3);
+      const { members } = ring.writeReplicas(random.below(2 ** 32), 3);
       expect([members.length, members.some((m) => m.id === "b")]).toEqual([3, false]);
     }
     expect([ids(ring.active), ids(ring.readable)]).toEqual([
@@ -188,9 +203,9 @@ describe("a read-only member", () => {
       ["a", "b", "c", "d"],
     ]);
     expect(decodeMember(encodeMember(ring.members[1]!))).toEqual(ring.members[1]);
-    expect(() => new RingSnapshot(all.map((m) => ({ ...m, readOnly: m.id < "d" }))).write(0, 3)).toThrow(
-      "at least 2 live replicas required, could only find 1",
-    );
+    expect(() =>
+      new RingSnapshot(all.map((m) => ({ ...m, readOnly: m.id < "d" }))).writeReplicas(0, 3),
+    ).toThrow("at least 2 live replicas required, could only find 1");
   });
 });
 
@@ -229,7 +244,7 @@ describe("a ring member", () => {
     await first.start();
     const one = await read();
     expect([one.state, one.tokens.length]).toEqual(["JOINING", 16]);
-    await first.set("ACTIVE");
+    await first.setState("ACTIVE");
     await new Promise((r) => {
       setTimeout(r, 60);
     });
@@ -306,7 +321,7 @@ describe("a process's view of a ring", () => {
       await view.refresh();
     };
     const unhealthy = (): string[] =>
-      view.snapshot.members.filter((m) => !view.snapshot.healthy(m)).map((m) => m.id);
+      view.snapshot.members.filter((m) => !view.snapshot.isHealthy(m)).map((m) => m.id);
     await beat("a", "b", "c");
     await view.refresh();
     return { store, view, beat, step, unhealthy };
@@ -405,13 +420,13 @@ describe("two processes with one name", () => {
       const first = process("first:1"),
         second = process("second:1", laterNow);
       await first.start();
-      await first.set("ACTIVE");
+      await first.setState("ACTIVE");
       await second.start();
-      await second.set("ACTIVE");
+      await second.setState("ACTIVE");
       // In any order of heartbeats, the entry stays the later process's.
-      await first.set("ACTIVE");
-      await second.set("ACTIVE");
-      await first.set("ACTIVE");
+      await first.setState("ACTIVE");
+      await second.setState("ACTIVE");
+      await first.setState("ACTIVE");
       expect(stops).toEqual(["first:1"]);
       expect(await entries()).toEqual([
         ["a", "second:1"],
@@ -430,7 +445,7 @@ describe("two processes with one name", () => {
     const one = process("one:1");
     await one.start();
     await store.remove("r", "a");
-    await one.set("ACTIVE");
+    await one.setState("ACTIVE");
     expect([await entries(), stops]).toEqual([[["a", "one:1"]], []]);
     await one.stop();
   });

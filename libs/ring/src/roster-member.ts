@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { sleep, within } from "@cinderblock/async";
+import { sleep, withTimeLimit } from "@cinderblock/async";
 import { kindOf, messageOf } from "@cinderblock/errors";
 import { replaceFileSync, syncDirectory } from "@cinderblock/files";
 import type { Service } from "@cinderblock/service";
@@ -112,8 +112,8 @@ export class RosterMember implements Service {
     const { signal } = this.stopping;
     for (let first = true; !signal.aborted; ) {
       try {
-        if (first || !(await this.within("exists", this.bucket.exists(this.object)))) {
-          await this.within("put", this.bucket.put(this.object, encodeRosterEntry(this.entry)));
+        if (first || !(await this.withTimeout("exists", this.bucket.exists(this.object)))) {
+          await this.withTimeout("put", this.bucket.put(this.object, encodeRosterEntry(this.entry)));
           if (!first) this.base.log.warn({ name: this.object }, "roster entry is missing, rewriting it");
           first = false;
           replaceFileSync(this.config.file, JSON.stringify({ id: this.entry.id }));
@@ -133,8 +133,8 @@ export class RosterMember implements Service {
     }
   }
 
-  private within<T>(what: string, work: Promise<T>): Promise<T> {
-    return within(this.config.timeoutMs, work, () => bucketTimeoutError(what, this.config.timeoutMs));
+  private withTimeout<T>(what: string, work: Promise<T>): Promise<T> {
+    return withTimeLimit(this.config.timeoutMs, work, () => bucketTimeoutError(what, this.config.timeoutMs));
   }
 
   /**
@@ -150,7 +150,7 @@ export class RosterMember implements Service {
     for (;;) {
       try {
         if (!(await this.isOurs())) return true;
-        await this.within("delete", this.bucket.delete(this.object));
+        await this.withTimeout("delete", this.bucket.delete(this.object));
         this.isWritten = false;
         return true;
       } catch (err) {
@@ -164,7 +164,7 @@ export class RosterMember implements Service {
   }
 
   private async isOurs(): Promise<boolean> {
-    const bytes = await this.within("get", this.bucket.get(this.object));
+    const bytes = await this.withTimeout("get", this.bucket.get(this.object));
     try {
       return decodeRosterEntry(bytes, this.object).incarnation === this.entry.incarnation;
     } catch (err) {

@@ -1,4 +1,4 @@
-import { within } from "@cinderblock/async";
+import { withTimeLimit } from "@cinderblock/async";
 import { kindOf } from "@cinderblock/errors";
 import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
@@ -124,7 +124,7 @@ export class Roster implements Service {
   private async read(startedMs: number): Promise<void> {
     const { timeoutMs } = this.config;
     try {
-      const { known, damaged } = await within(timeoutMs, this.load(), () =>
+      const { known, damaged } = await withTimeLimit(timeoutMs, this.load(), () =>
         bucketTimeoutError("the roster", timeoutMs),
       );
       this.known = known;
@@ -175,8 +175,8 @@ export class Roster implements Service {
     const { timeoutMs } = this.config,
       name = rosterName(id);
     const late = (): Error => bucketTimeoutError("the removal of a roster entry", timeoutMs);
-    const there = await within(timeoutMs, this.bucket.exists(name), late);
-    if (there) await within(timeoutMs, this.bucket.delete(name), late);
+    const there = await withTimeLimit(timeoutMs, this.bucket.exists(name), late);
+    if (there) await withTimeLimit(timeoutMs, this.bucket.delete(name), late);
     this.known.delete(id);
     if (there) this.base.log.info({ member: id }, "roster entry removed on request");
     return there;

@@ -27,7 +27,7 @@ export class RingSnapshot {
     this.owner = Uint32Array.from(all, (t) => t.i);
   }
 
-  healthy(m: Member): boolean {
+  isHealthy(m: Member): boolean {
     return !this.unhealthy.has(m.id);
   }
   /** Members that answer reads: ACTIVE or LEAVING, healthy or not. */
@@ -36,7 +36,7 @@ export class RingSnapshot {
   }
   /** Healthy members that accept writes and answer reads. */
   get active(): Member[] {
-    return this.members.filter((m) => acceptsWrites(m) && this.healthy(m));
+    return this.members.filter((m) => acceptsWrites(m) && this.isHealthy(m));
   }
 
   /**
@@ -44,7 +44,7 @@ export class RingSnapshot {
    * As in v1, each member that is not ACTIVE or not healthy extends the search by one member.
    * @throws `unavailable` below a quorum
    */
-  write(token: number, factor: number, zoneAware = false): ReplicationSet {
+  writeReplicas(token: number, factor: number, zoneAware = false): ReplicationSet {
     const chosen: Member[] = [],
       zones = new Set<string>();
     const zoneCount = new Set(this.members.map((m) => m.zone)).size;
@@ -61,13 +61,13 @@ export class RingSnapshot {
       const m = this.members[i]!;
       if (distinctZones && zones.has(m.zone)) continue;
       seen.add(i);
-      const takes = acceptsWrites(m) && this.healthy(m);
+      const takes = acceptsWrites(m) && this.isHealthy(m);
       // A member that cannot accept writes does not use up its zone: another member of the zone may.
       if (distinctZones && takes) zones.add(m.zone);
       chosen.push(m);
       if (!takes) wanted++;
     }
-    const members = chosen.filter((m) => acceptsWrites(m) && this.healthy(m));
+    const members = chosen.filter((m) => acceptsWrites(m) && this.isHealthy(m));
     const quorum = Math.floor(factor / 2) + 1;
     if (members.length < quorum)
       throw new CinderblockError(
@@ -86,7 +86,7 @@ export class RingSnapshot {
    * shard includes the smaller one. A size of 0, or of at least all members, selects the whole ring. Members
    * count in any state, so a short outage moves no tenant.
    */
-  shard(tenant: string, size: number): RingSnapshot {
+  shuffleShard(tenant: string, size: number): RingSnapshot {
     if (size <= 0 || size >= this.members.length) return this;
     const key = `${size}/${tenant}`;
     let part = this.shards.get(key);

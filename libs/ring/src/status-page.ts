@@ -59,7 +59,7 @@ export function ringRoutes(path: string, view: RingSource): Routes {
     });
     return [...s.members, ...absent].map((m) => ({
       id: m.id,
-      state: s.healthy(m) && !absent.includes(m) ? m.state : "UNHEALTHY",
+      state: s.isHealthy(m) && !absent.includes(m) ? m.state : "UNHEALTHY",
       address: m.address,
       timestamp: new Date(absent.includes(m) ? m.registeredAtMs : now - view.silentMs(m.id)).toISOString(),
       registered_timestamp: new Date(m.registeredAtMs).toISOString(),

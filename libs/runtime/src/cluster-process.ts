@@ -131,7 +131,7 @@ export class ClusterProcess {
       );
       this.found = dns;
       this.services.push(dns);
-    } else this.found = new RingSchedulers(this.view(SCHEDULERS), config.schedulersUsed);
+    } else this.found = new RingSchedulers(this.ringView(SCHEDULERS), config.schedulersUsed);
     this.storeOf = memoizeByMember(
       (m) => new RemoteStore(this.client, "StoreGateway", m.id, m.address, config.queryTimeout),
     );
@@ -163,7 +163,7 @@ export class ClusterProcess {
    * This process's view of a ring, kept up to date. Ingesters are never forgotten automatically: no other
    * place may have their data.
    */
-  view(ring: string): RingView {
+  ringView(ring: string): RingView {
     const { heartbeatTimeout } = this.config;
     let v = this.views.get(ring);
     if (!v)
@@ -184,7 +184,7 @@ export class ClusterProcess {
   }
 
   /** This process as a member of a ring; JOINING until `becomeActive`. */
-  member(ring: string, tokens: number, tokensFile = ""): RingMember {
+  ringMember(ring: string, tokens: number, tokensFile = ""): RingMember {
     const { config } = this;
     return new RingMember(
       this.members,
@@ -215,7 +215,7 @@ export class ClusterProcess {
 
   /** Ingesters that may hold data that the bucket lacks, known without the ring as well; kept up to date. */
   async holders(): Promise<{ holders: Holders; roster: Roster }> {
-    const ring = this.view(INGESTERS);
+    const ring = this.ringView(INGESTERS);
     const roster = new Roster(await this.resources.bucket(), this.base),
       holders = new Holders(ring, roster);
     roster.isStale = (id) => !holders.inRing(id);
@@ -274,7 +274,7 @@ export class ClusterProcess {
   }
 
   /** Registers services: they start in this order and stop in reverse. */
-  add(...services: Service[]): void {
+  addServices(...services: Service[]): void {
     this.services.push(...services);
   }
   /** Registers the query threads once; they start before the services of later `add` calls. */
@@ -294,7 +294,7 @@ export class ClusterProcess {
     let stopped = false;
     const activate = async (): Promise<void> => {
       await condition;
-      if (!stopped && m.state === "JOINING") await m.set("ACTIVE");
+      if (!stopped && m.state === "JOINING") await m.setState("ACTIVE");
     };
     this.late.push({
       name: `${m.name}: ACTIVE`,
@@ -308,7 +308,7 @@ export class ClusterProcess {
       },
     });
   }
-  serve(...routes: Routes[]): void {
+  addRoutes(...routes: Routes[]): void {
     this.routes.push(...routes);
   }
   /** Serves methods to the other processes of the cluster, on a listener that refuses all other callers. */
@@ -343,11 +343,11 @@ export class ClusterProcess {
     this.drains.push(drain);
   }
 
-  stores(): RemoteStore[] {
-    return this.view(STORES).snapshot.readable.map(this.storeOf);
+  storeGateways(): RemoteStore[] {
+    return this.ringView(STORES).snapshot.readable.map(this.storeOf);
   }
   /** Addresses of the query-schedulers. */
-  schedulers(): string[] {
+  schedulerAddresses(): string[] {
     return this.found.addresses();
   }
 
@@ -357,7 +357,7 @@ export class ClusterProcess {
    */
   async announceBlock(tenant: string, ulid: string): Promise<void> {
     await Promise.all(
-      this.stores().map((s) =>
+      this.storeGateways().map((s) =>
         s
           .registerBlock(tenant, ulid)
           .catch((err: unknown) =>
@@ -376,10 +376,10 @@ export class ClusterProcess {
    * it returns.
    */
   async storesCanServe(tenant: string, ulid: string): Promise<boolean> {
-    const { snapshot } = this.view(STORES);
+    const { snapshot } = this.ringView(STORES);
     const answers = await Promise.all(
       snapshot.readable
-        .filter((m) => snapshot.healthy(m))
+        .filter((m) => snapshot.isHealthy(m))
         .map(async (m) => {
           try {
             return await this.storeOf(m).canServe(tenant, ulid);
@@ -394,7 +394,7 @@ export class ClusterProcess {
 
   finish(): WiredProgram {
     for (const [ring, v] of this.views)
-      this.serve(ringRoutes(PAGES[ring]!, ring === INGESTERS ? this.ingesterPage(v) : v));
+      this.addRoutes(ringRoutes(PAGES[ring]!, ring === INGESTERS ? this.ingesterPage(v) : v));
     const own = selfProfiling(this.config, this.resources, this.component, this.id);
     // First to start and last to stop: members leave the rings through these connections.
     const connections: Service = {

@@ -1,4 +1,4 @@
-import { within } from "@cinderblock/async";
+import { withTimeLimit } from "@cinderblock/async";
 import { CinderblockError } from "@cinderblock/errors";
 
 /** One step of a stop, with a name for the log. */
@@ -40,7 +40,7 @@ export async function stopWithin(steps: readonly StopStep[], boundMs: number): P
       }
     }
   })();
-  await within(
+  await withTimeLimit(
     boundMs,
     all,
     () =>

@@ -17,12 +17,14 @@ export class OwnProfiles {
   async cpu(ms: number, now: () => number): Promise<Buffer> {
     const from = now(),
       threads = await profileThreads({ kind: "cpu", ms, intervalUs: CPU_INTERVAL_US });
-    return promisify(gzip)(cpuToPprof(threads, CPU_INTERVAL_US, from, now() - from, this.positions.reader()));
+    return promisify(gzip)(
+      cpuToPprof(threads, CPU_INTERVAL_US, from, now() - from, this.positions.frameResolver()),
+    );
   }
 
   async heap(now: () => number): Promise<Buffer> {
     const threads = await profileThreads({ kind: "heap", intervalBytes: HEAP_INTERVAL_BYTES });
-    return promisify(gzip)(heapToPprof(threads, HEAP_INTERVAL_BYTES, now(), this.positions.reader()));
+    return promisify(gzip)(heapToPprof(threads, HEAP_INTERVAL_BYTES, now(), this.positions.frameResolver()));
   }
 }
 

@@ -14,8 +14,8 @@ const MAX_KNOWN = 20_000;
 export class SourcePositions {
   private readonly known = new Map<string, { file: string; line: number }>();
 
-  /** Returns a resolver for the frames of one profile, which reads each map once. */
-  reader(): (frame: CallFrame) => { file: string; line: number } {
+  /** Returns a function that resolves the frames of one profile to source positions; it reads each source map once. */
+  frameResolver(): (frame: CallFrame) => { file: string; line: number } {
     const maps = new Map<string, SourceMap | undefined>();
     if (this.known.size > MAX_KNOWN) this.known.clear();
     return (f) => {

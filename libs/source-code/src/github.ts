@@ -1,4 +1,4 @@
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import type { Session } from "./session.ts";
 import type { GithubSettings } from "./settings.ts";
 
@@ -42,7 +42,7 @@ export class Github {
     const host = new URL(this.settings.url).host,
       m = /^(?:https?:\/\/|git@|ssh:\/\/git@)?([^/:]+(?::\d+)?)[/:]([^/]+)\/([^/]+?)(?:\.git)?\/?$/.exec(url);
     if (!m || m[1] !== host || !PART.test(m[2]!) || !PART.test(m[3]!))
-      throw invalid(
+      throw invalidError(
         `repository ${JSON.stringify(url)} is not on ${host}: expected https://${host}/owner/name`,
       );
     return { owner: m[2]!, name: m[3]! };

@@ -1,5 +1,5 @@
 import { parseYaml } from "@cinderblock/config";
-import { invalid } from "@cinderblock/errors";
+import { invalidError } from "@cinderblock/errors";
 import type { Repository } from "./github.ts";
 
 /** A possible location of a frame's source. */
@@ -43,7 +43,7 @@ export function parseMappings(text: string): Mapping[] {
   const mappings = file?.source_code?.mappings ?? [],
     s = (v: unknown): string => (typeof v === "string" ? v : "");
   if (!Array.isArray(mappings))
-    throw invalid(".pyroscope.yaml of the repository: source_code.mappings is not a list");
+    throw invalidError(".pyroscope.yaml of the repository: source_code.mappings is not a list");
   return mappings.map((m) => ({
     paths: (m.path ?? []).map((p) => s(p.prefix)),
     functions: (m.function_name ?? []).map((p) => s(p.prefix)),

@@ -1,4 +1,4 @@
-import { CinderblockError, invalid } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import { WorkerClient } from "@cinderblock/threads";
 import type { ConvertCall, ConvertedFile } from "./reader-protocol.ts";
@@ -43,9 +43,9 @@ export class DebugFiles {
   async upload(tenant: string, bytes: Uint8Array, buildId: string): Promise<DebugFile> {
     const c = await this.convert({ bytes, buildId });
     if (c.buildId === "")
-      throw invalid("the file has no GNU build ID: set build-id= to the build ID in the profiles");
+      throw invalidError("the file has no GNU build ID: set build-id= to the build ID in the profiles");
     if (buildId !== "" && c.buildId !== buildId)
-      throw invalid(`the file's build ID is ${c.buildId}, not ${buildId}`);
+      throw invalidError(`the file's build ID is ${c.buildId}, not ${buildId}`);
     await this.bucket.put(uploadedName(tenant, c.buildId), c.table);
     return { buildId: c.buildId, functions: c.functions, bytes: c.table.length };
   }

@@ -229,7 +229,7 @@ function named(
           offset: long(t.mappingWords, m + 4),
         })
       : [];
-  if (!table || frames.length === 0) return rewriter.location(i);
+  if (!table || frames.length === 0) return rewriter.targetLocation(i);
   let known = names.get(table);
   if (!known) names.set(table, (known = new Map()));
   const string = (id: number): number => {
@@ -247,7 +247,7 @@ function named(
   };
   const words = new Uint32Array(LOCATION_HEAD + 2 * frames.length);
   words.set([
-    rewriter.mapping(mapping),
+    rewriter.targetMapping(mapping),
     t.locationWords[at + 1]!,
     t.locationWords[at + 2]!,
     t.locationWords[at + 3]!,

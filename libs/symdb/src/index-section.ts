@@ -61,12 +61,12 @@ function readStackHeader(r: ByteReader): StackBlockHeader {
   r.u8();
   const encoding = r.u8();
   if (encoding !== 1) throw new ShortRead(r.pos - 1, `expected stack tree encoding 1, found ${encoding}`);
-  r.need(4);
+  r.requireBytes(4);
   const stacktraces = r.u32be(),
     nodes = r.u32be(),
     maxDepth = r.u32be(),
     maxNodes = r.u32be();
-  r.need(12);
+  r.requireBytes(12);
   const crc = r.u32be();
   if (maxNodes === 0) throw new ShortRead(r.pos, "expected a number of nodes per block above 0");
   return { offset, size, partition, blockIndex, stacktraces, nodes, maxDepth, maxNodes, crc };
@@ -145,7 +145,7 @@ export function decodeIndex(bytes: Uint8Array, file: string): SymdbIndex {
           headerSize: r.u16be(),
           format: r.u16be(),
         };
-        r.need(4);
+        r.requireBytes(4);
         return t;
       });
       return { partition, stacks: headers, tables };

@@ -90,7 +90,7 @@ export class SymbolRewriter {
     this.stackMap = new Uint32Array(from.stackParent.length).fill(NONE);
   }
 
-  string(id: number): number {
+  targetString(id: number): number {
     const { from } = this;
     if (id >= this.stringMap.length) return 0;
     const known = this.stringMap[id]!;
@@ -102,16 +102,16 @@ export class SymbolRewriter {
     ));
   }
 
-  func(id: number): number {
+  targetFunction(id: number): number {
     if (id >= this.functionMap.length)
       return this.to.functions.intern(this.tuple.fill(0, 0, FUNCTION_WORDS), FUNCTION_WORDS);
     const known = this.functionMap[id]!;
     if (known !== NONE) return known;
     const w = this.from.functionWords,
       at = id * FUNCTION_WORDS;
-    const a = this.string(w[at]!),
-      b = this.string(w[at + 1]!),
-      c = this.string(w[at + 2]!);
+    const a = this.targetString(w[at]!),
+      b = this.targetString(w[at + 1]!),
+      c = this.targetString(w[at + 2]!);
     const { tuple } = this;
     tuple[0] = a;
     tuple[1] = b;
@@ -120,15 +120,15 @@ export class SymbolRewriter {
     return (this.functionMap[id] = this.to.functions.intern(tuple, FUNCTION_WORDS));
   }
 
-  mapping(id: number): number {
+  targetMapping(id: number): number {
     if (id >= this.mappingMap.length)
       return this.to.mappings.intern(this.tuple.fill(0, 0, MAPPING_WORDS), MAPPING_WORDS);
     const known = this.mappingMap[id]!;
     if (known !== NONE) return known;
     const w = this.from.mappingWords,
       at = id * MAPPING_WORDS;
-    const filename = this.string(w[at + 6]!),
-      buildId = this.string(w[at + 7]!);
+    const filename = this.targetString(w[at + 6]!),
+      buildId = this.targetString(w[at + 7]!);
     const { tuple } = this;
     for (let i = 0; i < MAPPING_WORDS; i++) tuple[i] = w[at + i]!;
     tuple[6] = filename;
@@ -136,7 +136,7 @@ export class SymbolRewriter {
     return (this.mappingMap[id] = this.to.mappings.intern(tuple, MAPPING_WORDS));
   }
 
-  location(id: number): number {
+  targetLocation(id: number): number {
     if (id >= this.locationMap.length) id = NONE;
     const known = id === NONE ? NONE : this.locationMap[id]!;
     if (known !== NONE) return known;
@@ -146,12 +146,12 @@ export class SymbolRewriter {
     const size = Math.max(LOCATION_HEAD, end - at);
     const tuple = new Uint32Array(size);
     if (end > at) {
-      tuple[0] = this.mapping(w[at]!);
+      tuple[0] = this.targetMapping(w[at]!);
       tuple[1] = w[at + 1]!;
       tuple[2] = w[at + 2]!;
       tuple[3] = w[at + 3]!;
       for (let i = LOCATION_HEAD; i + 1 < size; i += 2) {
-        tuple[i] = this.func(w[at + i]!);
+        tuple[i] = this.targetFunction(w[at + i]!);
         tuple[i + 1] = w[at + i + 1]!;
       }
     }
@@ -160,8 +160,8 @@ export class SymbolRewriter {
     return out;
   }
 
-  /** Target node of the stack that ends in `node`. */
-  stack(node: number): number {
+  /** Node in the target of the stack that ends in `node` of the source. */
+  targetStack(node: number): number {
     const { stackParent, stackLocation } = this.from;
     if (node >= this.stackMap.length) return 0;
     const known = this.stackMap[node]!;
@@ -176,7 +176,7 @@ export class SymbolRewriter {
     }
     let target = at > 0 && stackParent[at]! >= 0 ? this.stackMap[at]! : 0;
     for (let i = depth - 1; i >= 0; i--) {
-      target = this.to.stackChild(target, this.location(stackLocation[path[i]!]!));
+      target = this.to.stackChild(target, this.targetLocation(stackLocation[path[i]!]!));
       this.stackMap[path[i]!] = target;
     }
     return target;

@@ -199,8 +199,8 @@ describe("rewriting symbols", () => {
   it("copies the symbols of a stack, and equal content once", () => {
     const from = readV3(V3_BYTES);
     const to = new SymbolPartition();
-    const a = new SymbolRewriter(from, to).stack(3),
-      b = new SymbolRewriter(from, to).stack(3);
+    const a = new SymbolRewriter(from, to).targetStack(3),
+      b = new SymbolRewriter(from, to).targetStack(3);
     expect(b).toBe(a);
     expect(to.functions.length).toBe(3);
     const w = new SymdbWriter();

@@ -166,7 +166,7 @@ function readHeader(r: ByteReader, size: number, words: number, what: string): n
   const crc = r.u32be();
   if (crc32c(r.bytes, at, at + words * 4) !== crc)
     throw new ShortRead(at, `expected the CRC of a ${what} block header to match`);
-  r.need(Math.max(0, size - words * 4 - 4));
+  r.requireBytes(Math.max(0, size - words * 4 - 4));
   return out;
 }
 
@@ -177,7 +177,7 @@ function count(value: number, left: number, what: string): number {
 }
 
 function unpack32(r: ByteReader, size: number, n: number): Int32Array {
-  const part = new ByteReader(r.bytes, r.need(size), r.pos);
+  const part = new ByteReader(r.bytes, r.requireBytes(size), r.pos);
   const out = deltaUnpackInt32(part, { max: n });
   if (out.length !== n) throw new ShortRead(r.pos, `expected ${n} packed values, found ${out.length}`);
   return out;
@@ -185,7 +185,7 @@ function unpack32(r: ByteReader, size: number, n: number): Int32Array {
 
 function unpack64(r: ByteReader, size: number, n: number): Int32Array {
   if (size === 0) return new Int32Array(2 * n);
-  const part = new ByteReader(r.bytes, r.need(size), r.pos);
+  const part = new ByteReader(r.bytes, r.requireBytes(size), r.pos);
   const out = deltaUnpackInt64(part, { max: n });
   if (out.length !== n) throw new ShortRead(r.pos, `expected ${n} packed values, found ${out.length}`);
   return new Int32Array(out.buffer);
@@ -212,13 +212,13 @@ export function decodeStrings(
     r.u16be();
     if (crc32c(bytes, start, r.pos) !== r.u32be())
       throw new ShortRead(start, "expected the CRC of a string block header to match");
-    r.need(Math.max(0, headerSize - 12));
+    r.requireBytes(Math.max(0, headerSize - 12));
     const from = total;
     for (let i = 0; i < n; i++) {
       total += wide ? r.u16be() : r.u8();
       stringOffset[++at] = total;
     }
-    parts.push(r.take(total - from));
+    parts.push(r.readBytes(total - from));
   }
   const stringBytes = new Uint8Array(total);
   let pos = 0;
@@ -299,12 +299,12 @@ export function decodeLocations(
     ) as [number, number, number, number, number, number];
     count(n, length - at, "locations");
     const mappings = unpack32(r, mappingSize, n);
-    const lineCounts = r.take(n);
+    const lineCounts = r.readBytes(n);
     if (totalLines > n * 255)
       throw new ShortRead(r.pos, `expected at most ${n * 255} lines, the header says ${totalLines}`);
     const lines = unpack32(r, linesSize, totalLines * 2);
     const addresses = unpack64(r, addressSize, n);
-    const folded = r.take(foldedSize);
+    const folded = r.readBytes(foldedSize);
     const part = new Uint32Array(n * LOCATION_HEAD + totalLines * 2);
     let pos = 0,
       line = 0;

@@ -15,10 +15,10 @@ function counted(partition: number, sent: readonly Sent[]): [number, number][] {
     found: [number, number][] = [];
   let baseline: number | undefined;
   sent.forEach(({ placedBy, total }, offset) => {
-    if (placedBy && counts.raises(offset, placedBy) && counts.isGone(offset, placedBy, TOKEN))
+    if (placedBy && counts.addFence(offset, placedBy) && counts.isGone(offset, placedBy, TOKEN))
       baseline = undefined;
     if (total === undefined) return;
-    const growth = counts.growth(offset, placedBy, TOKEN);
+    const growth = counts.growthOf(offset, placedBy, TOKEN);
     if (growth === "ignored") return;
     if (baseline !== undefined) found.push([baseline, total]);
     else if (growth === "leaves") return;
@@ -100,17 +100,19 @@ describe("the growth that a partition counts", () => {
   });
   it("decides as before when records are read again, and starts over in a recreated topic", () => {
     const counts = new PartitionCounts(3);
-    expect([counts.raises(5, [4]), counts.raises(9, [4, 6]), counts.raises(12, [6])]).toEqual([
+    expect([counts.addFence(5, [4]), counts.addFence(9, [4, 6]), counts.addFence(12, [6])]).toEqual([
       true,
       true,
       true,
     ]);
     const again = new PartitionCounts(3, counts.saved);
-    expect([again.growth(8, [4], TOKEN), again.growth(10, [4], TOKEN), again.growth(13, [6], TOKEN)]).toEqual(
-      ["counts", "ignored", "ignored"],
-    );
-    expect([again.raises(9, [4, 6]), again.raises(10, [4, 6])]).toEqual([true, false]);
+    expect([
+      again.growthOf(8, [4], TOKEN),
+      again.growthOf(10, [4], TOKEN),
+      again.growthOf(13, [6], TOKEN),
+    ]).toEqual(["counts", "ignored", "ignored"]);
+    expect([again.addFence(9, [4, 6]), again.addFence(10, [4, 6])]).toEqual([true, false]);
     again.reset();
-    expect([again.settled, again.saved, again.growth(0, undefined, TOKEN)]).toEqual([0, [], "counts"]);
+    expect([again.settled, again.saved, again.growthOf(0, undefined, TOKEN)]).toEqual([0, [], "counts"]);
   });
 });

@@ -59,7 +59,7 @@ export class PartitionCounts {
    * Stores a record as a fence if its writer places by more partitions than before. @returns whether it does,
    * also when the same record is replayed
    */
-  raises(offset: number, placedBy: readonly number[]): boolean {
+  addFence(offset: number, placedBy: readonly number[]): boolean {
     if (offset > (this.fences.at(-1)?.offset ?? -1) && isSame(this.last, raise(this.last, placedBy)))
       return false;
     const before = fold(this.fences.filter((f) => f.offset < offset)),
@@ -91,7 +91,7 @@ export class PartitionCounts {
    * new one.
    * @param placedBy undefined: a record of an earlier release
    */
-  growth(offset: number, placedBy: readonly number[] | undefined, token: number): Growth {
+  growthOf(offset: number, placedBy: readonly number[] | undefined, token: number): Growth {
     const counts = this.at(offset);
     if (counts.settled === 0) return "counts";
     const both = homes(counts, token);

@@ -368,7 +368,7 @@ export class RemoteJobs {
   }
 
   /** Resolves when the results of all taken queries are posted. */
-  async finished(): Promise<void> {
+  async drainResults(): Promise<void> {
     await Promise.all(this.posts);
     void this.loop?.stop(0);
   }

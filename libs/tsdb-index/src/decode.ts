@@ -8,7 +8,7 @@ const TOC_SIZE = 76;
 function section(bytes: Uint8Array, at: number, what: string): ByteReader {
   const r = new ByteReader(bytes, at, bytes.length);
   const size = r.u32be();
-  const start = r.need(size, `bytes of the ${what}`);
+  const start = r.requireBytes(size, `bytes of the ${what}`);
   if (crc32c(bytes, start, start + size) !== r.u32be())
     throw new ShortRead(at, `expected the CRC of the ${what} to match`);
   return new ByteReader(bytes, start, start + size);
@@ -63,7 +63,7 @@ function decode(bytes: Uint8Array): IndexSeries[] {
 function readSeries(bytes: Uint8Array, at: number, symbols: readonly string[]): IndexSeries {
   const outer = new ByteReader(bytes, Math.min(at, bytes.length));
   const size = outer.uvarint();
-  const start = outer.need(size, "bytes of a series");
+  const start = outer.requireBytes(size, "bytes of a series");
   if (crc32c(bytes, start, start + size) !== outer.u32be())
     throw new ShortRead(at, "expected the CRC of the series to match");
   const r = new ByteReader(bytes, start, start + size);

@@ -47,7 +47,7 @@ export interface State {
   sort: SortKey;
   ascending: boolean;
   group: string;
-  /** show values per second of their range */
+  /** show values per second of the time range */
   rate: boolean;
   /** show a comparison as two flame graphs side by side */
   beside: boolean;
