@@ -35,11 +35,10 @@ export default class Environment extends TestEnvironment {
     this.folder = mkdtempSync(join(tmpdir(), `${basename(this.suite).replace(/\..*$/, "")}-`));
     // Core modules read the worker's environment variables, tests those of their own realm. Without a folder
     // for Node's compile cache, a program that enables the cache would leave it in the temporary folder. Nx
-    // forces colors, which tests would find in the output of programs.
+    // and CI force colors, which tests would find in the output of programs.
     for (const env of [process.env, this.global.process.env]) {
       delete env.NODE_DISABLE_COMPILE_CACHE;
-      delete env.FORCE_COLOR;
-      Object.assign(env, { TMPDIR: this.folder, NODE_COMPILE_CACHE: CODE_CACHE });
+      Object.assign(env, { TMPDIR: this.folder, NODE_COMPILE_CACHE: CODE_CACHE, FORCE_COLOR: "0" });
     }
   }
 
