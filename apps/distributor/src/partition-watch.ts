@@ -32,7 +32,7 @@ export class PartitionWatch implements Service {
   private looked: { atMs: number; refused: Map<number, CinderblockError> } | undefined;
   /** number of partitions that receive writes; grows when owners read more, not when the topic grows */
   private placed = 0;
-  /** since when the owners divide more partitions than `placed` */
+  /** number of partitions that all ingesters read, above `placed`, and the time since when they do */
   private growing: { of: number; sinceMs: number } | undefined;
   /** the current topic, and when it was first seen */
   private topic = { id: "", sinceMs: 0 };

@@ -92,7 +92,10 @@ export function sortedOrder(values: Uint32Array): Uint32Array {
 }
 
 /** Positions by ascending value, where `compare` orders the positions of equal values. */
-export function sortedOrderBy(values: Uint32Array, compare: (a: number, b: number) => number): Uint32Array {
+export function positionsByValue(
+  values: Uint32Array,
+  compare: (a: number, b: number) => number,
+): Uint32Array {
   const order = sortedOrder(values),
     n = order.length;
   for (let from = 0, to = 1; from < n; from = to++) {

@@ -4,7 +4,7 @@ import {
   I64Column,
   PairTable,
   sortedOrder,
-  sortedOrderBy,
+  positionsByValue,
   U32Column,
 } from "@cinderblock/columnar";
 import { FlameIndex, type ProfileSource, type RowTable, type SourceSeries } from "@cinderblock/block";
@@ -547,7 +547,7 @@ export class Head implements ProfileSource {
   /** Orders samples by stack, then span and trace, so that equal samples are adjacent. */
   private order(nodes: Uint32Array, samples: Uint32Array, ids: SampleIds): Uint32Array {
     return ids.spans || ids.traces
-      ? sortedOrderBy(nodes, (a, b) => compareIds(ids, samples[a]!, samples[b]!))
+      ? positionsByValue(nodes, (a, b) => compareIds(ids, samples[a]!, samples[b]!))
       : sortedOrder(nodes);
   }
 

@@ -1,5 +1,5 @@
 import { hash128, type Hasher } from "@cinderblock/bytes";
-import { sortedOrder, sortedOrderBy } from "@cinderblock/columnar";
+import { sortedOrder, positionsByValue } from "@cinderblock/columnar";
 import {
   type Annotations,
   type Labels,
@@ -118,7 +118,7 @@ export function sumSamples(list: readonly RowSamples[]): RowSamples {
   }
   const between = (a: number, b: number): number =>
     stacks[a]! - stacks[b]! || wordsBetween(spans, 2, a, b) || wordsBetween(traces, 4, a, b);
-  const order = spans || traces ? sortedOrderBy(stacks, between) : sortedOrder(stacks);
+  const order = spans || traces ? positionsByValue(stacks, between) : sortedOrder(stacks);
   const out = {
     stacks: new Uint32Array(n),
     values: new BigInt64Array(n),

@@ -107,7 +107,7 @@ class DwarfReader {
   /** offset of an entry -> function; entries may follow their references */
   private readonly functions = new Map<number, number>();
   private readonly lineFiles = new Map<number, string[]>();
-  /** nodes whose function is not known yet: node, offset of the entry */
+  /** pairs: a node of the inline tree whose function follows later in the DWARF entries, and the offset of that entry */
   private readonly waiting: number[] = [];
   private readonly values: Values = { texts: new Map(), numbers: new Map(), forms: new Map() };
 

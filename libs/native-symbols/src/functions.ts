@@ -3,8 +3,8 @@ import { encodeUtf8 } from "@cinderblock/bytes";
 import { DebugFileError } from "./elf.ts";
 
 /**
- * Maximum rows: tables may refer to each other repeatedly, so a small file could claim more than fits into
- * memory.
+ * Maximum rows of the functions of one debug file: its tables may refer to each other repeatedly, so a small
+ * file could claim more than fits into memory.
  */
 const MAX_ROWS = 1 << 25;
 

@@ -347,8 +347,8 @@ export class Connections {
       { readTimeoutMs, idleTimeoutMs, writeTimeoutMs } = this.limits;
     this.sweptAt = now;
     for (const c of this.unproven) if (now - c.waitingSince > readTimeoutMs) this.end(c, "read_timeout");
-    // HTTP/2 frames may belong to no request, so measure the time without a request. HTTP/1.1's parser
-    // measures its own idle time.
+    // HTTP/2 frames may belong to no request, so measure the time without a request. Node's
+    // own HTTP/1.1 server closes idle connections.
     for (const c of this.idle)
       if (c.session && now - c.waitingSince > idleTimeoutMs) this.end(c, "idle_timeout");
     for (const e of this.exchanges) {

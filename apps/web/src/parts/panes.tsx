@@ -24,7 +24,7 @@ import { callTreeRequest, neighborsRequest } from "../api/wire.ts";
 import type { FlameSource } from "../flame-worker.ts";
 import { useApp } from "../state/app.tsx";
 import { selectorOf, withMatcher } from "../state/selector.ts";
-import { valueFilters, type SortKey, type State } from "../state/state.ts";
+import { filtersThatChangeValues, type SortKey, type State } from "../state/state.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { FlameCanvas, type FlameHandle } from "./FlameCanvas.tsx";
 
@@ -648,7 +648,7 @@ export function TreePane({ selection, baseline }: PaneProps): ReactNode {
 /** Values of each label among the samples; one click filters by a value or compares it with all others. */
 export function LabelsPane({ selection }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp(),
-    stacks = can?.explore ? valueFilters(selection.stacks) : undefined;
+    stacks = can?.explore ? filtersThatChangeValues(selection.stacks) : undefined;
   const names = useQuery({
     queryKey: ["names", client.tenant, selection.selector, selection.startMs, selection.endMs, state.type],
     queryFn: ({ signal }) =>

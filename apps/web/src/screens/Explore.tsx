@@ -16,7 +16,7 @@ import { TimePicker } from "../parts/TimePicker.tsx";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
 import { useApp } from "../state/app.tsx";
 import { parseSelector, selectorOf, selectorText } from "../state/selector.ts";
-import { type Pane, valueFilters, type Side, type State } from "../state/state.ts";
+import { type Pane, filtersThatChangeValues, type Side, type State } from "../state/state.ts";
 import { VERSION_LABELS, versionPair } from "../state/versions.ts";
 import { formatLength, isRelative, shiftRange, timelineStep } from "../state/time.ts";
 
@@ -559,7 +559,7 @@ function Course({
 }): ReactNode {
   const { state, go, client, nowMs, can } = useApp();
   const { group } = state,
-    stacks = can?.explore ? valueFilters(selection.stacks) : undefined;
+    stacks = can?.explore ? filtersThatChangeValues(selection.stacks) : undefined;
   const lines = (
     s: Selection,
     by: string,

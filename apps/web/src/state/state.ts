@@ -21,7 +21,7 @@ export interface Stacks {
 }
 
 /** The filters that change values, without hidden functions; undefined if all stacks count. */
-export function valueFilters(s: Stacks): Stacks | undefined {
+export function filtersThatChangeValues(s: Stacks): Stacks | undefined {
   return s.callSite.length + s.only.length + s.without.length > 0 ? { ...s, hide: [] } : undefined;
 }
 
