@@ -102,19 +102,14 @@ async function runSuite(session: Session, suite: Suite, seconds: Map<string, num
     );
 }
 
-/**
- * Suites at a time: one more than the two cores of CI, since many suites wait for timeouts of servers.
- */
-const LANES = 3;
-
-/** Runs suites side by side, then the suites that must run alone, one after another. */
+/** Runs suites two at a time, then the suites that must run alone, one after another. */
 async function runAll(session: Session, suites: readonly Suite[]): Promise<Map<string, number>> {
   const seconds = new Map<string, number>(),
     queue = suites.filter((s) => !s.alone).sort((a, b) => b.budget - a.budget);
   const lane = async (): Promise<void> => {
     for (let s = queue.shift(); s !== undefined; s = queue.shift()) await runSuite(session, s, seconds);
   };
-  await Promise.all(Array.from({ length: LANES }, lane));
+  await Promise.all([lane(), lane()]);
   for (const s of suites.filter((x) => x.alone)) await runSuite(session, s, seconds);
   return seconds;
 }
