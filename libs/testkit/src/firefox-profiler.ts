@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { setTimeout as sleep } from "node:timers/promises";
 import { temporaryFolder } from "./folders.ts";
 import { part } from "./parts/declare.ts";
 
@@ -9,6 +10,21 @@ interface Call {
   selfSamples: number;
   totalSamples: number;
   children: Call[];
+}
+
+/** Attempts to load a file: the program gives its own daemon half a second, which a busy machine exceeds. */
+const LOADS = 10;
+
+async function load(ask: (...args: string[]) => Promise<string>, file: string): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await ask("load", file);
+      return;
+    } catch (err) {
+      if (tries === LOADS || !/daemon did not become ready/.test((err as Error).message)) throw err;
+      await sleep(500);
+    }
+  }
 }
 
 /**
@@ -28,8 +44,8 @@ export async function firefoxProfiler(
         { env, maxBuffer: 1 << 26 },
       )
     ).stdout;
-  await ask("load", file);
   try {
+    await load(ask, file);
     const { weightType, regularCallTree: root } = JSON.parse(
       await ask("thread", "samples-top-down", "--json", "--include-idle", "--max-lines=1000000"),
     ) as { weightType: string; regularCallTree: Call };
