@@ -42,7 +42,7 @@ function distributor(log: InMemoryLog) {
     get partitions() {
       return state.readable;
     },
-    fenced: () => state.fenced,
+    fencedPartitionCount: () => state.fenced,
     admit: () => undefined,
   } as unknown as PartitionWatch;
   const base = {
