@@ -3,20 +3,31 @@ import { connect, createServer } from "node:net";
 /** Ports already returned, which may not be in use yet. */
 const given = new Set<number>();
 
-/** A free port, a different one on each call. */
+/**
+ * Returned ports lie in the lower halves of these blocks. A server's default port for internal methods is 1000
+ * above its public port, in the upper half. All blocks are below the range from which systems take the local
+ * ports of outgoing connections, any of which could take a port before its server starts.
+ */
+const FIRST = 10_000,
+  BLOCK = 2000,
+  BLOCKS = 11;
+
+/** A free port, a different one on each call; other processes rarely get the same one. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = await new Promise<number>((done) => {
-      const s = createServer();
-      s.listen(0, "127.0.0.1", () => {
-        const at = (s.address() as { port: number }).port;
-        s.close(() => done(at));
-      });
-    });
-    if (given.has(port)) continue;
+    const port = FIRST + BLOCK * Math.floor(Math.random() * BLOCKS) + Math.floor((Math.random() * BLOCK) / 2);
+    if (given.has(port) || !(await isFree(port))) continue;
     given.add(port);
     return port;
   }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const s = createServer();
+    s.once("error", () => done(false));
+    s.listen(port, "127.0.0.1", () => s.close(() => done(true)));
+  });
 }
 
 /** Whether a port accepts connections. */
