@@ -108,13 +108,15 @@ describeWith(["redis", "s3", "kafka"], "Kafka between distributors and ingesters
     });
     await c.flush();
     // Every partition has one owner, and offsets of uploaded records are committed.
+    let seen: unknown;
     await until(
-      "all offsets are committed",
+      () => `all offsets are committed: ${JSON.stringify(seen)}`,
       async () => {
         const p = await partitions(c.get("distributor"));
+        seen = p;
         return p.length === 4 && p.every((x) => x.committed === x.end) && p.some((x) => x.end > 0);
       },
-      40_000,
+      90_000, // a rebalance of a busy broker delays a commit
     );
     expect(new Set((await partitions(c.get("distributor"))).map((p) => p.owner)).size).toBe(2);
     const bad = await c.get("distributor").json("/push.v1.PusherService/Push", { series: [] });

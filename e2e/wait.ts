@@ -1,9 +1,16 @@
-/** Waits until a condition holds. A failing check counts as "not yet". */
-export async function until(what: string, check: () => Promise<boolean>, ms = 20_000): Promise<void> {
+/**
+ * Waits until a condition holds. A failing check counts as "not yet".
+ * @param what the condition; a function adds what the last check saw
+ */
+export async function until(
+  what: string | (() => string),
+  check: () => Promise<boolean>,
+  ms = 20_000,
+): Promise<void> {
   const end = Date.now() + ms,
     look = async (): Promise<boolean> => check();
   while (!(await look().catch(() => false))) {
-    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${typeof what === "string" ? what : what()}`);
     await settle(100);
   }
 }
