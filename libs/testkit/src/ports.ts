@@ -5,8 +5,8 @@ const given = new Set<number>();
 
 /**
  * Returned ports lie in the lower halves of these blocks. A server's default port for internal methods is 1000
- * above its public port, in the upper half. All blocks are below the range from which systems take the local
- * ports of outgoing connections, any of which could take a port before its server starts.
+ * above its public port, in the upper half. All blocks are below the local ports of outgoing connections, since
+ * such a connection could take a port before its server starts.
  */
 const FIRST = 10_000,
   BLOCK = 2000,
