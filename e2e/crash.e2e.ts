@@ -2,7 +2,7 @@ import { gzipSync } from "node:zlib";
 import { Random, tinyPprof } from "@cinderblock/testkit";
 import { CPU, Server } from "./server.ts";
 
-/** `npm test` has a few kills; the integration run has more, and other faults (history.e2e.ts). */
+/** Fewer kills in `npm test` than in a run of this suite by name and in `npm run test:long`. */
 const ROUNDS = process.env.CINDERBLOCK_HERMETIC ? 8 : 20;
 const now = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000;
 

@@ -116,7 +116,7 @@ describeWith(["redis", "s3", "kafka"], "Kafka between distributors and ingesters
         seen = p;
         return p.length === 4 && p.every((x) => x.committed === x.end) && p.some((x) => x.end > 0);
       },
-      90_000, // a rebalance of a busy broker delays a commit
+      40_000,
     );
     expect(new Set((await partitions(c.get("distributor"))).map((p) => p.owner)).size).toBe(2);
     const bad = await c.get("distributor").json("/push.v1.PusherService/Push", { series: [] });
