@@ -26,7 +26,8 @@ const commands: Record<string, (name: string, partitions: number) => Promise<unk
   "add-partitions": (topic, count) => admin.createPartitions({ topicPartitions: [{ topic, count }] }),
   "create-topic": (topic, numPartitions) =>
     admin.createTopics({
-      waitForLeaders: true,
+      // Its wait fails when a broker has not yet heard of the topic; pushes wait for leaders anyway.
+      waitForLeaders: false,
       topics: [
         {
           topic,

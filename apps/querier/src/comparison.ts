@@ -4,7 +4,6 @@ import {
   type BlockInfo,
   type Exclusions,
   findDuplicates,
-  truncateKeys,
   type RowKeys,
   type SelectRequest,
   type SeriesRanges,
@@ -143,7 +142,8 @@ function windowOf(members: readonly Placed[], select: SelectRequest): SelectRequ
 
 /**
  * Computes the rows that each source leaves out, so that every row counts once. Heads leave out rows that
- * arrived after they were listed, since no other source was compared with those. Sources that may share rows
+ * arrived after they were listed, since no other source was compared with those, except rows that replace a
+ * listed row of a replica. Sources that may share rows
  * answer with the time ranges of their series; sources that share a series at one time answer with row keys.
  * Groups with a compacted block, which is large and rarely shares a row, compare times before keys. A head
  * that was cut since numbers its rows differently: it counts as lost, and the replanned query reads it as a
@@ -231,8 +231,8 @@ export async function exclusionsOf(plan: QueryPlan, c: ComparisonRequest): Promi
       );
     }),
   ]);
-  const compared = keys.flat().map((k) => truncateKeys(k, heads.get(k.ulid) ?? k.upTo));
-  return { ...listed(), ...findDuplicates(compared.sort((a, b) => (a.ulid < b.ulid ? -1 : 1))) };
+  const compared = keys.flat().sort((a, b) => (a.ulid < b.ulid ? -1 : 1));
+  return { ...listed(), ...findDuplicates(compared, heads) };
 }
 
 const UNKNOWN = {

@@ -157,10 +157,11 @@ describe("blocks compacted and deleted between plan and query", () => {
 });
 
 describe("a head that receives rows during a query", () => {
-  /** A row as its keys: series, time and ID are all `key`. */
+  /** A row as its keys: time and ID are both `key`. */
   interface Row {
     series: bigint;
     key: number;
+    total: bigint;
   }
   /** Holds rows; answers with the rows present at the time of the request. */
   class Holder extends Store {
@@ -223,7 +224,7 @@ describe("a head that receives rows during a query", () => {
                 fingerprint: BigUint64Array.from(this.rows, (r) => r.series),
                 timeNanos: BigInt64Array.from(this.rows, (r) => BigInt(r.key)),
                 id,
-                total: BigInt64Array.from(this.rows, () => 1n),
+                total: BigInt64Array.from(this.rows, (r) => r.total),
                 row: Uint32Array.from(this.rows, (_, i) => i),
               },
             ]
@@ -231,18 +232,22 @@ describe("a head that receives rows during a query", () => {
       );
     }
   }
-  const row = (series: number, key: number): Row => ({ series: BigInt(series), key });
+  const row = (series: number, key: number, total = 1): Row => ({
+    series: BigInt(series),
+    key,
+    total: BigInt(total),
+  });
   /** Rows counted in an answer, over all holders. */
-  const counted = (all: Holder[]): number[] =>
+  const counted = (all: Holder[]): Row[] =>
     all
       .flatMap((h) => {
         const x = h.excluded.at(-1)![h.info.ulid];
-        return h.rows
-          .filter((_, i) => !x || ((x.upTo < 0 || i < x.upTo) && !x.rows.includes(i)))
-          .map((r) => r.key);
+        return h.rows.filter(
+          (_, i) => !x || ((x.upTo < 0 || i < x.upTo || x.late?.includes(i)) && !x.rows.includes(i)),
+        );
       })
-      .sort((a, b) => a - b);
-  const asked = async (all: Holder[]): Promise<number[]> => {
+      .sort((a, b) => a.key - b.key);
+  const countedRows = async (all: Holder[]): Promise<Row[]> => {
     const r = await new Querier(
       {
         ingesters: () => all,
@@ -256,6 +261,7 @@ describe("a head that receives rows during a query", () => {
     expect(r.warnings).toEqual([]);
     return counted(all);
   };
+  const asked = async (all: Holder[]): Promise<number[]> => (await countedRows(all)).map((r) => r.key);
   it("answers with its earlier rows; rows of another source count once", async () => {
     // The head and Y share series 1. While keys are compared, the head receives a row of series 2 that X has.
     const make = (): [Holder, Holder, Holder] => [
@@ -280,6 +286,13 @@ describe("a head that receives rows during a query", () => {
       return execute(...args);
     };
     expect(await asked([x, head])).toEqual([3, 12]);
+  });
+  it("counts once what a replica that was away missed, if that replica alone was listed with the next profile", async () => {
+    // `back` missed 12 and 13: its row of 14 is the growth since 11. `kept` is listed before 14 arrives.
+    const kept = new Holder("kept", block(A, 1), "head", [row(1, 11), row(1, 12), row(1, 13)]),
+      back = new Holder("back", block(B, 1), "head", [row(1, 11), row(1, 14, 3)]);
+    kept.onRanges = () => kept.rows.push(row(1, 14), row(2, 12), row(1, 15));
+    expect(await countedRows([kept, back])).toEqual([11, 12, 13, 14].map((key) => row(1, key)));
   });
   it("is replanned if it is cut during the query", async () => {
     const x = new Holder("x", block(A, 1), "block", [row(1, 11)]),

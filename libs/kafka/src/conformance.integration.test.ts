@@ -1,7 +1,7 @@
 import { sleep } from "@cinderblock/async";
 import { describeWith, type KafkaServer, startKafka } from "@cinderblock/testkit";
 import { type KafkaConfig, KafkaLog, offsetRange } from "./index.ts";
-import { accidentsOf, configOf, withAdmin } from "./kafka-topics.testing.ts";
+import { accidentsOf, configOf, createTopic, withAdmin } from "./kafka-topics.testing.ts";
 import { base, behavesAsPartitionedLog, Seen } from "./partitioned-log.testing.ts";
 
 let kafka: KafkaServer;
@@ -39,7 +39,7 @@ describeWith(["kafka"], "Kafka", () => {
   it("refuses topics that would lose records, with a reason", async () => {
     await withAdmin(kafka.brokers, async (admin) => {
       const make = (topic: string, ...configEntries: { name: string; value: string }[]) =>
-        admin.createTopics({ topics: [{ topic, numPartitions: 1, replicationFactor: 1, configEntries }] });
+        createTopic(admin, { topic, numPartitions: 1, replicationFactor: 1, configEntries });
       await make("compacted", { name: "cleanup.policy", value: "compact" });
       await make("short", { name: "retention.ms", value: "3600000" });
       await make("bytes", { name: "retention.bytes", value: "1048576" });

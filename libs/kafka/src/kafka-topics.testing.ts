@@ -1,5 +1,5 @@
 import { sleep } from "@cinderblock/async";
-import { type Admin, Kafka, logLevel } from "kafkajs";
+import { type Admin, type ITopicConfig, Kafka, logLevel } from "kafkajs";
 import type { KafkaConfig } from "./index.ts";
 import type { TopicAccidents } from "./partitioned-log.testing.ts";
 
@@ -35,6 +35,24 @@ export async function withAdmin<T>(brokers: string, work: (admin: Admin) => Prom
   }
 }
 
+/**
+ * Creates a topic and waits until every partition has a leader. kafkajs's own wait (`waitForLeaders`) fails
+ * when a broker has not yet heard of the topic.
+ */
+export async function createTopic(admin: Admin, topic: ITopicConfig): Promise<void> {
+  await admin.createTopics({ waitForLeaders: false, topics: [topic] });
+  for (;;) {
+    try {
+      const { topics } = await admin.fetchTopicMetadata({ topics: [topic.topic] });
+      if (topics[0]!.partitions.every((p) => p.leader >= 0)) return;
+    } catch (err) {
+      const { type } = err as { type?: string };
+      if (type !== "UNKNOWN_TOPIC_OR_PARTITION" && type !== "LEADER_NOT_AVAILABLE") throw err;
+    }
+    await sleep(100);
+  }
+}
+
 /** Changes a topic's settings. */
 export function alter(brokers: string, topic: string, settings: Record<string, string>): Promise<unknown> {
   return withAdmin(brokers, (a) =>
@@ -66,7 +84,7 @@ export function accidentsOf(brokers: string, topic: string): TopicAccidents {
         await a.deleteTopics({ topics: [topic] });
         for (;;) {
           try {
-            await a.createTopics({ topics: [{ topic, numPartitions, configEntries: SAFE }] });
+            await createTopic(a, { topic, numPartitions, configEntries: SAFE });
             return;
           } catch {
             await sleep(200); // the broker is still deleting the topic

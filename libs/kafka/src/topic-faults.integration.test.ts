@@ -1,7 +1,7 @@
 import { sleep } from "@cinderblock/async";
 import { describeWith, type KafkaServer, startKafka } from "@cinderblock/testkit";
 import { endOffsets, KafkaLog } from "./index.ts";
-import { alter, configOf, SAFE, withAdmin } from "./kafka-topics.testing.ts";
+import { alter, configOf, createTopic, SAFE, withAdmin } from "./kafka-topics.testing.ts";
 import { base, Seen } from "./partitioned-log.testing.ts";
 
 let kafka: KafkaServer;
@@ -57,18 +57,14 @@ describeWith(["kafka"], "a partition without a leader", () => {
     await withAdmin(kafka.brokers, async (a) => {
       for (let brokers = 0; brokers < 2; brokers = (await a.describeCluster()).brokers.length)
         await sleep(200);
-      await a.createTopics({
-        topics: [
-          {
-            topic,
-            replicaAssignment: [
-              { partition: 0, replicas: [second.nodeId] },
-              { partition: 1, replicas: [1] },
-              { partition: 2, replicas: [1] },
-            ],
-            configEntries: SAFE,
-          },
+      await createTopic(a, {
+        topic,
+        replicaAssignment: [
+          { partition: 0, replicas: [second.nodeId] },
+          { partition: 1, replicas: [1] },
+          { partition: 2, replicas: [1] },
         ],
+        configEntries: SAFE,
       });
     });
     const log = new KafkaLog(configOf(kafka.brokers, topic), base);

@@ -58,6 +58,44 @@ describe("rows of several sources", () => {
       { numRuns: 2000 },
     );
   });
+  it("that heads stored after their listing count only in place of a listed row with a larger sum", () => {
+    // Each source lists its first rows; the others came later.
+    const source = fc.record({ rows: fc.array(row, { maxLength: 30 }), listed: fc.nat(30) });
+    const rank = (total: bigint): bigint => (total > 0n ? total : 1n << 62n);
+    fc.assert(
+      fc.property(fc.array(source, { minLength: 1, maxLength: 4 }), (sources) => {
+        const all = sources.flatMap(({ rows, listed }, source) =>
+          rows.map((r, i) => ({ source, i, r, late: i >= listed })),
+        );
+        const groups = Map.groupBy(all, ({ r }) => `${r.series} ${r.time} ${r.id}`);
+        const expected = [...groups.values()]
+          .filter((g) => g.some((x) => !x.late))
+          .map(
+            (g) =>
+              [...g].sort(
+                (a, b) => Number(rank(a.r.total) - rank(b.r.total) || 0n) || Number(a.late) - Number(b.late),
+              )[0]!,
+          );
+        const out = findDuplicates(
+          sources.map(({ rows }, s) => keysOf(`U${s}`, rows, "head")),
+          new Map(sources.map(({ listed }, s) => [`U${s}`, 2 * listed])),
+        );
+        sources.forEach(({ rows }, s) => {
+          const x = out[`U${s}`]!,
+            counted = rows
+              .map((_, i) => i)
+              .filter((i) => (i * 2 < x.upTo || x.late?.includes(i * 2)) && !x.rows.includes(i * 2));
+          expect(counted).toEqual(
+            expected
+              .filter((e) => e.source === s)
+              .map((e) => e.i)
+              .sort((a, b) => a - b),
+          );
+        });
+      }),
+      { numRuns: 2000 },
+    );
+  });
   it("of heads are listed with the row count: later rows are excluded", () => {
     const out = findDuplicates([
       keysOf("H", [{ series: 1n, time: 1n, id: 1, total: 1n }], "head"),

@@ -3,37 +3,20 @@ import { PairTable } from "@cinderblock/columnar";
 import type { RowKeys } from "./execute.ts";
 
 /**
- * Rows of one source to skip: single rows, and all rows from `upTo` on (-1: none). The latter were added
- * after the comparison and may be in another source as well. Row numbers belong to `form`, if that is set.
+ * Rows of one source to skip: single rows, and all rows from `upTo` on (-1: none) except `late`. Rows from
+ * `upTo` on were added after the comparison's listing and may be in another source as well. Row numbers
+ * belong to `form`, if that is set.
  */
 export interface Exclusion {
   form?: SourceForm;
   upTo: number;
   rows: Uint32Array;
+  /** rows from `upTo` on that count: each replaces a row that another source had listed */
+  late?: Uint32Array;
 }
 
 /** Exclusions by ULID of the source. */
 export type Exclusions = Record<string, Exclusion>;
-
-/** Row keys of the first `upTo` rows of a head. */
-export function truncateKeys(k: RowKeys, upTo: number): RowKeys {
-  if (k.upTo <= upTo) return k;
-  const kept: number[] = [];
-  k.row.forEach((r, i) => {
-    if (r < upTo) kept.push(i);
-  });
-  const id = new Uint8Array(kept.length * 16);
-  kept.forEach((i, at) => id.set(k.id.subarray(16 * i, 16 * i + 16), 16 * at));
-  return {
-    ...k,
-    upTo,
-    fingerprint: BigUint64Array.from(kept, (i) => k.fingerprint[i]!),
-    timeNanos: BigInt64Array.from(kept, (i) => k.timeNanos[i]!),
-    id,
-    total: BigInt64Array.from(kept, (i) => k.total[i]!),
-    row: Uint32Array.from(kept, (i) => k.row[i]!),
-  };
-}
 
 /** Position of a row: source, and index in the columns of that source's row keys. */
 interface Place {
@@ -45,9 +28,15 @@ interface Place {
  * Decides which rows each source skips so that every row counts once. Rows with equal (series, time, id) are
  * one profile (docs/correctness.md, "Profile identity"). Where replicas differ, the smallest positive sum
  * stays, because the larger baseline is right (docs/correctness.md, "Cumulative baselines"). Among equal
- * sums, the first source's row stays.
+ * sums, a listed row stays, then the first source's row. A profile that no source had listed does not count.
+ * @param listed number of listed rows by the ULID of a head; rows that a head stored later are compared, but
+ * count only in place of a listed row: a replica that was away may be listed with the sum of several profiles
  */
-export function findDuplicates(keys: readonly RowKeys[]): Exclusions {
+export function findDuplicates(
+  keys: readonly RowKeys[],
+  listed: ReadonlyMap<string, number> = new Map(),
+): Exclusions {
+  const limits = keys.map((k) => (k.form === "head" ? (listed.get(k.ulid) ?? k.upTo) : Infinity));
   const all = keys.reduce((n, k) => n + k.row.length, 0);
   const table = new PairTable(all);
   const source = new Uint32Array(all),
@@ -55,6 +44,8 @@ export function findDuplicates(keys: readonly RowKeys[]): Exclusions {
   /** positions of rows whose hash collides with another row; never observed, but possible */
   const collided = new Map<string, number>();
   const dropped = keys.map(() => [] as number[]);
+  /** whether a source had listed the profile, by its position */
+  const hasListed = new Uint8Array(all);
   const views = keys.map((k) => ({
     id: new DataView(k.id.buffer, k.id.byteOffset, k.id.byteLength),
     series: words(k.fingerprint),
@@ -71,6 +62,11 @@ export function findDuplicates(keys: readonly RowKeys[]): Exclusions {
       if (x.id.getUint32(16 * a.at + w) !== y.id.getUint32(16 * b.at + w)) return false;
     return true;
   };
+  const rowOf = (p: Place): number => keys[p.source]!.row[p.at]!;
+  const isLate = (p: Place): boolean => rowOf(p) >= limits[p.source]!;
+  const drop = (p: Place): void => {
+    if (!isLate(p)) dropped[p.source]!.push(rowOf(p));
+  };
   /** whether the sum of b replaces the sum of a */
   const better = (a: Place, b: Place): boolean => {
     const x = views[a.source]!.total,
@@ -78,9 +74,9 @@ export function findDuplicates(keys: readonly RowKeys[]): Exclusions {
     const positive = (t: Uint32Array, i: number): boolean =>
       (t[2 * i + 1]! | 0) >= 0 && (t[2 * i + 1]! | t[2 * i]!) !== 0;
     const [high, low, otherHigh, otherLow] = [y[2 * b.at + 1]!, y[2 * b.at]!, x[2 * a.at + 1]!, x[2 * a.at]!];
-    return (
-      positive(y, b.at) && (!positive(x, a.at) || high < otherHigh || (high === otherHigh && low < otherLow))
-    );
+    if (!positive(y, b.at)) return !positive(x, a.at) && isLate(a) && !isLate(b);
+    if (!positive(x, a.at) || high < otherHigh || (high === otherHigh && low < otherLow)) return true;
+    return high === otherHigh && low === otherLow && isLate(a) && !isLate(b);
   };
   let n = 0;
   keys.forEach((k, s) => {
@@ -97,21 +93,33 @@ export function findDuplicates(keys: readonly RowKeys[]): Exclusions {
       }
       if (known < 0) {
         source[n] = s;
-        at[n++] = i;
+        at[n] = i;
+        hasListed[n++] = isLate(here) ? 0 : 1;
         continue;
       }
+      if (!isLate(here)) hasListed[known] = 1;
       const kept = { source: source[known]!, at: at[known]! };
       if (better(kept, here)) {
-        dropped[kept.source]!.push(keys[kept.source]!.row[kept.at]!);
+        drop(kept);
         source[known] = s;
         at[known] = i;
-      } else dropped[s]!.push(k.row[i]!);
+      } else drop(here);
     }
   });
+  const late = keys.map(() => [] as number[]);
+  for (let i = 0; i < n; i++) {
+    const kept = { source: source[i]!, at: at[i]! };
+    if (hasListed[i] === 1 && isLate(kept)) late[kept.source]!.push(rowOf(kept));
+  }
   return Object.fromEntries(
     keys.map((k, s) => [
       k.ulid,
-      { form: k.form, upTo: k.form === "head" ? k.upTo : -1, rows: Uint32Array.from(dropped[s]!) },
+      {
+        form: k.form,
+        upTo: k.form === "head" ? limits[s]! : -1,
+        rows: Uint32Array.from(dropped[s]!),
+        ...(late[s]!.length === 0 ? {} : { late: Uint32Array.from(late[s]!) }),
+      },
     ]),
   );
 }

@@ -42,7 +42,7 @@ export {
 } from "./execute.ts";
 export { rowTimes, sharedTimes } from "./row-times.ts";
 export type { RowTimes, SharedTimes } from "./row-times.ts";
-export { findDuplicates, truncateKeys } from "./duplicates.ts";
+export { findDuplicates } from "./duplicates.ts";
 export type { Exclusion, Exclusions } from "./duplicates.ts";
 export type { LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.ts";
 export type {

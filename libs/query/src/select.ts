@@ -83,13 +83,14 @@ export function selectRows(
 ): SelectedSeries[] {
   const out: SelectedSeries[] = [];
   const skip = exclude && exclude.rows.length > 0 ? new Set(exclude.rows) : undefined;
+  const late = new Set(exclude?.late);
   // No rows were added since the comparison: skip the check of each row.
   const upTo = exclude && exclude.upTo < source.rowCount ? exclude.upTo : -1;
   for (const index of selectSeries(source.series, selector)) {
     const s = source.series[index]!;
     if (s.minTimeNanos > to || s.maxTimeNanos < from || !isInShard(shard, s.fingerprint)) continue;
     let rows = table.rowsOf(index, from, to);
-    if (upTo >= 0) rows = rows.filter((r) => r < upTo);
+    if (upTo >= 0) rows = rows.filter((r) => r < upTo || late.has(r));
     if (skip) rows = rows.filter((r) => !skip.has(r));
     if (rows.length > 0) out.push({ index, rows });
   }
