@@ -32,6 +32,19 @@ function isProse(text: string): boolean {
   );
 }
 
+/** Joins `//` comments of consecutive lines: they are one text. */
+function joinLines(source: string, ranges: readonly ts.CommentRange[]): ts.TextRange[] {
+  const out: { pos: number; end: number; kind: ts.CommentKind }[] = [];
+  for (const { pos, end, kind } of ranges) {
+    const last = out.at(-1),
+      isLine = kind === ts.SyntaxKind.SingleLineCommentTrivia;
+    if (last && isLine && last.kind === kind && /^\r?\n[ \t]*$/.test(source.slice(last.end, pos)))
+      last.end = end;
+    else out.push({ pos, end, kind });
+  }
+  return out;
+}
+
 /** Comments, and strings that read as prose, of one TypeScript file. Template parts are joined with "…". */
 export function textsOfSource(file: string, source: string): Text[] {
   const out: Text[] = [];
@@ -46,15 +59,15 @@ export function textsOfSource(file: string, source: string): Text[] {
   const seen = new Set<number>();
   const comments = (offset: number): void => {
     for (const range of [
-      ...(ts.getLeadingCommentRanges(source, offset) ?? []),
-      ...(ts.getTrailingCommentRanges(source, offset) ?? []),
+      ...joinLines(source, ts.getLeadingCommentRanges(source, offset) ?? []),
+      ...joinLines(source, ts.getTrailingCommentRanges(source, offset) ?? []),
     ]) {
       if (seen.has(range.pos)) continue;
       seen.add(range.pos);
       const text = source
         .slice(range.pos, range.end)
-        .replace(/^\/\*\*?|\*\/$|^\/\/+/g, "")
-        .replace(/^\s*\* ?/gm, "")
+        .replace(/^\/\*\*?|\*\/$/g, "")
+        .replace(/^\s*(\*|\/\/+) ?/gm, "")
         .trim();
       if (!/^(biome|eslint|@ts)-/.test(text))
         out.push({ file, line: lineAt(range.pos), kind: "comment", text });

@@ -79,6 +79,18 @@ describe("the word checker", () => {
     ]);
   });
 
+  it("reads line comments of consecutive lines as one text", () => {
+    const found = textsOfSource("a.ts", "// One,\n  // two.\n\n// Another.\nf(); // three\n// Last.\ng();\n");
+    expect(new Map(found.map((t) => [t.line, t.text]))).toEqual(
+      new Map([
+        [1, "One,\ntwo."],
+        [4, "Another."],
+        [5, "three"],
+        [6, "Last."],
+      ]),
+    );
+  });
+
   it("reads Markdown without code blocks and inline code", () => {
     expect(
       textsOfMarkdown("a.md", "A `anew` word\n\n```\nanew\n```\n\n    anew\n").map((t) => t.text),

@@ -21,7 +21,7 @@ export interface CleanerConfig {
   removeEmptyTenants: boolean;
   /** blocks beyond their retention are only counted */
   retentionDryRun: boolean;
-  /** whether this process owns a tenant */
+  /** whether this compactor owns a tenant */
   owns: (tenant: string) => boolean;
 }
 

@@ -11,7 +11,7 @@ export interface RecordPlacementConfig {
   handOverMs: number;
   /** deadline in ms of a fence in one partition */
   timeoutMs: number;
-  /** limits in fences, which readers ignore */
+  /** limits in each record; readers ignore those of fences */
   limits: IngestLimits;
 }
 

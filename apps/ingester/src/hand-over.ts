@@ -11,7 +11,7 @@ export interface HeldBlock {
 
 /** The parts of a leaving ingester. */
 export interface HandOverParts {
-  /** cuts all heads into blocks */
+  /** cuts all heads of this ingester into blocks */
   flush: () => Promise<void>;
   /** runs one pass of deletions and uploads */
   ship: () => Promise<void>;

@@ -14,7 +14,7 @@ interface SavedPositions {
 
 /** A position names its topic: after a topic is recreated, the same offset names another record. */
 export interface SavedPosition {
-  /** "": unknown */
+  /** ID of the topic; "": unknown */
   topicId: string;
   /** records below this offset are in this ingester's log or blocks */
   position: number;
@@ -39,7 +39,7 @@ export class PartitionPositions {
     try {
       text = readFileSync(file, "utf8");
     } catch (err) {
-      if ((err as NodeJS.ErrnoException).code === "ENOENT") return; // the first run here
+      if ((err as NodeJS.ErrnoException).code === "ENOENT") return; // no positions are stored: the process starts on this disk for the first time
       throw err;
     }
     const saved = JSON.parse(text) as SavedPositions;

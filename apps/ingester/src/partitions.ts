@@ -263,7 +263,7 @@ export class Partitions implements Service {
     records: readonly LogRecord[],
     end: number,
   ): Promise<void> {
-    if (!(await this.intake.consumeBatch(partition, o, records))) return; // stopped: read again later
+    if (!(await this.intake.consumeBatch(partition, o, records))) return; // reading was stopped: the record is read again later
     const last = records.at(-1)!;
     o.position = last.offset + 1;
     o.recordMs = last.timestampMs;

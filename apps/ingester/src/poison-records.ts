@@ -53,7 +53,7 @@ function read(file: string): Map<string, number> {
   try {
     text = readFileSync(file, "utf8");
   } catch (err) {
-    if ((err as NodeJS.ErrnoException).code === "ENOENT") return new Map(); // no thread has died
+    if ((err as NodeJS.ErrnoException).code === "ENOENT") return new Map(); // no thread has died yet, so there is no file
     throw err;
   }
   try {

@@ -18,7 +18,7 @@ import type {
 
 /** Logs that a thread replays in addition to its own. */
 export interface ShardReplay {
-  /** number of threads */
+  /** number of ingest threads */
   count: number;
   /** shards without a thread whose heads this thread takes over */
   orphans: readonly number[];

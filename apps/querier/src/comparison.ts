@@ -72,7 +72,7 @@ function suspectsOf(all: readonly Placed[]): Placed[] {
 function overlapGroups(ranges: readonly SeriesRanges[]): number[][] {
   const n = ranges.reduce((sum, r) => sum + r.fingerprint.length, 0);
   const table = new PairTable(n);
-  /** entry -> series, source */
+  /** entry -> its series and its source */
   const series = new Uint32Array(n),
     source = new Uint32Array(n),
     min = new BigInt64Array(n),

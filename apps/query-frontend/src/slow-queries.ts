@@ -11,7 +11,7 @@ export interface QueryRecord {
   kind: string;
   profileTypeId: string;
   selector: string;
-  /** 0: the look-back */
+  /** start of the queried range; 0: the look-back */
   startMs: number;
   endMs: number;
   tookMs: number;
@@ -19,7 +19,7 @@ export interface QueryRecord {
   parts: number;
   kept: number;
   warnings: string[];
-  /** "" without an error */
+  /** error of the query; "": none */
   error: string;
 }
 

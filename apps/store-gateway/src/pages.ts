@@ -61,7 +61,7 @@ export function storePages(store: StoreGateway, bucket: Bucket): Routes {
         ]),
       );
     } catch (err) {
-      if (kindOf(err) === "not-found" || kindOf(err) === "corrupt") return new Map(); // sync reports damage
+      if (kindOf(err) === "not-found" || kindOf(err) === "corrupt") return new Map(); // the sync reports damaged blocks
       throw err;
     }
   };

@@ -1,8 +1,8 @@
 /** A block as a member of a set of shards. */
 export interface ShardOfSet {
-  /** level-1 blocks that it holds */
+  /** level-1 blocks that the block holds */
   sources: readonly string[];
-  /** `2_of_3`; "": not split */
+  /** shard label, such as `2_of_3`; "": the block is not split */
   shardId: string;
   hints: readonly string[];
 }

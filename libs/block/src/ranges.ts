@@ -1,4 +1,4 @@
-/** Bytes [start, end) of a file. */
+/** A range of a file's bytes: [start, end). */
 export interface ByteRange {
   start: number;
   end: number;

@@ -22,7 +22,7 @@ export interface RowTable {
    */
   traceStart: Int32Array;
   traces: Uint32Array;
-  /** row -> 16 bytes */
+  /** row -> the 16 bytes of its profile ID */
   id: Uint8Array;
   /** row -> its list in `annotations` */
   annotation: Uint32Array;

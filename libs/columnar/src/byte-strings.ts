@@ -9,7 +9,7 @@ export class ByteStrings {
   /** id -> start; one more entry than strings */
   readonly offset = new U32Column(16);
   private readonly hashes = new U32Column(16);
-  /** ID + 1; 0 is free */
+  /** hash slot -> ID + 1; 0: the slot is free */
   private slot = new Uint32Array(16);
 
   constructor() {

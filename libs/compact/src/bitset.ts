@@ -1,7 +1,7 @@
 /** A growable set of small integers. */
 export class BitSet {
   private words = new Uint32Array(64);
-  /** the largest member plus 1 */
+  /** upper bound of the members: the largest plus 1 */
   length = 0;
 
   add(i: number): void {

@@ -12,7 +12,7 @@ import { fnv1 } from "@cinderblock/bytes";
 export interface PlanOptions {
   /** ascending; each range is a multiple of the preceding one */
   rangesMs: readonly number[];
-  /** 0: series are not split */
+  /** number of shards; 0: series are not split */
   shards: number;
   splitGroups: number;
 }

@@ -6,13 +6,13 @@ export interface CallTree {
   names: string[];
   /** node -> parent; the root's parent is 0 */
   parent: Uint32Array;
-  /** node -> name */
+  /** node -> index of its name */
   name: Uint32Array;
   self: Float64Array;
   /** node -> sum and number of the children that the server cut off */
   folded: Float64Array;
   foldedCount: Uint32Array;
-  /** the other side of a comparison */
+  /** values of the baseline in a comparison */
   base: { self: Float64Array; folded: Float64Array; total: number } | undefined;
   total: number;
   /** nodes before the cut */

@@ -13,7 +13,7 @@ export interface Flame {
   width: Float64Array;
   total: Float64Array;
   self: Float64Array;
-  /** the other side of a comparison */
+  /** values of the baseline in a comparison */
   baseTotal: Float64Array | undefined;
   baseSelf: Float64Array | undefined;
   /** box -> name; `FOLDED` for cut-off calls */

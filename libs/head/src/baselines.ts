@@ -47,7 +47,7 @@ export function baselineKey(seriesKey: string, kafkaPartition: number | undefine
  */
 export class Baselines {
   readonly series = new Map<string, Baseline>();
-  /** updates that are not logged yet */
+  /** baselines whose updates are not logged yet */
   pending: BaselineUpdate[] = [];
   /** series whose baselines moved to another partition; not logged yet */
   pendingForgotten: Labels[] = [];

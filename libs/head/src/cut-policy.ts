@@ -3,7 +3,7 @@ export interface CutCandidate {
   bytes: number;
   lastWriteMs: number;
   windowEndMs: number;
-  /** accepts no more profiles */
+  /** whether the head accepts no more profiles */
   frozen: boolean;
 }
 

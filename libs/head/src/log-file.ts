@@ -96,7 +96,7 @@ export class LogWriter {
   private syncing = false;
   private scheduled = false;
   private fd = -1;
-  /** the open segment */
+  /** number of the open log segment */
   private segment = -1;
   private written = 0;
   private failed: Error | undefined;

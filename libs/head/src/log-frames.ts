@@ -64,7 +64,7 @@ export interface ReadReport {
 
 /** Positions of the records in a segment: pairs of start and end, without trailers. */
 export class SegmentRecords {
-  /** record -> start, end */
+  /** start and end of each record */
   private readonly at: number[] = [];
   /** size of the segment file in bytes, for the segment ledger */
   sizeBytes = 0;

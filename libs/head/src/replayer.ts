@@ -66,7 +66,7 @@ export interface OrphanLog {
 /** Result of a replay. */
 export interface ReplayResult {
   heads: ReplayedHead[];
-  /** from this thread's log */
+  /** baselines from this thread's own log */
   baselines: Map<string, Baselines>;
   /** from other threads' logs: baselines that belong to this thread, or may belong to it */
   foreign: Map<string, Baselines>;

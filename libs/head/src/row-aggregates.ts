@@ -27,9 +27,9 @@ export interface AggregatedRow {
   /** series of the first row; the other rows may have other sessions */
   series: number;
   partition: number;
-  /** earliest time of the rows */
+  /** earliest time of the aggregated rows */
   timeNanos: bigint;
-  /** sum of the rows */
+  /** sum of the rows' durations */
   durationNanos: bigint;
   /** profile IDs in order, each once: a retried profile does not count again */
   ids: Map<string, Uint8Array>;

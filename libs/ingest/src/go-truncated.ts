@@ -146,7 +146,7 @@ function linkGroups(
 ): { group: Int32Array; above: Uint32Array } {
   const tokens = new WordTuples(),
     word = new Uint32Array(2 * TOKEN),
-    /** token -> group, frames above */
+    /** token -> group of stacks, number of frames above it */
     tokenGroup: number[] = [],
     tokenAbove: number[] = [];
   const token = (sample: number, above: number): number => {
@@ -207,6 +207,6 @@ function append(
     }
   }
   p.refLocation = grown;
-  p.kernel = undefined; // the references have moved
+  p.kernel = undefined; // the sample's references to locations have moved
   return appended.size;
 }

@@ -17,7 +17,7 @@ export interface NormalizedProfile {
   /** sample -> references [sampleFrom, sampleTo), leaf first */
   sampleFrom: Uint32Array;
   sampleTo: Uint32Array;
-  /** line -> function */
+  /** line of a location -> its function */
   lineFunction: Uint32Array;
   /** location -> mapping, or UNKNOWN for the stub that v1 adds */
   locationMapping: Uint32Array;
@@ -62,7 +62,7 @@ export class NormalizeScratch {
     if (!a || a.length < n) this.arrays.set(name, (a = new Uint32Array(Math.max(1024, n * 2))));
     return a.subarray(0, n);
   }
-  /** zeroed */
+  /** A zeroed array of `n` bytes. */
   u8(n: number): Uint8Array {
     if (this.bytes.length < n) this.bytes = new Uint8Array(n * 2);
     return this.bytes.subarray(0, n).fill(0);

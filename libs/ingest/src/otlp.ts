@@ -194,7 +194,7 @@ function byService(p: OtlpProfile, t: OtlpTables, texts: SampleTexts): Map<strin
 
 interface Meaning {
   name: string;
-  /** cause of a missing name */
+  /** reason why the frame has no name */
   unnamed: string | undefined;
   sample: { type: string; unit: string };
   period: { type: string; unit: string } | undefined;

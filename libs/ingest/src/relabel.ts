@@ -172,7 +172,7 @@ function expand(template: string, m: ReturnType<AnchoredPattern["matcher"]>): st
         return m.group(/^\d+$/.test(name) ? Number(name) : name) ?? "";
       } catch {
         return "";
-      } // no such group
+      } // the pattern has no group of this name
     },
   );
 }

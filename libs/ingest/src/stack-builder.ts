@@ -15,7 +15,7 @@ export interface StackBounds {
 export interface SymbolStyle {
   /** whether functions have their name as system name, too */
   systemNames: boolean;
-  /** flags of the only mapping */
+  /** flags of the profile's only mapping */
   mappingFlags: number;
 }
 export const TEXT_SYMBOLS: SymbolStyle = { systemNames: true, mappingFlags: 0 };

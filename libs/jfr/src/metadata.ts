@@ -25,9 +25,9 @@ interface Element {
 
 /** Reads a metadata event after its header (size and type): the chunk's classes by ID. */
 export function readMetadata(c: JfrCursor): Map<number, JfrClass> {
-  c.long(); // start
-  c.long(); // duration
-  c.long(); // metadata id
+  c.long(); // skips the event's start
+  c.long(); // skips the event's duration
+  c.long(); // skips the ID of the metadata
   const strings: string[] = [];
   for (let n = c.count(); n > 0; n--) {
     const s = c.string();

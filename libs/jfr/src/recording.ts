@@ -70,7 +70,7 @@ export interface JfrEvent {
   state: string | undefined;
   /** IDs of the agent's label set, span, span name and trace, each 0 without one: see CONTEXT_ID and so on */
   ids: Uint32Array;
-  /** bytes of an allocation */
+  /** size of an allocation in bytes */
   bytes: number;
   /** number of samples that the event represents */
   count: number;
@@ -225,10 +225,10 @@ class Chunk implements JfrStacks {
       seen.add(at);
       if (this.seek(at) !== CHECKPOINT)
         throw new ShortRead(this.base + at, "expected constants at the chunk's offset");
-      c.long(); // start
-      c.long(); // duration
+      c.long(); // skips the event's start
+      c.long(); // skips the event's duration
       const delta = Number(c.signedLong());
-      c.u8(); // kind
+      c.u8(); // skips the kind of the checkpoint
       for (let pools = c.count(); pools > 0; pools--) this.readPool(c);
       if (delta === 0) return;
       at += delta;

@@ -82,7 +82,7 @@ export function encodeMetadataRequest({ topics }: { topics: readonly string[] })
 /** Decodes a metadata response of version 10. */
 export function decodeMetadataAnswer(bytes: Buffer): MetadataAnswer {
   const r = new FlexibleReader(bytes);
-  r.tags(); // header
+  r.tags(); // tagged fields of the response header
   const throttle = r.int32();
   const brokers = r.array(() => {
     const broker = { nodeId: r.int32(), host: r.text() ?? "", port: r.int32(), rack: r.text() };

@@ -79,7 +79,7 @@ const FORGOTTEN = new Set([
 const STORED_BEFORE = "DUPLICATE_SEQUENCE_NUMBER";
 
 interface Waiting {
-  /** monotonic */ since: number;
+  /** monotonic time of the call, in milliseconds */ since: number;
   value: Uint8Array;
   done: Deferred<number>;
   timer: NodeJS.Timeout;

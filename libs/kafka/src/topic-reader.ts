@@ -19,7 +19,7 @@ export interface TopicReaderConfig {
 
 /** Queries of a reader about its partition. */
 export interface PartitionLookups {
-  /** current ID of the topic */
+  /** the topic's current ID */
   topicId(): Promise<string>;
   range(): Promise<OffsetRange>;
   /** offset committed by the group for this topic; undefined: none */

@@ -7,7 +7,7 @@ import { invalidError } from "@cinderblock/errors";
 export interface ProfileType {
   /** the requested text, including a sixth part */
   readonly id: string;
-  /** five parts, as in `__profile_type__` */
+  /** profile type of five parts, as in the label `__profile_type__` */
   readonly storedId: string;
   readonly name: string;
   readonly sampleType: string;

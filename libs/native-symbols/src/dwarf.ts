@@ -145,7 +145,7 @@ class DwarfReader {
       addressSize = c.u8();
       abbreviationsAt = c.uint(size);
       if (type === 4 || type === 5) c.requireBytes(8);
-      else if (type === 2 || type === 6) return; // types
+      else if (type === 2 || type === 6) return; // units of types hold no code
     } else {
       abbreviationsAt = c.uint(size);
       addressSize = c.u8();
@@ -334,7 +334,7 @@ class DwarfReader {
       case 0x2c:
         return this.addressAt(u, c.u32());
       case 0x23:
-        return c.uleb(); // index of a range list
+        return c.uleb(); // the value is an index of a range list
       default:
         this.strings.skip(c, form, u.wide, u.addressSize, u.version);
         return undefined;

@@ -32,7 +32,7 @@ export function readLineProgram(
     program = c.pos + headerLength,
     minLength = c.u8();
   if (version >= 4) c.u8();
-  c.u8(); // default_is_stmt
+  c.u8(); // skips the field default_is_stmt
   const lineBase = c.i8(),
     lineRange = c.u8(),
     opcodeBase = c.u8();

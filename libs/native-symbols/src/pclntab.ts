@@ -35,7 +35,7 @@ export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boo
   const quantum = c.u8(),
     word = c.u8(),
     count = c.uint(word);
-  c.uint(word); // files
+  c.uint(word); // skips the number of files
   const recent = magic !== GO_116;
   if (recent) c.uint(word); // the start of the text, which later linkers leave out
   const names = c.uint(word),
@@ -55,12 +55,12 @@ export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boo
       end = entry(index.uint(field));
     f.uint(recent ? 4 : word);
     const name = f.u32();
-    f.u32(); // args
-    f.u32(); // deferreturn
-    f.u32(); // pcsp
+    f.u32(); // skips the field args
+    f.u32(); // skips the field deferreturn
+    f.u32(); // skips the field pcsp
     const pcfile = f.u32(),
       pcln = f.u32();
-    f.u32(); // npcdata
+    f.u32(); // skips the field npcdata
     const unit = f.u32(),
       startLine = magic === GO_120 ? f.u32() : 0;
     if (start >= 0 && end > start && end <= span) {

@@ -153,7 +153,7 @@ export class FilesystemBucket implements Bucket {
         await rmdir(dir);
       } catch {
         return;
-      } // not empty, or already deleted
+      } // the folder is not empty, or already deleted
     }
   }
 

@@ -17,11 +17,11 @@ type Backend =
 
 /** Settings of a bucket: plain data, so that every thread can open its own. */
 export type BucketSpec = Backend & {
-  /** prefix of all objects */
+  /** prefix of the names of all objects */
   prefix: string;
   /** maximum requests in flight per thread */
   maxRequests: number;
-  /** from `operationCounters` */
+  /** counters of bucket operations, from `operationCounters` */
   counters: SharedArrayBuffer;
 };
 

@@ -31,7 +31,7 @@ export interface S3Config {
   lookup: "auto" | "path" | "virtual-hosted";
   sseType: "" | "SSE-S3" | "SSE-KMS";
   sseKmsKeyId: string;
-  /** JSON object */
+  /** encryption context of SSE-KMS: a JSON object */
   sseKmsContext: string;
   maxConnections: number;
   requestTimeoutMs: number;

@@ -13,7 +13,7 @@ import {
 
 /** v1's settings of the swift backend; plain data, so that they can be sent to worker threads. */
 export interface SwiftConfig {
-  /** 0: derived from the address */
+  /** version of the authentication API; 0: derived from the address */
   authVersion: number;
   authUrl: string;
   /** use the internal endpoint of Keystone's catalog */

@@ -1,6 +1,6 @@
 import { I64Column, U32Column } from "@cinderblock/columnar";
 
-/** Value of an attribute. */
+/** Value of an OTLP attribute. */
 export type OtlpValue = string | number | bigint | boolean | OtlpValue[] | undefined;
 /** An attribute: key and value. */
 export interface OtlpAttribute {
@@ -12,14 +12,14 @@ export interface OtlpResource {
   attributes: OtlpAttribute[];
   scopes: { attributes: OtlpAttribute[]; profiles: OtlpProfile[] }[];
 }
-/** Indices of strings in the dictionary. */
+/** Type and unit of values, as indices of strings in the message's dictionary. */
 export interface OtlpValueType {
   type: number;
   unit: number;
 }
 /** A profile; its samples are [sampleFrom, sampleTo) of the tables. */
 export interface OtlpProfile {
-  /** undefined: the profile has none */
+  /** type of the samples; undefined: the profile has none */
   sampleType: OtlpValueType | undefined;
   sampleFrom: number;
   sampleTo: number;
@@ -67,7 +67,7 @@ export class OtlpTables {
   readonly linkSpanStart = new U32Column(8);
   readonly linkSpanEnd = new U32Column(8);
 
-  /** keys are indices of strings */
+  /** the attributes' keys are indices of strings */
   readonly attributes: { key: number; value: OtlpValue }[] = [];
 
   /** stack -> first of its locations, leaf first */

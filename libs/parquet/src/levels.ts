@@ -76,7 +76,7 @@ export function encodeHybrid(values: ArrayLike<number>, count: number, width: nu
   if (width === 0) return;
   const byteWidth = (width + 7) >>> 3;
   let at = 0;
-  let packedFrom = 0; // values not yet written
+  let packedFrom = 0; // index of the first value that is not written yet
   const flushPacked = (to: number): void => {
     if (to === packedFrom) return;
     const groups = Math.ceil((to - packedFrom) / 8);

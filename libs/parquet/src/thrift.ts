@@ -18,7 +18,7 @@ const T = {
 
 /** A decoded value of the Thrift compact protocol. */
 export type ThriftValue = number | boolean | bigint | Uint8Array | ThriftValue[] | ThriftStruct;
-/** field id -> value */
+/** Fields of a Thrift struct: field ID -> value. */
 export interface ThriftStruct {
   [field: number]: ThriftValue;
 }

@@ -28,9 +28,9 @@ export interface ColumnSource {
   encoding: number;
   maxDef: number;
   maxRep: number;
-  /** existing values */
+  /** the values of the column that are not null */
   values: Values | Uint32Array;
-  /** number of existing values */
+  /** number of values that are not null */
   count: number;
   /** list columns: row i owns the entries [offset[i], offset[i + 1]); absent for flat columns */
   offset?: Uint32Array;

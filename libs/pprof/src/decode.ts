@@ -131,7 +131,7 @@ export class PprofDecoder extends WireReader {
       const tag = this.varint(to);
       switch (tag) {
         case 10: {
-          // packed location ids
+          // the sample's location IDs, packed
           const size = this.size(to);
           const end = this.pos + size;
           locationIdLo.reserve(size);

@@ -6,7 +6,7 @@ import { I64Column, U32Column } from "@cinderblock/columnar";
  * until its next `decode`. Format: docs/formats/pprof.md
  */
 export class PprofTables {
-  /** the uncompressed profile */
+  /** bytes of the uncompressed profile */
   bytes: Uint8Array = new Uint8Array(0);
 
   /** string index -> bytes[stringStart, stringEnd) */

@@ -56,7 +56,7 @@ export interface ColumnSpec {
   rows: Rows;
   bytes: 1 | 4 | 8;
   table?: Column<U32Column> | Column<I64Column>;
-  /** has one row more than `rows` */
+  /** the column has one row more than `rows` */
   fence?: true;
 }
 

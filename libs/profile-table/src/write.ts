@@ -9,13 +9,13 @@ import { Column, DOWNSAMPLED_SCHEMA, PROFILE_SCHEMA } from "./schema.ts";
  */
 export interface ProfileRows {
   length: number;
-  /** row -> 16 bytes */
+  /** row -> the 16 bytes of its profile ID */
   id: Uint8Array;
   seriesIndex: Int32Array;
   partition: BigInt64Array;
   totalValue: BigInt64Array;
   timeNanos: BigInt64Array;
-  /** 0 is stored as null */
+  /** a duration of 0 is stored as null */
   durationNanos: BigInt64Array;
   sampleOffset: Uint32Array;
   stacktraceId: Uint32Array;

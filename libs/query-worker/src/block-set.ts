@@ -79,7 +79,7 @@ export class BlockSet {
     const key = `${root}/${tenant}/${folder}/${ulid}`;
     let known = this.open.get(key);
     if (known)
-      this.open.delete(key); // to the end of the order
+      this.open.delete(key); // most recently used blocks are last
     else {
       known = this.read(root, `${tenant}/${folder}/${ulid}`, ulid).then((b) => {
         this.held.set(key, b);

@@ -38,7 +38,7 @@ const IMMUTABLE = /\/phlaredb\/[0-9A-Z]{26}\/.*\.(parquet|tsdb|symdb)$/;
  * files are evicted first.
  */
 export class DiskCache {
-  /** least recently used first */
+  /** cached files, the least recently used first */
   private readonly files = new Map<string, CachedFile>();
   private readonly counters: BigInt64Array;
   private bytes = 0;
@@ -137,7 +137,7 @@ export class DiskCache {
     let file = this.files.get(path);
     if (file) this.files.delete(path);
     else file = { path, pieces: new Map(), bytes: 0, size: undefined };
-    this.files.set(path, file); // to the end of the order
+    this.files.set(path, file); // most recently used files are last
     return file;
   }
 

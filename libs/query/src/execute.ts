@@ -69,7 +69,7 @@ export type SourceQuery =
       select: SelectRequest;
       /** include the series of each point; a point is a profile, or a span of one */
       each?: ExemplarKind;
-      /** include IDs */
+      /** include the ID of each profile or span */
       ids?: boolean;
     }
   | { kind: "samples"; select: SelectRequest; spans: string[]; traces?: string[] }

@@ -14,11 +14,11 @@ export interface Points {
   /** label sets; `of` is the index of each point's label set */
   series?: Label[][];
   of?: Uint32Array;
-  /** 16 bytes per point */
+  /** profile IDs, 16 bytes per point */
   id?: Uint8Array;
-  /** two words per point */
+  /** span IDs, two 32-bit words per point */
   span?: Uint32Array;
-  /** four words per point */
+  /** trace IDs, four 32-bit words per point */
   trace?: Uint32Array;
 }
 

@@ -58,7 +58,7 @@ export function selectPartitionStacks(
     if (reached[s] === 0) continue;
     const p = stackParent[s]!;
     if (p >= s) return undefined;
-    if (p < 0) continue; // another root
+    if (p < 0) continue; // the stack has another root
     nodes++;
     if (p > 0) reached[p] ||= 1;
   }

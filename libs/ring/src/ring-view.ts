@@ -42,7 +42,7 @@ export class RingView implements Service {
   private readonly store: MemberStore;
   private readonly config: RingViewConfig;
   private readonly base: Base;
-  /** monotonic, milliseconds */
+  /** clock of monotonic milliseconds */
   private readonly clock: () => number;
 
   constructor(
@@ -151,7 +151,7 @@ export class RingView implements Service {
     try {
       const removed = await this.store.remove(this.config.ring, id, entry);
       if (removed) {
-        this.seen.delete(id); // its absence is expected now
+        this.seen.delete(id); // the member has left: its absence is expected from now on
         this.base.log.info({ ring: this.config.ring, member: id }, "member forgotten");
       }
       return removed;

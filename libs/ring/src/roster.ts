@@ -43,7 +43,7 @@ export class Roster implements Service {
   private readonly bucket: RosterBucket;
   private readonly config: RosterConfig;
   private readonly base: Base;
-  /** monotonic, milliseconds */
+  /** clock of monotonic milliseconds */
   private readonly clock: () => number;
   /** whether to read a known entry again, because its process may have a new address */
   isStale: (id: string) => boolean = () => false;
@@ -65,7 +65,7 @@ export class Roster implements Service {
     );
   }
 
-  /** Entries by ID. */
+  /** Roster entries by the ingester's ID. */
   get entries(): ReadonlyMap<string, RosterEntry> {
     return this.known;
   }

@@ -12,7 +12,7 @@ export interface ReplicationSet {
 export class RingSnapshot {
   readonly members: readonly Member[];
   private readonly unhealthy: ReadonlySet<string>;
-  /** ascending */
+  /** tokens of all members, ascending */
   private readonly tokens: Float64Array;
   /** index of a token -> index in `members` */
   private readonly owner: Uint32Array;

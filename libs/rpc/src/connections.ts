@@ -93,7 +93,7 @@ interface Exchange {
    */
   waitedMs: number;
   sentAtStart: number;
-  /** frees the memory of its headers */
+  /** frees the memory of the request's headers */
   release: () => void;
 }
 
@@ -239,7 +239,7 @@ export class Connections {
    */
   begin(req: AnyRequest, res: AnyResponse): boolean {
     const c = "stream" in req ? this.ofSession.get(req.stream.session!) : this.open.get(req.socket);
-    if (!c) return true; // closed in the meantime
+    if (!c) return true; // the connection was closed in the meantime
     const release = this.headers.reserve(req);
     if (typeof release === "string") {
       this.closed?.("large_headers");

@@ -35,11 +35,11 @@ export interface ServerConfig {
   maxHeaderBytes: number;
   /** memory in bytes for headers above 64 KiB, of all connections together */
   largeHeadersBytes: number;
-  /** for messages of the public API */
+  /** memory budget for request bodies of the public API */
   bodies: BodyBudget;
-  /** for calls of other processes */
+  /** memory budget for request bodies of other processes' calls */
   internalBodies: InternalBodies;
-  /** absent: cleartext */
+  /** absent: the port speaks HTTP without TLS */
   tls?: ServerTls | undefined;
 }
 

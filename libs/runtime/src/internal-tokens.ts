@@ -91,7 +91,7 @@ export class TokenFile implements InternalCredentials {
   private readonly path: string;
   private readonly base: Base;
   private readonly failures: { inc(): void };
-  /** monotonic, milliseconds */
+  /** clock of monotonic milliseconds */
   private readonly clock: () => number;
 
   /** @throws `invalid` when the file is unusable */

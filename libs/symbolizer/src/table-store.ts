@@ -66,7 +66,7 @@ export class TableStore implements TableSource {
   private readonly config: SymbolizerConfig;
   private readonly bucket: Bucket;
   private readonly now: () => number;
-  /** least recently used first */
+  /** known states of tables, the least recently used first */
   private readonly held = new Map<string, { found: TableState; bytes: number; untilMs: number }>();
   private readonly asked = new Map<string, { found: Promise<TableState>; sinceMs: number }>();
   private bytes = 0;

@@ -9,7 +9,7 @@ const ROLES: readonly Role[] = ["write", "read", "admin"];
 export interface Access {
   name: string;
   roles: ReadonlySet<Role>;
-  /** undefined: all tenants */
+  /** tenants that the token may use; undefined: all tenants */
   tenants: ReadonlySet<string> | undefined;
 }
 

@@ -99,7 +99,7 @@ export class WorkerClient {
     return d.promise as Promise<T>;
   }
 
-  /** batches sent */
+  /** number of batches sent to the worker */
   private sent = 0;
   /** [0] batches whose calls the worker has all started; shared memory, so that reporting costs no message */
   private readonly taken = new Int32Array(new SharedArrayBuffer(4));

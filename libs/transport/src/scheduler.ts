@@ -259,7 +259,7 @@ export class RemoteJobs {
   /** scheduler -> its queries that run here */
   private readonly busy = new Map<string, Map<number, AbortController>>();
   private loop: Periodic | undefined;
-  /** results being posted */
+  /** posts of results that are not complete */
   private readonly posts = new Set<Promise<unknown>>();
   private readonly client: InternalClient;
   private readonly addresses: () => readonly string[];

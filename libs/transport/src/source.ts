@@ -139,7 +139,7 @@ export class RemoteSource implements SourceClient {
     try {
       return (await this.ask<RowTimes[] | null>("times", [tenant, ulids, select], until)) ?? undefined;
     } catch (err) {
-      if (/does not know/.test(messageOf(err))) return undefined; // previous release
+      if (/does not know/.test(messageOf(err))) return undefined; // the previous release has no such method
       throw err;
     }
   }

@@ -65,7 +65,7 @@ function pinnedBaseline(): Side | undefined {
     return s ? { selector: parseSelector(s.selector), from: s.from, until: s.until } : undefined;
   } catch {
     return undefined;
-  } // written by another version, or invalid
+  } // stored settings of another version, or invalid ones
 }
 
 /** Explore one selection, or compare two: the same screen. */

@@ -33,7 +33,7 @@ export function sourceLink(filename: string, line: number, buildId: string): str
     repository = new URL(sources.repository ?? "");
   } catch {
     return undefined;
-  } // a build ID without source information
+  } // the build ID has no source information
   if (repository.protocol !== "https:" && repository.protocol !== "http:") return undefined;
   const path = pathIn(repository, filename, sources.root_path ?? "");
   if (path === undefined || path.split("/").includes("..")) return undefined;

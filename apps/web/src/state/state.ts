@@ -31,7 +31,7 @@ export interface State {
   tenant: string;
   type: string;
   side: Side;
-  /** the other side of a comparison */
+  /** selection that a comparison compares with */
   baseline: Side;
   stacks: Stacks;
   zone: string;
