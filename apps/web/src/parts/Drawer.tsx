@@ -5,7 +5,7 @@ import type { FunctionFile, Selection } from "../api/types.ts";
 import { useApp } from "../state/app.tsx";
 import { sourceLink } from "../state/source-link.ts";
 import { CopyButton } from "./CopyButton.tsx";
-import { measureOf } from "./panes.tsx";
+import { measureOf } from "./measure.ts";
 
 /** Maximum number of shown lines of a file: those with the largest values, in line order. */
 const LINES_SHOWN = 12,

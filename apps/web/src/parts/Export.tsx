@@ -15,7 +15,7 @@ import { useApp } from "../state/app.tsx";
 import { Dialog } from "./Dialog.tsx";
 import { Failure } from "./Failure.tsx";
 import type { FlameHandle } from "./FlameCanvas.tsx";
-import { unitOfType } from "./panes.tsx";
+import { unitOfType } from "./measure.ts";
 
 function save(name: string, data: BlobPart, type: string): void {
   const a = document.createElement("a");

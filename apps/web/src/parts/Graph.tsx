@@ -8,7 +8,7 @@ import { NODE_HEIGHT as HEIGHT, NODE_WIDTH as WIDTH } from "../graph-size.ts";
 import type { GraphDone, GraphJob, PlacedGraph } from "../graph-worker.ts";
 import { useApp } from "../state/app.tsx";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
-import { measureOf } from "./panes.tsx";
+import { measureOf } from "./measure.ts";
 
 /** Number of functions in a graph, and number of requested call tree nodes. */
 const MOST = 80,

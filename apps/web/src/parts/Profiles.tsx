@@ -5,7 +5,7 @@ import type { Heatmap, Selection } from "../api/types.ts";
 import { useApp } from "../state/app.tsx";
 import { formatRange, formatTime } from "../state/time.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
-import { unitOfType } from "./panes.tsx";
+import { unitOfType } from "./measure.ts";
 import { useTheme } from "./theme.ts";
 
 const COLUMNS = 60,

@@ -6,7 +6,7 @@ import { CopyButton } from "../parts/CopyButton.tsx";
 import { Failure, Loading, PartialNotice } from "../parts/Failure.tsx";
 import { Sparkline } from "../parts/Sparkline.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
-import { unitOfType } from "../parts/panes.tsx";
+import { unitOfType } from "../parts/measure.ts";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
 import { useApp } from "../state/app.tsx";
 import { timelineStep } from "../state/time.ts";

@@ -1,0 +1,163 @@
+import { type ReactNode, type RefObject, useCallback, useEffect, useMemo, useState } from "react";
+import {
+  shownShare,
+  type Flame,
+  formatShare,
+  formatValue,
+  type SearchResult,
+  search,
+  searchPattern,
+} from "@cinderblock/flame";
+import type { Selection } from "../api/types.ts";
+import { useFlame } from "../api/use-flame.ts";
+import { useApp } from "../state/app.tsx";
+import { Failure, Loading, PartialNotice } from "./Failure.tsx";
+import { FlameCanvas, type FlameHandle } from "./FlameCanvas.tsx";
+import { measureOf } from "./measure.ts";
+import { NODES, type PaneProps, useTree } from "./tree.ts";
+
+/** The flame graph: the overview, and for a focus the same call site with more detail. */
+export function FlamePane({
+  selection,
+  baseline,
+  handle,
+  label = "Flame graph",
+}: PaneProps & { handle: RefObject<FlameHandle | null>; label?: string }): ReactNode {
+  const { state, go, can } = useApp();
+  const { callSite } = state.stacks;
+  const [step, setStep] = useState(0);
+  const key = JSON.stringify([selection, baseline]);
+  useEffect(() => setStep(0), [key]);
+  const most = can && can.maxNodes > 0 ? can.maxNodes : Infinity;
+  const whole: Selection = useMemo(
+    () => ({ ...selection, stacks: { ...selection.stacks, callSite: [] } }),
+    [selection],
+  );
+  const wholeBase = useMemo(
+    () => baseline && { ...baseline, stacks: { ...baseline.stacks, callSite: [] } },
+    [baseline],
+  );
+  const overview = useTree(whole, wholeBase, Math.min(most, NODES[0]!), true);
+  const refining = can?.explore === true && (callSite.length > 0 || step > 0);
+  const detail = useTree(selection, baseline, Math.min(most, NODES[step]!), refining);
+  const first = useFlame(overview.source, state.collapsed, state.inverted);
+  const second = useFlame(
+    refining && detail.source && !detail.query.isFetching ? detail.source : undefined,
+    state.collapsed,
+    state.inverted,
+  );
+  const refined = refining && second.laid && !second.behind && !detail.query.isFetching;
+  const laid = refined ? second.laid : first.laid;
+  const flame = laid?.flames[0];
+  const shown = useSearch(flame, state.search);
+  const canGrow = can?.explore === true && step < NODES.length - 1 && NODES[step]! < most;
+  // A focus requests its call site at once; for wide boxes that are still cut off, each answer requests more
+  // nodes.
+  const grow = useCallback(
+    (truncated: boolean) => {
+      if (truncated && canGrow && !state.inverted && (refined || callSite.length === 0))
+        setStep((s) => Math.min(NODES.length - 1, s + 1));
+    },
+    [canGrow, refined, callSite.length, state.inverted],
+  );
+  const error =
+    overview.query.error ??
+    (refining ? detail.query.error : undefined) ??
+    (first.error !== "" ? new Error(first.error) : undefined);
+  // Until an answer is laid out, the screen shows an older picture.
+  const busy =
+    overview.query.isFetching || first.behind || (refining && (detail.query.isFetching || second.behind));
+  const unit = measureOf(state, selection);
+  if (error)
+    return (
+      <Failure
+        error={error}
+        retry={() => {
+          void overview.query.refetch();
+        }}
+      />
+    );
+  const covered = flame ? shownShare(flame) : 1;
+  return (
+    <section className={busy ? "pane busy" : "pane"} aria-label={label} aria-busy={busy}>
+      <Loading active={busy} />
+      <PartialNotice reason={overview.query.partial} />
+      {can && !can.explore ? (
+        <p className="partial">
+          This server is a plain Pyroscope v1: functions are cut to {NODES[0]} nodes, and the exact table,
+          callers and filters of functions are not available.
+        </p>
+      ) : null}
+      {flame && flame.total[0] === 0 && !(flame.baseTotal && flame.baseTotal[0]! > 0) ? (
+        <p className="nothing">
+          No samples here.{" "}
+          {callSite.length > 0
+            ? "The focused call has none in this range."
+            : "Choose another time, service or profile type."}
+        </p>
+      ) : null}
+      {flame ? (
+        <FlameCanvas
+          flame={flame}
+          unit={unit}
+          baseUnit={baseline && measureOf(state, baseline)}
+          all={first.laid?.flames[0]?.sum ?? flame.sum}
+          focus={state.inverted ? [] : callSite}
+          onFocus={(path) => {
+            if (!state.inverted) go((s) => ({ stacks: { ...s.stacks, callSite: path } }));
+          }}
+          onSelect={(fn) => go({ fn }, true)}
+          found={shown.found}
+          colour={baseline ? "change" : state.colour === "change" ? "package" : state.colour}
+          palette={state.palette}
+          upwards={state.upwards}
+          label={label}
+          onTruncated={grow}
+          handle={handle}
+        />
+      ) : (
+        <div className="flame-empty" />
+      )}
+      <footer className="coverage">
+        {shown.problem !== "" ? (
+          <span className="problem" role="alert">
+            {shown.problem}
+          </span>
+        ) : shown.found ? (
+          <span data-testid="search-result">
+            {shown.found.boxes.length} matches, {formatShare(shown.found.share)} of the displayed total
+          </span>
+        ) : null}
+        {flame ? (
+          <span data-testid="coverage" data-nodes={flame.name.length}>
+            shown {formatShare(covered)}
+            {covered < 1 ? `, ${formatShare(1 - covered)} too small at this size` : ""}
+            {busy && laid ? "; more is on its way" : ""}
+          </span>
+        ) : null}
+        {flame ? (
+          <span data-testid="total">
+            total {formatValue(first.laid?.flames[0]?.sum ?? flame.sum, unit)}
+            {flame.baseTotal
+              ? `, before ${formatValue(first.laid?.flames[0]?.baseSum ?? flame.baseSum, unit)}`
+              : ""}
+          </span>
+        ) : null}
+      </footer>
+    </section>
+  );
+}
+
+function useSearch(
+  flame: Flame | undefined,
+  text: string,
+): { found: SearchResult | undefined; problem: string } {
+  return useMemo(() => {
+    if (!flame || text === "") return { found: undefined, problem: "" };
+    try {
+      return { found: search(flame, searchPattern(text)), problem: "" };
+    } catch (err) {
+      return { found: undefined, problem: (err as Error).message };
+    }
+  }, [flame, text]);
+}
