@@ -3,6 +3,16 @@ export type { CallTree } from "./call-tree.ts";
 export { boxAt, boxOf, shownShare, FOLDED, layoutFlame, levelOf, pathOf } from "./layout.ts";
 export type { Flame } from "./layout.ts";
 export { collapseRecursion, eachStack, invertTree } from "./transform.ts";
+export {
+  changeStrength,
+  factorOf,
+  measured,
+  rateOf,
+  shareOf,
+  sidesOf,
+  unequalTimes,
+} from "./comparison.ts";
+export type { Measure, Pair, Sides } from "./comparison.ts";
 export { callGraph } from "./call-graph.ts";
 export type { CallGraph } from "./call-graph.ts";
 export { search, searchPattern } from "./search.ts";
@@ -11,6 +21,14 @@ export { drawFlame, drawOverview, foldedText, graphHeight, levelAt, rowTop } fro
 export type { Style, Surface, Viewport } from "./draw.ts";
 export { changeOf, packageOf, createPainter } from "./palette.ts";
 export type { ChangePalette, ColorMode, Paint, Theme } from "./palette.ts";
-export { formatChange, formatCores, formatShare, formatValue, unitOf } from "./units.ts";
+export {
+  formatChange,
+  formatCores,
+  formatDelta,
+  formatFactor,
+  formatShare,
+  formatValue,
+  unitOf,
+} from "./units.ts";
 export type { Rate, Unit } from "./units.ts";
 export { toFirefox, toFolded, toFoldedDiff, toHtml, toSpeedscope, toSvg } from "./export.ts";

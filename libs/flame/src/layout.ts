@@ -1,4 +1,5 @@
 import type { CallTree } from "./call-tree.ts";
+import { shareOf } from "./comparison.ts";
 
 /**
  * The layout of a call tree: boxes in level order, so that a level is a range of boxes in ascending x.
@@ -8,7 +9,7 @@ import type { CallTree } from "./call-tree.ts";
  */
 export interface Flame {
   names: string[];
-  /** box -> left edge and width; in a comparison, the width is the mean of both sides' shares */
+  /** box -> left edge and width; in a comparison, the width is the mean of the shares of both whole sides */
   x: Float64Array;
   width: Float64Array;
   total: Float64Array;
@@ -33,8 +34,11 @@ export interface Flame {
 /** Name of a box for cut-off children, which is never a function. */
 export const FOLDED = 0xffffffff;
 
-/** Lays out the boxes of a tree: siblings by name, cut-off children last. */
-export function layoutFlame(tree: CallTree): Flame {
+/**
+ * Lays out the boxes of a tree: siblings by name, cut-off children last.
+ * @param whole sums of both whole sides, for the widths of a tree that is a part; default is the tree's own
+ */
+export function layoutFlame(tree: CallTree, whole?: { sum: number; baseSum: number }): Flame {
   const n = tree.parent.length;
   const total = tree.self.slice(),
     baseTotal = tree.base?.self.slice();
@@ -83,8 +87,9 @@ export function layoutFlame(tree: CallTree): Flame {
     sum: total[0]!,
     baseSum: baseTotal?.[0] ?? 0,
   };
+  const { sum, baseSum } = whole ?? f;
   const share = (a: number, b: number): number =>
-    baseTotal ? ((f.sum > 0 ? a / f.sum : 0) + (f.baseSum > 0 ? b / f.baseSum : 0)) / 2 : a;
+    baseTotal ? (shareOf(a, sum) + shareOf(b, baseSum)) / 2 : a;
   const put = (box: number, node: number, x: number): void => {
     f.x[box] = x;
     f.total[box] = total[node]!;

@@ -1,3 +1,4 @@
+import { changeStrength, type Measure, measured, type Sides, sidesOf } from "./comparison.ts";
 import { FOLDED, type Flame } from "./layout.ts";
 
 /** Criterion that colors the boxes of a flame graph. */
@@ -53,7 +54,7 @@ const ENDS: Record<ChangePalette, [less: number, more: number]> = {
   "red-green": [140, 4],
 };
 
-/** Paint of a change in share: `change` is -1 (gone) to 1 (new), 0 is unchanged. */
+/** Paint of a change: `change` is -1 (gone) to 1 (new), 0 is unchanged. */
 function changePaint(change: number, palette: ChangePalette, theme: Theme): Paint {
   // The square root makes small changes visible: a change by half would otherwise get only a fifth of the
   // color.
@@ -70,24 +71,31 @@ function changePaint(change: number, palette: ChangePalette, theme: Theme): Pain
   };
 }
 
-/** Change of a box's share against the baseline, -1 to 1. */
-export function changeOf(f: Flame, box: number): number {
-  if (!f.baseTotal) return 0;
-  const now = f.sum > 0 ? f.total[box]! / f.sum : 0,
-    before = f.baseSum > 0 ? f.baseTotal[box]! / f.baseSum : 0;
-  return now + before === 0 ? 0 : (now - before) / (now + before);
+/** Change of a box against the baseline by whole sides, -1 to 1. */
+export function changeOf(
+  f: Flame,
+  box: number,
+  sides: Sides = sidesOf(f),
+  measure: Measure = "share",
+): number {
+  return f.baseTotal ? changeStrength(measured(f.total[box]!, f.baseTotal[box]!, sides, measure)) : 0;
 }
 
-/** box -> paint. The caller paints cut-off boxes, because they are not functions. */
+/**
+ * box -> paint. The caller paints cut-off boxes, because they are not functions.
+ * @param sides whole sides of a comparison; default is the graph's own root
+ */
 export function createPainter(
   f: Flame,
   mode: ColorMode,
   palette: ChangePalette,
   theme: Theme,
+  sides: Sides = sidesOf(f),
+  measure: Measure = "share",
 ): (box: number) => Paint {
   if (mode === "change") {
     const steps = Array.from({ length: 41 }, (_, i) => changePaint((i - 20) / 20, palette, theme));
-    return (box) => steps[Math.round(changeOf(f, box) * 20) + 20]!;
+    return (box) => steps[Math.round(changeOf(f, box, sides, measure) * 20) + 20]!;
   }
   if (mode === "value") {
     const steps = Array.from({ length: 21 }, (_, i) =>

@@ -1,3 +1,5 @@
+import { factorOf, type Pair } from "./comparison.ts";
+
 /** Unit of a profile type's values. */
 export type Unit = "nanoseconds" | "bytes" | "count";
 
@@ -67,6 +69,22 @@ export function formatShare(share: number): string {
 export function formatChange(before: number, after: number): string {
   const d = (after - before) * 100;
   return `${d > 0 ? "+" : d < 0 ? "−" : "±"}${Math.abs(d) >= 10 ? Math.abs(d).toFixed(1) : Math.abs(d).toFixed(2)} pp`;
+}
+
+/** A factor with three digits: `×1.67`; `new` without a baseline value, `gone` without a value now. */
+export function formatFactor(pair: Pair): string {
+  if (pair.now === 0) return pair.before === 0 ? "–" : "gone";
+  const factor = factorOf(pair);
+  if (factor === undefined) return "new";
+  if (factor >= 10_000) return "×>9999";
+  if (factor < 0.001) return "×<0.001";
+  return `×${factor.toFixed(factor >= 100 ? 0 : factor >= 10 ? 1 : factor >= 0.1 ? 2 : 3)}`;
+}
+
+/** A signed difference of values in a unit; of rates, the values are per second. */
+export function formatDelta({ now, before }: Pair, unit: Unit | Rate): string {
+  const d = now - before;
+  return `${d > 0 ? "+" : d < 0 ? "−" : "±"}${formatValue(Math.abs(d), typeof unit === "string" ? unit : { ...unit, seconds: 1 })}`;
 }
 
 /** A number of cores with at least two significant digits. */
