@@ -6,8 +6,8 @@ import {
   encodeMeta,
   isUlid,
   LABEL_HOSTNAME,
-  markedUlid,
-  uncompactedUlid,
+  ulidOfDeletionMark,
+  ulidOfNoCompactMark,
 } from "@cinderblock/block-meta";
 import {
   blocksPrefix,
@@ -372,7 +372,7 @@ export class Compactor implements Service {
     const left = new Set<string>();
     for (const n of await this.bucket.list(`${prefix}markers/`)) {
       const name = n.slice(`${prefix}markers/`.length);
-      const ulid = markedUlid(name) ?? uncompactedUlid(name);
+      const ulid = ulidOfDeletionMark(name) ?? ulidOfNoCompactMark(name);
       if (ulid) left.add(ulid);
     }
     const old = this.metas.get(tenant) ?? new Map<string, { meta: BlockMeta; uploadedMs: number }>();

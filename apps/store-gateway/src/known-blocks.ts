@@ -6,7 +6,7 @@ import {
   decodeDeletionMark,
   decodeMeta,
   isUlid,
-  markedUlid,
+  ulidOfDeletionMark,
 } from "@cinderblock/block-meta";
 import { blocksPrefix, tenantsIn } from "@cinderblock/compact";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
@@ -243,7 +243,7 @@ export class KnownBlocks {
     const others = new Set(ulids.filter((u) => !known.has(u)));
     if (others.size === 0) return hidden;
     for (const name of await this.bucket.list(`${prefix}markers/`)) {
-      const ulid = markedUlid(name.slice(`${prefix}markers/`.length));
+      const ulid = ulidOfDeletionMark(name.slice(`${prefix}markers/`.length));
       if (ulid === undefined || !others.has(ulid)) continue;
       try {
         hide(

@@ -10,7 +10,7 @@ import {
   encodeMeta,
   encodeShipper,
   isUlid,
-  markedUlid,
+  ulidOfDeletionMark,
   newUlid,
   secondsText,
   ulidTimeMs,
@@ -112,7 +112,7 @@ it("makes ULIDs that sort by time", () => {
   expect(a < b).toBe(true);
   expect(ulidTimeMs(a)).toBe(1795409460000);
   expect(isUlid("not-a-ulid")).toBe(false);
-  expect(markedUlid(`${a}-deletion-mark.json`)).toBe(a);
+  expect(ulidOfDeletionMark(`${a}-deletion-mark.json`)).toBe(a);
 });
 
 it("treats a damaged shipper.json as empty", () => {

@@ -130,7 +130,7 @@ export function decodeDeletionMark(bytes: Uint8Array, file = "deletion-mark.json
 }
 
 /** `markers/<ULID>-no-compact-mark.json` -> ULID. */
-export function uncompactedUlid(name: string): string | undefined {
+export function ulidOfNoCompactMark(name: string): string | undefined {
   const m = /^([0-9A-Z]{26})-no-compact-mark\.json$/.exec(name);
   return m && isUlid(m[1]!) ? m[1] : undefined;
 }
@@ -179,7 +179,7 @@ export function decodeTenantDeletionMark(
 }
 
 /** `markers/<ULID>-deletion-mark.json` -> ULID. */
-export function markedUlid(name: string): string | undefined {
+export function ulidOfDeletionMark(name: string): string | undefined {
   const m = /^([0-9A-Z]{26})-deletion-mark\.json$/.exec(name);
   return m && isUlid(m[1]!) ? m[1] : undefined;
 }

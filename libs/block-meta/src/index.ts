@@ -10,8 +10,8 @@ export {
   encodeNoCompactMark,
   encodeTenantDeletionMark,
   decodeTenantDeletionMark,
-  markedUlid,
-  uncompactedUlid,
+  ulidOfDeletionMark,
+  ulidOfNoCompactMark,
 } from "./bucket-index.ts";
 export type {
   BucketIndex,

@@ -33,18 +33,18 @@ export interface TableContext {
 
 const SPANS = 2,
   TRACES = 4;
-/** IDs of samples: their bit in `have`, their column, and the 32-bit words of each. */
-interface Mark {
+/** A kind of sample ID (span or trace): its bit in `have`, its column, and the number of 32-bit words per ID. */
+interface SampleIdKind {
   bit: number;
   path: string;
   width: number;
 }
-const MARKS: readonly Mark[] = [
+const SAMPLE_ID_KINDS: readonly SampleIdKind[] = [
   { bit: SPANS, path: Column.spanId, width: 2 },
   { bit: TRACES, path: Column.traceId, width: 4 },
 ];
 
-/** 64-bit integers or bytes as words; bytes may be unaligned. */
+/** A view of 64-bit integers or bytes as 32-bit words; unaligned bytes are copied. */
 function wordsOf(v: BigInt64Array | Uint8Array): Uint32Array {
   const own = v.byteOffset % 4 === 0 ? v : v.slice();
   return new Uint32Array(own.buffer, own.byteOffset, own.byteLength >> 2);
@@ -154,8 +154,8 @@ export class BlockTable implements RowSource {
     }
     if (need.includes("ids") && !r.id) await this.loadIds(meta);
     if (need.includes("annotations") && !r.annotation) await this.loadAnnotations(meta);
-    const marks = (need.includes("spans") ? SPANS : 0) | (need.includes("traces") ? TRACES : 0),
-      bits = marks | (need.includes("samples") || marks !== 0 ? 1 : 0);
+    const idBits = (need.includes("spans") ? SPANS : 0) | (need.includes("traces") ? TRACES : 0),
+      bits = idBits | (need.includes("samples") || idBits !== 0 ? 1 : 0);
     // A concurrent query may release rows in the meantime: read them again.
     for (let missing = this.missing(wanted, bits); missing.length > 0; missing = this.missing(wanted, bits))
       await this.loadLists(meta, missing, bits);
@@ -329,8 +329,8 @@ export class BlockTable implements RowSource {
 
   private async loadLists(meta: FileMeta, rows: Uint32Array, bits: number): Promise<void> {
     // A table may lack the columns of IDs.
-    const marks = MARKS.filter((m) => (bits & m.bit) !== 0),
-      there = marks.filter((m) => meta.leaves.some((l) => l.path === m.path));
+    const kinds = SAMPLE_ID_KINDS.filter((m) => (bits & m.bit) !== 0),
+      there = kinds.filter((m) => meta.leaves.some((l) => l.path === m.path));
     const paths = [Column.stacktraceId, Column.value, ...there.map((m) => m.path)];
     const runs = await readPages(meta, this.name, paths, rows, (offset, size) => this.read(offset, size));
     let entries = 0;
@@ -338,8 +338,8 @@ export class BlockTable implements RowSource {
     this.reserve(entries, bits);
     for (const run of runs) {
       this.addSamples(run);
-      for (const m of marks)
-        this.addMarks(run, m, there.includes(m) ? run.columns[2 + there.indexOf(m)] : undefined);
+      for (const m of kinds)
+        this.addSampleIds(run, m, there.includes(m) ? run.columns[2 + there.indexOf(m)] : undefined);
     }
     this.account();
   }
@@ -411,7 +411,11 @@ export class BlockTable implements RowSource {
    * Adds IDs of samples; definition levels say which samples have one. In a table without the column, no row
    * has any.
    */
-  private addMarks({ firstRow, rows }: PageRun, { bit, width }: Mark, column: RunColumn | undefined): void {
+  private addSampleIds(
+    { firstRow, rows }: PageRun,
+    { bit, width }: SampleIdKind,
+    column: RunColumn | undefined,
+  ): void {
     const { have } = this,
       r = this.rows as RowTable;
     if (!column) {

@@ -3,8 +3,8 @@ import {
   decodeDeletionMark,
   decodeMeta,
   isUlid,
-  markedUlid,
-  uncompactedUlid,
+  ulidOfDeletionMark,
+  ulidOfNoCompactMark,
 } from "@cinderblock/block-meta";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
@@ -61,7 +61,7 @@ export async function findAnomalies(bucket: Bucket, tenant: string, nowMs: numbe
   }
   for (const name of await bucket.list(`${prefix}markers/`)) {
     const mark = name.slice(`${prefix}markers/`.length),
-      ulid = markedUlid(mark) ?? uncompactedUlid(mark);
+      ulid = ulidOfDeletionMark(mark) ?? ulidOfNoCompactMark(mark);
     if (mark === "tenant-deletion-mark.json") continue;
     if (ulid === undefined) {
       out.push({ kind: "foreign-object", name, why: "the name is not that of a mark" });
@@ -71,7 +71,7 @@ export async function findAnomalies(bucket: Bucket, tenant: string, nowMs: numbe
       out.push({ kind: "stray-mark", name, why: `block ${ulid} does not exist` });
       continue;
     }
-    if (markedUlid(mark) === undefined) continue;
+    if (ulidOfDeletionMark(mark) === undefined) continue;
     try {
       decodeDeletionMark(await bucket.get(`${prefix}${ulid}/deletion-mark.json`));
     } catch (err) {

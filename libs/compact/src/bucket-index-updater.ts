@@ -8,7 +8,7 @@ import {
   encodeBucketIndex,
   isUlid,
   LABEL_SHARD,
-  markedUlid,
+  ulidOfDeletionMark,
 } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
@@ -101,7 +101,7 @@ export class BucketIndexUpdater {
     }
     const knownMarks = new Map(old.marks.map((m) => [m.ulid, m]));
     for (const name of await this.bucket.list(`${prefix}markers/`)) {
-      const ulid = markedUlid(name.slice(`${prefix}markers/`.length));
+      const ulid = ulidOfDeletionMark(name.slice(`${prefix}markers/`.length));
       if (ulid === undefined) continue;
       const mark = knownMarks.get(ulid);
       if (mark) {

@@ -105,7 +105,7 @@ interface Step {
   of: Step[];
 }
 /** Wire layout of a class's values: nested classes are flattened, constants are their IDs. */
-export type ReadPlan = readonly Step[];
+export type ClassLayout = readonly Step[];
 
 /** Maximum steps of a plan, because hostile classes may nest without end. */
 const MAX_STEPS = 4096;
@@ -143,7 +143,7 @@ export class TypeReader {
     wanted: ReadonlyMap<string, number>,
     at: number,
     element?: { array: string; constant: string; integer: string },
-  ): ReadPlan {
+  ): ClassLayout {
     this.left = MAX_STEPS;
     this.at = at;
     const out: Step[] = [];
@@ -188,7 +188,7 @@ export class TypeReader {
   }
 
   /** Reads a value; slots without a field keep their content. */
-  read(c: JfrCursor, plan: ReadPlan): void {
+  read(c: JfrCursor, plan: ClassLayout): void {
     const { slots, wide } = this;
     for (let i = 0; i < plan.length; i++) {
       const { kind, slot, of } = plan[i]!;
@@ -227,7 +227,7 @@ export class TypeReader {
     }
   }
 
-  private readArray(c: JfrCursor, of: ReadPlan, told: boolean): void {
+  private readArray(c: JfrCursor, of: ClassLayout, told: boolean): void {
     const n = c.count();
     // Elements of a class without fields take no bytes: their number is unbounded, and there is nothing to
     // read.
@@ -246,7 +246,7 @@ export class TypeReader {
   }
 
   /** Fast path for most arrays with `onElement`: the frames of a stack. */
-  private readIntegers(c: JfrCursor, n: number, of: ReadPlan): void {
+  private readIntegers(c: JfrCursor, n: number, of: ClassLayout): void {
     const width = of.length,
       first = of.findIndex((s) => s.slot === 0),
       second = of.findIndex((s) => s.slot === 1);

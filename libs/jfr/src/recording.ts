@@ -3,7 +3,7 @@ import { PairTable, U32Column } from "@cinderblock/columnar";
 import { CinderblockError } from "@cinderblock/errors";
 import { JfrCursor } from "./cursor.ts";
 import { mergeGeneratedName } from "./generated-names.ts";
-import { type JfrClass, type ReadPlan, readMetadata, TypeReader, WIDE_SLOTS } from "./metadata.ts";
+import { type JfrClass, type ClassLayout, readMetadata, TypeReader, WIDE_SLOTS } from "./metadata.ts";
 
 /** Kinds of events that become profiles. */
 export type JfrEventKind =
@@ -354,7 +354,7 @@ class Chunk implements JfrStacks {
     const ticksPerSecond = Number(this.view.getBigUint64(56)) || 1e9,
       { types } = this,
       { slots } = types;
-    const kinds = new Map<number, { kind: JfrEventKind | undefined; plan: ReadPlan }>();
+    const kinds = new Map<number, { kind: JfrEventKind | undefined; plan: ClassLayout }>();
     for (const k of this.classes.values()) {
       const kind = EVENTS.get(k.name);
       if (kind) {
