@@ -6,6 +6,7 @@ import { temporaryFolder } from "@cinderblock/testkit";
 import { type JestResult, runJest } from "./jest.ts";
 import { NODE, ROOT } from "./root.ts";
 import { runStep } from "./step.ts";
+import { processes } from "./processes.ts";
 import { sumOf } from "./totals.ts";
 
 /** Suites that fail in different ways, and the runner's expected results. */
@@ -163,12 +164,15 @@ describe("a run", () => {
     expect(lines).toContain("  no end after 1.5 s");
   }, 60_000);
 
-  it("stops its steps, and removes its folder, when a signal ends it", async () => {
+  it("stops its steps with their detached processes, and removes its folder, when a signal ends it", async () => {
+    const seconds = `6${process.pid}`,
+      detached = `${NODE} -e 'require(\\"child_process\\").spawn(\\"sleep\\", [\\"${seconds}\\"], { detached: true })'`;
     const { code, lines, left } = await session(`
       const s = new Session(60_000);
       setTimeout(() => process.kill(process.pid, "SIGTERM"), 1000);
-      await s.check("hangs", ["sleep", "60"]);`);
+      await s.check("hangs", ["sh", "-c", "${detached} & sleep 60"]);`);
     expect([code, lines.at(-1), left]).toEqual([1, "0 passed, 1 failed, 0 skipped", []]);
     expect(lines).toContain("  stopped by SIGTERM");
+    expect(processes().filter((p) => p.command.includes(seconds))).toEqual([]);
   }, 60_000);
 });

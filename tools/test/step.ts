@@ -28,10 +28,19 @@ export interface Outcome {
 const MARK = "CINDERBLOCK_STEP";
 let steps = 0;
 
-/** Running steps, which a signal to the run must end. */
-const running = new Set<ChildProcess>();
+/** Running steps by their mark. */
+const running = new Map<string, ChildProcess>();
+
+/** Kills every process of the running steps, also those with a process group of their own. */
 export function killRunningSteps(): void {
-  for (const child of running) killGroup(child);
+  for (const [mark, child] of running) {
+    killGroup(child);
+    // A process may start another one before it is killed.
+    for (let left = withVariable(MARK, mark), tries = 0; left.length > 0 && tries < 5; tries++) {
+      stopProcesses(left);
+      left = withVariable(MARK, mark);
+    }
+  }
 }
 
 function killGroup(child: ChildProcess): void {
@@ -57,7 +66,7 @@ export async function runStep(options: StepOptions): Promise<Outcome> {
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
   });
-  running.add(child);
+  running.set(mark, child);
   for (const stream of [child.stdout, child.stderr])
     createInterface({ input: stream }).on("line", (line) => {
       lines.push(line);
@@ -77,7 +86,7 @@ export async function runStep(options: StepOptions): Promise<Outcome> {
   clearTimeout(deadline);
   clearInterval(watching);
   const left = await leftOf(child.pid, mark);
-  running.delete(child);
+  running.delete(mark);
   if (left.length > 0) reason ??= `left processes: ${left.map((p) => `${p.pid} ${p.command}`).join(", ")}`;
   return {
     ok: status === 0 && reason === undefined,

@@ -9,7 +9,7 @@ import {
   type FastifyReply,
   type FastifyRequest,
   httpError,
-  INGEST_EDGE,
+  INGEST_ERROR_STATUS,
   mediaType,
   type RawBodyOptions,
   type RawHandler,
@@ -186,7 +186,7 @@ async function ingest(
     await reply.code(200).send();
   } catch (err) {
     const { status, body } = httpError(err, {
-      ...INGEST_EDGE,
+      ...INGEST_ERROR_STATUS,
       ...(isProfileError(err, request) ? { invalid: 422 } : {}),
     });
     await reply.code(status).type("application/json").header("x-content-type-options", "nosniff").send(body);

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { type Access, DEFAULT_TENANT, checkAccess, type Role, type Tokens } from "@cinderblock/tenant";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { EDGE } from "./edge.ts";
+import { ERROR_CODES } from "./error-codes.ts";
 import { connectError } from "./raw-unary.ts";
 import { kindOf, messageOf } from "@cinderblock/errors";
 
@@ -74,7 +74,7 @@ export class Authorizer implements Gate {
 
 /** Answers a request with an error in the request's protocol. */
 export async function sendRefusal(request: FastifyRequest, reply: FastifyReply, err: unknown): Promise<void> {
-  const { code, http } = EDGE[kindOf(err)];
+  const { code, http } = ERROR_CODES[kindOf(err)];
   if ((request.headers["content-type"] ?? "").startsWith("application/grpc")) {
     await reply
       .code(200)

@@ -8,7 +8,7 @@ import {
 import type { Socket } from "node:net";
 import { Periodic } from "@cinderblock/async";
 import type { Metrics } from "@cinderblock/telemetry";
-import { type ArrivingHeaders, FREE_BYTES, LargeHeaders } from "./large-headers.ts";
+import { type ArrivingHeaders, UNCOUNTED_HEADER_BYTES, LargeHeaders } from "./large-headers.ts";
 
 /** Deadlines and limits of a port's connections. */
 export interface ConnectionLimits {
@@ -330,7 +330,7 @@ export class Connections {
       for (const connection of set) {
         const bytes = connection.socket.bytesRead - connection.bytesBefore;
         // HTTP/2 frames without a request are no headers; the session limits their memory.
-        if (bytes > FREE_BYTES && !connection.session) arriving.push({ connection, bytes });
+        if (bytes > UNCOUNTED_HEADER_BYTES && !connection.session) arriving.push({ connection, bytes });
       }
     for (const c of this.headers.excess(arriving)) {
       this.closed?.("large_headers");

@@ -1,4 +1,4 @@
-export { codeName, EDGE, httpError, INGEST_EDGE, toConnectError } from "./edge.ts";
+export { codeName, ERROR_CODES, httpError, INGEST_ERROR_STATUS, toConnectError } from "./error-codes.ts";
 export { Authorizer, roleOf } from "./authorize.ts";
 export type { Gate } from "./authorize.ts";
 export { ApiServer } from "./server.ts";

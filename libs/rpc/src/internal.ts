@@ -11,7 +11,7 @@ import { decodeMessage, encodeMessage } from "@cinderblock/message";
 import type { Logger } from "@cinderblock/telemetry";
 import type { FastifyReply } from "fastify";
 import { acceptRawBodies } from "./body.ts";
-import { EDGE } from "./edge.ts";
+import { ERROR_CODES } from "./error-codes.ts";
 import type { InternalCredentials } from "./internal-gate.ts";
 import type { InternalMethods } from "./internal-method.ts";
 import type { Routes } from "./server.ts";
@@ -27,7 +27,7 @@ const KEPT = { keepAlive: true, maxSockets: 256, keepAliveMsecs: 10_000 };
 export async function sendInternalError(reply: FastifyReply, err: unknown): Promise<void> {
   const { stack: _stack, ...record } = toErrorRecord(err);
   await reply
-    .code(EDGE[record.kind].http)
+    .code(ERROR_CODES[record.kind].http)
     .type("application/json")
     .send(Buffer.from(JSON.stringify(record)));
 }

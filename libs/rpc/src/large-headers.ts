@@ -1,10 +1,10 @@
 import type { AnyRequest } from "./connections.ts";
 
 /** Header bytes of a request that count in no budget: the limit of connections bounds them. */
-export const FREE_BYTES = 64 << 10;
+export const UNCOUNTED_HEADER_BYTES = 64 << 10;
 
-/** Bytes of a request beyond FREE_BYTES. */
-const beyondFree = (bytes: number): number => Math.max(0, bytes - FREE_BYTES);
+/** Bytes of a request beyond UNCOUNTED_HEADER_BYTES. */
+const beyondFree = (bytes: number): number => Math.max(0, bytes - UNCOUNTED_HEADER_BYTES);
 
 /** Bytes of a request's target and header fields, as the process holds them. */
 function headerBytes({ url = "", rawHeaders }: AnyRequest): number {
@@ -25,7 +25,7 @@ export interface ArrivingHeaders<C> {
  * incomplete ones (docs/correctness.md, "Every input has a budget").
  */
 export class LargeHeaders {
-  /** bytes of requests in progress beyond FREE_BYTES each */
+  /** bytes of requests in progress beyond UNCOUNTED_HEADER_BYTES each */
   private heldBytes = 0;
   private readonly budgetBytes: number;
 
@@ -35,7 +35,7 @@ export class LargeHeaders {
 
   /** Text for a client whose headers do not fit at the moment. */
   get refusal(): string {
-    return `the large headers of all requests together exceed their ${this.budgetBytes} bytes of memory (a sixteenth of -memory.limit-bytes); retry, or send headers below ${FREE_BYTES} bytes\n`;
+    return `the large headers of all requests together exceed their ${this.budgetBytes} bytes of memory (a sixteenth of -memory.limit-bytes); retry, or send headers below ${UNCOUNTED_HEADER_BYTES} bytes\n`;
   }
 
   /** Reserves memory for a request's headers. @returns its release, or the text of the refusal */

@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { CinderblockError } from "@cinderblock/errors";
 import type { BodyBudget, BodyTicket } from "./body-budget.ts";
-import { toConnectError } from "./edge.ts";
+import { toConnectError } from "./error-codes.ts";
 
 /** Maximum bytes to reserve at once by content length; the rest is reserved chunk by chunk. */
 const AHEAD_BYTES = 4 << 20;

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Code } from "@connectrpc/connect";
-import { codeName, EDGE } from "./edge.ts";
+import { codeName, ERROR_CODES } from "./error-codes.ts";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import type { BodyTicket } from "./body-budget.ts";
 import { contentCoding } from "./content-coding.ts";
@@ -53,7 +53,7 @@ function gzipOf(encoding: string | undefined): boolean {
 
 /** Answer of a unary Connect call to an error; the body is bytes, so that no router adds a charset. */
 export function connectError(err: unknown): { status: number; body: Buffer } {
-  const { code, http } = EDGE[kindOf(err)];
+  const { code, http } = ERROR_CODES[kindOf(err)];
   return {
     status: http === 413 ? 429 : http,
     body: Buffer.from(JSON.stringify({ code: codeName(code), message: messageOf(err) })),
@@ -128,7 +128,7 @@ async function grpcUnary(
       ticket: request.bodyTicket,
     });
   } catch (err) {
-    status = EDGE[kindOf(err)].code;
+    status = ERROR_CODES[kindOf(err)].code;
     message = messageOf(err);
   }
   const encoded = message.replace(/[^\x20-\x24\x26-\x7e]/gu, (c) =>

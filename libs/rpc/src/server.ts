@@ -7,7 +7,7 @@ import { CinderblockError, kindOf } from "@cinderblock/errors";
 import type { Base } from "@cinderblock/telemetry";
 import type { Service } from "@cinderblock/service";
 import { correctParseErrors } from "./parse-errors.ts";
-import { httpError, toConnectError } from "./edge.ts";
+import { httpError, toConnectError } from "./error-codes.ts";
 import { Authorizer, type Gate } from "./authorize.ts";
 import { bindHost } from "./bind-host.ts";
 import { COMPRESS_FROM_BYTES, compressResponse, fastGzip } from "./compression.ts";

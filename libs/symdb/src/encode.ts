@@ -8,7 +8,7 @@ import {
 } from "./index-section.ts";
 import { encodeStackTree } from "./stack-tree.ts";
 import {
-  BLOCK_SIZE,
+  ITEMS_PER_BLOCK,
   encodeFunctions,
   encodeLocations,
   encodeMappings,
@@ -58,7 +58,7 @@ export class SymdbWriter {
         size: out.length - offset,
         crc: crc32c(out.buffer, offset, out.length),
         length,
-        blockSize: BLOCK_SIZE,
+        blockSize: ITEMS_PER_BLOCK,
         headerSize,
         format,
       };

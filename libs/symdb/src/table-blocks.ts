@@ -17,8 +17,8 @@ import {
   type SymbolTables,
 } from "./tables.ts";
 
-/** Items per block, as in v1. */
-export const BLOCK_SIZE = 1024;
+/** Table rows per packed block of a symbols file, as in v1. */
+export const ITEMS_PER_BLOCK = 1024;
 
 function pack32(get: (i: number) => number, count: number, out: ByteWriter): number {
   const from = out.length;
@@ -59,8 +59,8 @@ const MAX_STRING = 65535;
 /** Encodes the string table of a symbol partition. */
 export function encodeStrings(t: SymbolTables, out: ByteWriter): void {
   const n = stringCount(t);
-  for (let from = 0; from < n; from += BLOCK_SIZE) {
-    const to = Math.min(n, from + BLOCK_SIZE);
+  for (let from = 0; from < n; from += ITEMS_PER_BLOCK) {
+    const to = Math.min(n, from + ITEMS_PER_BLOCK);
     let wide = false;
     const lengths: number[] = [];
     for (let i = from; i < to; i++) {
@@ -86,8 +86,8 @@ export function encodeStrings(t: SymbolTables, out: ByteWriter): void {
 export function encodeFunctions(t: SymbolTables, out: ByteWriter): void {
   const w = t.functionWords,
     n = w.length / FUNCTION_WORDS;
-  for (let from = 0; from < n; from += BLOCK_SIZE) {
-    const count = Math.min(n, from + BLOCK_SIZE) - from;
+  for (let from = 0; from < n; from += ITEMS_PER_BLOCK) {
+    const count = Math.min(n, from + ITEMS_PER_BLOCK) - from;
     const body = new ByteWriter(count * 8);
     const sizes = [0, 1, 2, 3].map((k) => pack32((i) => w[(from + i) * FUNCTION_WORDS + k]!, count, body));
     header(out, [count, ...sizes]);
@@ -99,8 +99,8 @@ export function encodeFunctions(t: SymbolTables, out: ByteWriter): void {
 export function encodeMappings(t: SymbolTables, out: ByteWriter): void {
   const w = t.mappingWords,
     n = w.length / MAPPING_WORDS;
-  for (let from = 0; from < n; from += BLOCK_SIZE) {
-    const count = Math.min(n, from + BLOCK_SIZE) - from;
+  for (let from = 0; from < n; from += ITEMS_PER_BLOCK) {
+    const count = Math.min(n, from + ITEMS_PER_BLOCK) - from;
     const body = new ByteWriter(256);
     const at = (i: number, k: number): number => w[(from + i) * MAPPING_WORDS + k]!;
     const sizes = [6, 7, 8].map((k) => pack32((i) => at(i, k), count, body));
@@ -123,8 +123,8 @@ export function encodeLocations(t: SymbolTables, out: ByteWriter): void {
   const w = t.locationWords,
     o = t.locationOffset,
     n = locationCount(t);
-  for (let from = 0; from < n; from += BLOCK_SIZE) {
-    const count = Math.min(n, from + BLOCK_SIZE) - from;
+  for (let from = 0; from < n; from += ITEMS_PER_BLOCK) {
+    const count = Math.min(n, from + ITEMS_PER_BLOCK) - from;
     const body = new ByteWriter(count * 8);
     const mappingSize = pack32((i) => w[o[from + i]!]!, count, body);
     const lines: number[] = [];

@@ -2,7 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { CinderblockError, type ErrorKind } from "@cinderblock/errors";
 
 /** The only mapping from error kinds to codes and HTTP statuses. */
-export const EDGE = {
+export const ERROR_CODES = {
   invalid: { code: Code.InvalidArgument, http: 400 },
   unauthenticated: { code: Code.Unauthenticated, http: 401 },
   "not-found": { code: Code.NotFound, http: 404 },
@@ -21,7 +21,7 @@ export const EDGE = {
 } satisfies Record<ErrorKind, { code: Code; http: number }>;
 
 /** Exceptions for v1's clients of /ingest: an unreadable profile is 422. */
-export const INGEST_EDGE: Partial<Record<ErrorKind, number>> = { unknown: 422 };
+export const INGEST_ERROR_STATUS: Partial<Record<ErrorKind, number>> = { unknown: 422 };
 
 /** Name of a code in the Connect protocol, such as `invalid_argument` for Code.InvalidArgument. */
 export function codeName(code: Code): string {
@@ -32,7 +32,7 @@ export function codeName(code: Code): string {
 export function toConnectError(err: unknown): ConnectError {
   if (err instanceof ConnectError) return err;
   if (err instanceof CinderblockError)
-    return new ConnectError(err.message, EDGE[err.kind].code, undefined, undefined, err);
+    return new ConnectError(err.message, ERROR_CODES[err.kind].code, undefined, undefined, err);
   return new ConnectError(
     err instanceof Error ? err.message : String(err),
     Code.Internal,
@@ -48,7 +48,7 @@ export function httpError(
   overrides: Partial<Record<ErrorKind, number>> = {},
 ): { status: number; body: string } {
   const kind: ErrorKind = err instanceof CinderblockError ? err.kind : "internal";
-  const { code, http } = EDGE[kind];
+  const { code, http } = ERROR_CODES[kind];
   // A body that is too large is 413 on every plain route, independent of the check that found it.
   const tooLarge = err instanceof CinderblockError && err.reason === "body_size_limit_exceeded";
   return {

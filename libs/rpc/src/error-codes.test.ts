@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CinderblockError, DISCARD_REASONS, ERROR_KINDS } from "@cinderblock/errors";
-import { codeName, EDGE, httpError } from "./edge.ts";
+import { codeName, ERROR_CODES, httpError } from "./error-codes.ts";
 
 const page = readFileSync(join(import.meta.dirname, "../../../docs/reference/errors.md"), "utf8");
 /** First cells of the table below a heading. */
@@ -20,7 +20,11 @@ describe("the reference page of errors", () => {
       code!.replace(/`/g, ""),
       Number(http),
     ]);
-    const actual = ERROR_KINDS.map((kind) => [kind, codeName(EDGE[kind].code), EDGE[kind].http]);
+    const actual = ERROR_KINDS.map((kind) => [
+      kind,
+      codeName(ERROR_CODES[kind].code),
+      ERROR_CODES[kind].http,
+    ]);
     expect(documented.sort()).toEqual(actual.sort());
   });
 
