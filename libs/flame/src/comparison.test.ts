@@ -93,7 +93,7 @@ describe("figures of a comparison", () => {
     expect([unequalTimes(sides), unequalTimes({ ...sides, baseSeconds: 3100 })]).toEqual([true, false]);
   });
 
-  it("name what is new, gone and unknown", () => {
+  it("name new, gone and unknown values", () => {
     const text = (before: number, now: number): string => formatFactor({ now, before });
     expect([
       text(0, 1),
