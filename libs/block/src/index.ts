@@ -3,6 +3,7 @@ export { BlockReader } from "./reader.ts";
 export { blockFilesIn, readFooter } from "./files.ts";
 export type { BlockFiles } from "./files.ts";
 export { BlockSymbols } from "./symbols.ts";
-export { matchValues, selectSeries } from "./source.ts";
+export { LabelIndex } from "./label-index.ts";
+export type { LabelSets } from "./label-index.ts";
 export type { CoarseRows, ProfileSource, SourceForm, SourceSeries } from "./source.ts";
 export type { RowColumns, RowSource, RowTable, WantedRows } from "./rows.ts";

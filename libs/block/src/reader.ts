@@ -6,6 +6,7 @@ import { decodeIndex } from "@cinderblock/tsdb-index";
 import { BlockTable, type TableContext } from "./block-table.ts";
 import { type BlockFiles } from "./files.ts";
 import { FlameIndex } from "./flame-index.ts";
+import { LabelIndex } from "./label-index.ts";
 import type { RowColumns, RowTable, WantedRows } from "./rows.ts";
 import type { CoarseRows, ProfileSource, SourceSeries } from "./source.ts";
 import { BlockSymbols } from "./symbols.ts";
@@ -21,6 +22,7 @@ export class BlockReader implements ProfileSource {
   readonly form = "block";
   readonly meta: BlockMeta;
   series: SourceSeries[] = [];
+  labelIndex = new LabelIndex(this.series);
   coarse: CoarseRows[] = [];
   readonly partitions: bigint[] = [];
   private table: BlockTable | undefined;
@@ -46,9 +48,9 @@ export class BlockReader implements ProfileSource {
     return this.meta.stats.numProfiles;
   }
 
-  /** bytes of decoded columns and symbols in memory */
+  /** bytes of the label index, decoded columns and symbols in memory */
   get heldBytes(): number {
-    let n = this.otherBytes;
+    let n = this.otherBytes + this.labelIndex.byteLength;
     for (const t of this.tables) n += t.heldBytes;
     return n;
   }
@@ -71,6 +73,7 @@ export class BlockReader implements ProfileSource {
       minTimeNanos: s.minTime,
       maxTimeNanos: s.maxTime,
     }));
+    this.labelIndex = new LabelIndex(this.series);
     this.otherBytes += bytes.length * 4;
     const context: TableContext = {
       meta: this.meta,

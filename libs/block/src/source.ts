@@ -1,7 +1,7 @@
-import type { Pace } from "@cinderblock/async";
-import type { Labels, Selector } from "@cinderblock/model";
+import type { Labels } from "@cinderblock/model";
 import type { SymbolTables } from "@cinderblock/symdb";
 import type { FlameIndex } from "./flame-index.ts";
+import type { LabelIndex } from "./label-index.ts";
 import type { RowSource } from "./rows.ts";
 
 /** A series of a source, with the exact times of its first and last profile. */
@@ -28,6 +28,8 @@ export interface ProfileSource extends RowSource {
   /** current number of rows */
   readonly rowCount: number;
   readonly series: readonly SourceSeries[];
+  /** index of the labels of `series` */
+  readonly labelIndex: LabelIndex;
   /** downsampled tables, widest first */
   readonly coarse: readonly CoarseRows[];
   /** symbols of a partition, by its index */
@@ -37,49 +39,4 @@ export interface ProfileSource extends RowSource {
    * them.
    */
   hold?(bytes: number): void;
-}
-
-function valueOf(labels: Labels, name: string): string {
-  for (const l of labels) if (l.name === name) return l.value;
-  return "";
-}
-
-/** Series to match between two checks of the clock. */
-const SERIES_AT_ONCE = 1024;
-
-/**
- * Runs the regular expressions of a selector on new label values, with pauses, so that a later `selectSeries`
- * is fast. A regular expression may take milliseconds for one value.
- */
-export async function matchValues(
-  series: readonly SourceSeries[],
-  selector: Selector,
-  pace: Pace,
-): Promise<void> {
-  const costly = selector.filter((m) => m.hasPattern);
-  if (costly.length === 0) return;
-  for (let i = 0; i < series.length; i++) {
-    if (i % SERIES_AT_ONCE === 0 && pace.due()) await pace.next();
-    for (const m of costly) {
-      const value = valueOf(series[i]!.labels, m.name);
-      if (!m.isCostly(value)) continue;
-      if (pace.due()) await pace.next();
-      m.matches(value);
-    }
-  }
-}
-
-/** Positions of the series that a selector matches. */
-export function selectSeries(series: readonly SourceSeries[], selector: Selector): number[] {
-  const out: number[] = [];
-  for (let i = 0; i < series.length; i++) {
-    const { labels } = series[i]!;
-    let all = true;
-    for (let m = 0; m < selector.length && all; m++) {
-      const matcher = selector[m]!;
-      all = matcher.matches(valueOf(labels, matcher.name));
-    }
-    if (all) out.push(i);
-  }
-  return out;
 }

@@ -1,4 +1,4 @@
-import { type BlockFiles, BlockReader, selectSeries } from "@cinderblock/block";
+import { type BlockFiles, BlockReader } from "@cinderblock/block";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import type { Hasher } from "@cinderblock/bytes";
 import { parseSelector } from "@cinderblock/model";
@@ -28,9 +28,9 @@ export async function countDroppedRows(
     if (meta.minTimeMs > d.endMs || meta.maxTimeMs < d.startMs) continue;
     await reader.open();
     const { from, to } = spanOf(d);
-    const picked = selectSeries(reader.series, parseSelector(d.selector)).filter(
-      (i) => reader.series[i]!.minTimeNanos <= to && reader.series[i]!.maxTimeNanos >= from,
-    );
+    const picked = reader.labelIndex
+      .select(parseSelector(d.selector))
+      .filter((i) => reader.series[i]!.minTimeNanos <= to && reader.series[i]!.maxTimeNanos >= from);
     if (picked.length === 0) continue;
     await reader.load(["keys"]);
     for (const i of picked) {

@@ -7,7 +7,13 @@ import {
   positionsByValue,
   U32Column,
 } from "@cinderblock/columnar";
-import { FlameIndex, type ProfileSource, type RowTable, type SourceSeries } from "@cinderblock/block";
+import {
+  FlameIndex,
+  LabelIndex,
+  type ProfileSource,
+  type RowTable,
+  type SourceSeries,
+} from "@cinderblock/block";
 import {
   type ProcessedProfile,
   type ProfileGroup,
@@ -84,6 +90,8 @@ export class Head implements ProfileSource {
   readonly windowEnd: bigint;
   readonly partitions: HeadPartition[] = [];
   readonly series: HeadSeries[] = [];
+  /** created by the first query */
+  private labels: LabelIndex | undefined;
   private readonly partitionAt = new Map<bigint, number>();
   private readonly seriesAt = new Map<string, number>();
   /**
@@ -141,8 +149,12 @@ export class Head implements ProfileSource {
     return this.rowSeries.length;
   }
 
+  get labelIndex(): LabelIndex {
+    return (this.labels ??= new LabelIndex(this.series));
+  }
+
   get byteLength(): number {
-    let n = 0;
+    let n = this.labels?.byteLength ?? 0;
     for (const c of [
       this.rowSeries,
       this.rowPartition,

@@ -1,7 +1,8 @@
 import type { Label } from "@cinderblock/model";
 import type { SourceForm } from "@cinderblock/block";
 import type { Exclusions } from "./duplicates.ts";
-import type { LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.ts";
+import type { PartialResult, RowKeys, SourceQuery } from "./execute.ts";
+import type { LabelQuery } from "./labels.ts";
 import type { RowTimes } from "./row-times.ts";
 import type { SelectRequest } from "./select.ts";
 

@@ -1,13 +1,5 @@
-import { type Pace, UNPACED } from "@cinderblock/async";
-import { matchValues, type ProfileSource, selectSeries, type SourceForm } from "@cinderblock/block";
-import {
-  type Label,
-  type Labels,
-  labelsKey,
-  parseSelector,
-  PatternBudget,
-  type Selector,
-} from "@cinderblock/model";
+import { UNPACED } from "@cinderblock/async";
+import { type ProfileSource, type SourceForm } from "@cinderblock/block";
 import { buildProfile, type PartialProfile, ProfileMerger, type StackSelector } from "./profile.ts";
 import type { ExemplarKind } from "./exemplars.ts";
 import { callSiteFilter, type StackFilter } from "./comparison-tree.ts";
@@ -24,7 +16,7 @@ import {
 } from "./points.ts";
 import { buildSamples, mergeSamples, type PartialSamples } from "./samples.ts";
 import { type Segment, segmentsOf } from "./segments.ts";
-import type { ExecuteAnswer, LabelAnswer, LabelRequest, SeriesRanges } from "./contracts.ts";
+import type { ExecuteAnswer, SeriesRanges } from "./contracts.ts";
 import type { Exclusion, Exclusions } from "./duplicates.ts";
 import {
   endNanos,
@@ -116,7 +108,7 @@ export async function executeOn(
   pace = UNPACED,
 ): Promise<PartialResult> {
   const selector = selectorOf(query.select);
-  for (const s of sources) await matchValues(s.series, selector, pace);
+  for (const s of sources) await s.labelIndex.prepare(selector, pace);
   const from = startNanos(query.select.startMs),
     to = endNanos(query.select.endMs),
     { shard } = query.select;
@@ -226,10 +218,11 @@ export async function seriesRanges(
   pace = UNPACED,
 ): Promise<SeriesRanges> {
   const selector = selectorOf(select);
-  await matchValues(source.series, selector, pace);
+  await source.labelIndex.prepare(selector, pace);
   const from = startNanos(select.startMs),
     to = endNanos(select.endMs);
-  const picked = selectSeries(source.series, selector)
+  const picked = source.labelIndex
+    .select(selector)
     .map((i) => source.series[i]!)
     .filter((s) => s.minTimeNanos <= to && s.maxTimeNanos >= from && isInShard(select.shard, s.fingerprint));
   return {
@@ -248,7 +241,7 @@ export async function rowKeys(
   select: SelectRequest,
   pace = UNPACED,
 ): Promise<RowKeys> {
-  await matchValues(source.series, selectorOf(select), pace);
+  await source.labelIndex.prepare(selectorOf(select), pace);
   const table = await source.load(["ids", "totals"]);
   const upTo = source.rowCount;
   const selected = selectRows(
@@ -321,100 +314,6 @@ export function mergePartials(parts: readonly PartialResult[]): PartialResult {
   const m = new SeriesMerger();
   for (const p of parts) if (p.kind === "series") for (const s of p.series) m.add(s);
   return { kind: "series", series: m.finish() };
-}
-
-/** A label query, answered from series without samples. Without a range it covers all times. */
-export interface LabelQuery {
-  matchers: string[];
-  startMs: number;
-  endMs: number;
-}
-
-function picked(source: ProfileSource, selectors: readonly Selector[], q: LabelQuery): number[] {
-  const ranged = q.startMs > 0 && q.endMs > 0;
-  const from = startNanos(q.startMs),
-    to = endNanos(q.endMs);
-  const inRange = (i: number): boolean =>
-    !ranged || (source.series[i]!.minTimeNanos <= to && source.series[i]!.maxTimeNanos >= from);
-  if (selectors.length === 0) return source.series.map((_, i) => i).filter(inRange);
-  const all = new Set<number>();
-  for (const s of selectors) for (const i of selectSeries(source.series, s)) all.add(i);
-  return [...all].filter(inRange);
-}
-
-/** Visits the label sets that a query matches; several selectors are alternatives. */
-async function eachPicked(
-  sources: readonly ProfileSource[],
-  q: LabelQuery,
-  pace: Pace,
-  visit: (labels: Labels) => void,
-): Promise<void> {
-  const budget = new PatternBudget(),
-    selectors = q.matchers.map((m) => parseSelector(m, budget));
-  for (const s of sources) {
-    for (const selector of selectors) await matchValues(s.series, selector, pace);
-    for (const i of picked(s, selectors, q)) visit(s.series[i]!.labels);
-    if (pace.due()) await pace.next();
-  }
-}
-
-/** Names of labels that a query matches. */
-export async function labelNames(
-  sources: readonly ProfileSource[],
-  q: LabelQuery,
-  pace = UNPACED,
-): Promise<string[]> {
-  const out = new Set<string>();
-  await eachPicked(sources, q, pace, (labels) => {
-    for (const l of labels) out.add(l.name);
-  });
-  return [...out];
-}
-
-/** Values of a label that a query matches. */
-export async function labelValues(
-  sources: readonly ProfileSource[],
-  name: string,
-  q: LabelQuery,
-  pace = UNPACED,
-): Promise<string[]> {
-  const out = new Set<string>();
-  await eachPicked(sources, q, pace, (labels) => {
-    for (const l of labels) if (l.name === name) out.add(l.value);
-  });
-  return [...out];
-}
-
-/** Distinct label sets, reduced to `names` if there are any. */
-export async function seriesLabels(
-  sources: readonly ProfileSource[],
-  names: readonly string[],
-  q: LabelQuery,
-  pace = UNPACED,
-): Promise<Label[][]> {
-  const out = new Map<string, Label[]>();
-  const wanted = new Set(names);
-  await eachPicked(sources, q, pace, (all) => {
-    const labels = wanted.size === 0 ? [...all] : all.filter((l) => wanted.has(l.name));
-    if (labels.length > 0) out.set(labelsKey(labels), labels);
-  });
-  return [...out.values()];
-}
-
-/** Runs a label query on sources. */
-export async function labelAnswer(
-  sources: readonly ProfileSource[],
-  ask: LabelRequest,
-  pace = UNPACED,
-): Promise<LabelAnswer> {
-  switch (ask.kind) {
-    case "names":
-      return { names: await labelNames(sources, ask.query, pace), sets: [] };
-    case "values":
-      return { names: await labelValues(sources, ask.name, ask.query, pace), sets: [] };
-    case "series":
-      return { names: [], sets: await seriesLabels(sources, ask.names, ask.query, pace) };
-  }
 }
 
 /** First `unnamed` reason of several answers, to spread into a merged answer. */

@@ -30,21 +30,19 @@ export { pointTimes, renderSeries, SeriesMerger } from "./series.ts";
 export type { PartialSeries, SeriesRange, SeriesResult } from "./series.ts";
 export {
   executeOn,
-  labelAnswer,
-  labelNames,
-  labelValues,
   mergePartials,
   unnamedReason,
   staleForms,
   rowKeys,
-  seriesLabels,
   seriesRanges,
 } from "./execute.ts";
+export { labelAnswer, labelNames, labelValues, seriesLabels } from "./labels.ts";
+export type { LabelQuery } from "./labels.ts";
 export { rowTimes, sharedTimes } from "./row-times.ts";
 export type { RowTimes, SharedTimes } from "./row-times.ts";
 export { findDuplicates } from "./duplicates.ts";
 export type { Exclusion, Exclusions } from "./duplicates.ts";
-export type { LabelQuery, PartialResult, RowKeys, SourceQuery } from "./execute.ts";
+export type { PartialResult, RowKeys, SourceQuery } from "./execute.ts";
 export type {
   BlockInfo,
   ExecuteAnswer,

@@ -1,5 +1,5 @@
 import { UNPACED } from "@cinderblock/async";
-import { matchValues, type ProfileSource, type SourceForm } from "@cinderblock/block";
+import { type ProfileSource, type SourceForm } from "@cinderblock/block";
 import { PairTable } from "@cinderblock/columnar";
 import { endNanos, selectorOf, selectRows, type SelectRequest, startNanos } from "./select.ts";
 
@@ -23,7 +23,7 @@ export async function rowTimes(
   select: SelectRequest,
   pace = UNPACED,
 ): Promise<RowTimes> {
-  await matchValues(source.series, selectorOf(select), pace);
+  await source.labelIndex.prepare(selectorOf(select), pace);
   const table = await source.load(["keys"]);
   const upTo = source.rowCount;
   const selected = selectRows(

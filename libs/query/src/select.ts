@@ -1,4 +1,4 @@
-import { type ProfileSource, type RowSource, type RowTable, selectSeries } from "@cinderblock/block";
+import { type ProfileSource, type RowSource, type RowTable } from "@cinderblock/block";
 import { CinderblockError, invalidError } from "@cinderblock/errors";
 import type { Exclusion } from "./duplicates.ts";
 import {
@@ -86,7 +86,7 @@ export function selectRows(
   const late = new Set(exclude?.late);
   // No rows were added since the comparison: skip the check of each row.
   const upTo = exclude && exclude.upTo < source.rowCount ? exclude.upTo : -1;
-  for (const index of selectSeries(source.series, selector)) {
+  for (const index of source.labelIndex.select(selector)) {
     const s = source.series[index]!;
     if (s.minTimeNanos > to || s.maxTimeNanos < from || !isInShard(shard, s.fingerprint)) continue;
     let rows = table.rowsOf(index, from, to);

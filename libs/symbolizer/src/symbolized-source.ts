@@ -1,4 +1,5 @@
 import {
+  type LabelIndex,
   FlameIndex,
   type ProfileSource,
   type RowColumns,
@@ -61,6 +62,9 @@ export class SymbolizedSource implements ProfileSource {
   }
   get series(): readonly SourceSeries[] {
     return this.inner.series;
+  }
+  get labelIndex(): LabelIndex {
+    return this.inner.labelIndex;
   }
   get coarse(): readonly CoarseRows[] {
     return this.inner.coarse;

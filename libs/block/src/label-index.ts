@@ -1,0 +1,319 @@
+import type { Pace } from "@cinderblock/async";
+import { U32Column } from "@cinderblock/columnar";
+import type { Labels, Matcher, Selector } from "@cinderblock/model";
+
+/**
+ * Label sets as columns. A pair is a name with a value, and each pair is stored once:
+ *
+ *     pairs of set i     pairs[ends[i - 1]] … pairs[ends[i] - 1], in the order of its labels
+ *     name of pair p     names[nameOf[p]]
+ *     value of pair p    values[p]
+ */
+export interface LabelSets {
+  names: readonly string[];
+  nameOf: Uint32Array;
+  values: readonly string[];
+  pairs: Uint32Array;
+  ends: Uint32Array;
+}
+
+/** A label name, and its pairs by value. */
+interface NameEntry {
+  id: number;
+  pairs: Map<string, number>;
+}
+
+/** Series to index or values to match between two checks of the clock. */
+const AT_ONCE = 1024;
+
+/**
+ * Bytes of one entry of a posting list, of a pair (its value's map entry and its list) and of a name,
+ * measured with 50,000 series of nine labels, two of them different in each.
+ */
+const POSTING_BYTES = 12,
+  PAIR_BYTES = 96,
+  NAME_BYTES = 512;
+
+/** No series. */
+const NONE: readonly number[] = [];
+
+/**
+ * Names, values and postings by value of a list of series that grows at its end. Series are indexed when a
+ * query needs them: a head without queries has no index.
+ */
+export class LabelIndex {
+  private readonly series: readonly { readonly labels: Labels }[];
+  private readonly entries = new Map<string, NameEntry>();
+  private readonly nameList: string[] = [];
+  private readonly valueList: string[] = [];
+  private readonly nameOfPair = new U32Column(4);
+  private readonly seriesPairs = new U32Column(4);
+  private readonly seriesEnds = new U32Column(1);
+  /** pair -> positions of its series, ascending */
+  private readonly postings: number[][] = [];
+  private postingCount = 0;
+
+  constructor(series: readonly { readonly labels: Labels }[]) {
+    this.series = series;
+  }
+
+  /** bytes of the indexed series in memory; label texts belong to the series */
+  get byteLength(): number {
+    return (
+      this.nameOfPair.byteLength +
+      this.seriesPairs.byteLength +
+      this.seriesEnds.byteLength +
+      this.postingCount * POSTING_BYTES +
+      this.postings.length * PAIR_BYTES +
+      this.nameList.length * NAME_BYTES
+    );
+  }
+
+  /** Adds the series that arrived since the last query. */
+  private update(limit = Infinity): void {
+    const end = Math.min(this.series.length, this.seriesEnds.length + limit);
+    for (let i = this.seriesEnds.length; i < end; i++) {
+      for (const { name, value } of this.series[i]!.labels) {
+        const pair = this.pairOf(name, value),
+          list = this.postings[pair];
+        this.seriesPairs.push(pair);
+        // An empty list that grows reserves 17 entries, and most values of some labels have one series.
+        if (!list) this.postings.push([i]);
+        else if (list[list.length - 1] === i)
+          continue; // a label set that repeats a label
+        else list.push(i);
+        this.postingCount++;
+      }
+      this.seriesEnds.push(this.seriesPairs.length);
+    }
+  }
+
+  private pairOf(name: string, value: string): number {
+    let entry = this.entries.get(name);
+    if (!entry) {
+      entry = { id: this.nameList.push(name) - 1, pairs: new Map() };
+      this.entries.set(name, entry);
+    }
+    let pair = entry.pairs.get(value);
+    if (pair === undefined) {
+      pair = this.nameOfPair.push(entry.id);
+      entry.pairs.set(value, pair);
+      this.valueList.push(value);
+    }
+    return pair;
+  }
+
+  /** Label sets of all series, as columns. The columns are views: copy what must outlive the next query. */
+  sets(): LabelSets {
+    this.update();
+    return {
+      names: this.nameList,
+      nameOf: this.nameOfPair.view(),
+      values: this.valueList,
+      pairs: this.seriesPairs.view(),
+      ends: this.seriesEnds.view(),
+    };
+  }
+
+  /**
+   * Indexes new series and runs the regular expressions of a selector on the values they may meet, with
+   * pauses, so that a later `select` is fast. A regular expression may take milliseconds for one value.
+   */
+  async prepare(selector: Selector, pace: Pace): Promise<void> {
+    while (this.seriesEnds.length < this.series.length) {
+      if (pace.due()) await pace.next();
+      this.update(AT_ONCE);
+    }
+    const start = this.shortestPostings(selector);
+    for (const m of selector) {
+      if (!m.hasPattern) continue;
+      const entry = this.entries.get(m.name);
+      let n = 0;
+      for (const value of this.valuesToMatch(entry, start)) {
+        const costly = m.isCostly(value);
+        if ((costly || n++ % AT_ONCE === 0) && pace.due()) await pace.next();
+        if (costly) m.matches(value);
+      }
+    }
+  }
+
+  /** Values of a name that `select` compares when it starts from `start`, and "" for an absent label. */
+  private *valuesToMatch(
+    entry: NameEntry | undefined,
+    start: readonly number[] | undefined,
+  ): Generator<string> {
+    yield "";
+    if (!entry) return;
+    if (start === undefined || start.length >= entry.pairs.size) {
+      yield* entry.pairs.keys();
+      return;
+    }
+    for (const i of start) {
+      const pair = this.pairAt(i, entry.id);
+      if (pair >= 0) yield this.valueList[pair]!;
+    }
+  }
+
+  /** Positions of the series that a selector matches, ascending. */
+  select(selector: Selector): readonly number[] {
+    this.update();
+    const start = this.shortestPostings(selector) ?? this.smallestUnion(selector);
+    const tests = selector.map((m) => this.test(m));
+    const out: number[] = [];
+    const n = start ? start.length : this.series.length;
+    for (let k = 0; k < n; k++) {
+      const i = start ? start[k]! : k;
+      let all = true;
+      for (let t = 0; t < tests.length && all; t++) all = tests[t]!(i);
+      if (all) out.push(i);
+    }
+    return out;
+  }
+
+  /** Shortest posting list of the selector's equalities; undefined if it has none that requires a label. */
+  private shortestPostings(selector: Selector): readonly number[] | undefined {
+    let best: readonly number[] | undefined;
+    for (const m of selector) {
+      if (m.op !== "=" || m.value === "") continue;
+      const pair = this.entries.get(m.name)?.pairs.get(m.value),
+        list = pair === undefined ? NONE : this.postings[pair]!;
+      if (best === undefined || list.length < best.length) best = list;
+    }
+    return best;
+  }
+
+  /** Series with a matching value, for the matcher with the fewest; undefined: most series match every one. */
+  private smallestUnion(selector: Selector): readonly number[] | undefined {
+    let best: number[] | undefined,
+      size = this.series.length / 2;
+    for (const m of selector) {
+      if (m.matches("")) continue; // series without the label match
+      const pairs: number[] = [];
+      let n = 0;
+      for (const [value, pair] of this.entries.get(m.name)?.pairs ?? []) {
+        if (!m.matches(value)) continue;
+        pairs.push(pair);
+        n += this.postings[pair]!.length;
+        if (n > size) break;
+      }
+      if (n > size) continue;
+      best = pairs;
+      size = n;
+    }
+    if (!best) return undefined;
+    if (best.length === 1) return this.postings[best[0]!]!;
+    const all = new Uint32Array(best.reduce((n, p) => n + this.postings[p]!.length, 0));
+    let at = 0;
+    for (const p of best) for (const i of this.postings[p]!) all[at++] = i;
+    all.sort();
+    // A label set may repeat a name with two values.
+    return Array.from(all.filter((i, k) => k === 0 || i !== all[k - 1]));
+  }
+
+  /** Condition of a matcher on the series at a position; it compares each value once. */
+  private test(m: Matcher): (i: number) => boolean {
+    const entry = this.entries.get(m.name);
+    if (!entry) {
+      const absent = m.matches("");
+      return () => absent;
+    }
+    if (!m.hasPattern && m.value !== "") {
+      const pair = entry.pairs.get(m.value) ?? -2,
+        wanted = m.op === "=";
+      return (i) => (this.pairAt(i, entry.id) === pair) === wanted;
+    }
+    const verdicts = new Uint8Array(this.valueList.length + 1);
+    return (i) => {
+      const pair = this.pairAt(i, entry.id);
+      let verdict = verdicts[pair + 1]!;
+      if (verdict === 0)
+        verdicts[pair + 1] = verdict = m.matches(pair < 0 ? "" : this.valueList[pair]!) ? 1 : 2;
+      return verdict === 1;
+    };
+  }
+
+  /** First pair of a series with a name; -1 without the label. */
+  private pairAt(i: number, name: number): number {
+    const pairs = this.seriesPairs.data,
+      ends = this.seriesEnds.data,
+      nameOf = this.nameOfPair.data,
+      end = ends[i]!;
+    for (let k = i === 0 ? 0 : ends[i - 1]!; k < end; k++) if (nameOf[pairs[k]!] === name) return pairs[k]!;
+    return -1;
+  }
+
+  /**
+   * Names of the labels of some series.
+   * @param picked positions of series; undefined: all
+   * @param accepts whether a series counts; undefined: each does
+   */
+  names(picked: readonly number[] | undefined, accepts?: (i: number) => boolean): string[] {
+    this.update();
+    if (!picked && !accepts) return [...this.nameList];
+    if (picked && this.areFew(picked)) {
+      const seen = new Uint8Array(this.nameList.length);
+      this.eachPair(picked, accepts, (pair) => (seen[this.nameOfPair.data[pair]!] = 1));
+      return this.nameList.filter((_, id) => seen[id] === 1);
+    }
+    const counts = this.filter(picked, accepts);
+    return this.nameList.filter((name) => {
+      for (const pair of this.entries.get(name)!.pairs.values())
+        if (this.postings[pair]!.some(counts)) return true;
+      return false;
+    });
+  }
+
+  /** Values of a label of some series; the parameters are those of `names`. */
+  values(name: string, picked: readonly number[] | undefined, accepts?: (i: number) => boolean): string[] {
+    this.update();
+    const entry = this.entries.get(name);
+    if (!entry) return [];
+    if (!picked && !accepts) return [...entry.pairs.keys()];
+    if (picked && this.areFew(picked)) {
+      const seen = new Set<number>();
+      this.eachPair(picked, accepts, (pair) => {
+        if (this.nameOfPair.data[pair] === entry.id) seen.add(pair);
+      });
+      return Array.from(seen, (pair) => this.valueList[pair]!);
+    }
+    const counts = this.filter(picked, accepts),
+      out: string[] = [];
+    for (const [value, pair] of entry.pairs) if (this.postings[pair]!.some(counts)) out.push(value);
+    return out;
+  }
+
+  /** Whether visiting the labels of these series is cheaper than testing each value. */
+  private areFew(picked: readonly number[]): boolean {
+    return picked.length * 8 < this.series.length;
+  }
+
+  private eachPair(
+    picked: readonly number[],
+    accepts: ((i: number) => boolean) | undefined,
+    visit: (pair: number) => void,
+  ): void {
+    const pairs = this.seriesPairs.data,
+      ends = this.seriesEnds.data;
+    for (const i of picked) {
+      if (accepts && !accepts(i)) continue;
+      for (let k = i === 0 ? 0 : ends[i - 1]!; k < ends[i]!; k++) visit(pairs[k]!);
+    }
+  }
+
+  /** Condition of `names` and `values` on a series, which tests each series once. */
+  private filter(
+    picked: readonly number[] | undefined,
+    accepts: ((i: number) => boolean) | undefined,
+  ): (i: number) => boolean {
+    const verdicts = new Uint8Array(this.series.length);
+    if (picked) {
+      verdicts.fill(2);
+      for (const i of picked) verdicts[i] = 0;
+    }
+    return (i) => {
+      let verdict = verdicts[i]!;
+      if (verdict === 0) verdicts[i] = verdict = accepts === undefined || accepts(i) ? 1 : 2;
+      return verdict === 1;
+    };
+  }
+}

@@ -1,0 +1,38 @@
+import { labelAnswer, type LabelRequest } from "@cinderblock/query";
+import { temporaryFolder } from "@cinderblock/testkit";
+import { CPU, cpu, Instance, SECOND, T0 } from "./shard.testing.ts";
+
+const query = { matchers: ['{pod=~"p.+"}'], startMs: 0, endMs: 0 };
+const pods = async (a: Instance): Promise<string[]> =>
+  (await labelAnswer(await a.sources(), { kind: "values", name: "pod", query })).names.sort();
+
+describe("the label index of a head", () => {
+  it("answers for series that arrive between queries, and its block answers the same", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    await a.push({ ...CPU, pod: "p0" }, cpu(T0, 1));
+    expect(await pods(a)).toEqual(["p0"]);
+    await a.push({ ...CPU, pod: "p1" }, cpu(T0 + SECOND, 1));
+    await a.push({ ...CPU, pod: "p0" }, cpu(T0 + 2n * SECOND, 1));
+    expect(await pods(a)).toEqual(["p0", "p1"]);
+    const series: LabelRequest = { kind: "series", names: [], query },
+      { sets } = await labelAnswer(await a.sources(), series);
+    expect(sets).toHaveLength(2);
+    await a.shard.flush();
+    expect(a.shard.sources("t")).toHaveLength(0);
+    expect(await pods(a)).toEqual(["p0", "p1"]);
+    expect(await labelAnswer(await a.sources(), series)).toEqual({ names: [], sets });
+  });
+
+  it("counts in the memory of the head from the first query on", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    for (let i = 0; i < 20; i++) await a.push({ ...CPU, pod: `p${i}` }, cpu(T0 + BigInt(i) * SECOND, 1));
+    const [head] = a.shard.sources("t"),
+      before = head!.byteLength;
+    await pods(a);
+    const index = head!.labelIndex.byteLength;
+    expect(index).toBeGreaterThan(20 * 120);
+    expect(head!.byteLength - before).toBe(index);
+  });
+});
