@@ -27,6 +27,8 @@ export interface ProfileSource extends RowSource {
   readonly form: SourceForm;
   /** current number of rows */
   readonly rowCount: number;
+  /** whether stacks without any named frame count in call trees, because the answer says why they have none */
+  readonly countsUnnamed?: boolean;
   readonly series: readonly SourceSeries[];
   /** index of the labels of `series` */
   readonly labelIndex: LabelIndex;

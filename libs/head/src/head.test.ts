@@ -226,6 +226,44 @@ describe("a shard of heads", () => {
     expect((await new Instance(dir, 0).start({ orphans: [3] })).rows).toBe(0);
   });
 
+  it("leaves stacks without any named frame out of call trees, as v1, but not out of sums", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    await a.push(CPU, {
+      stacks: [
+        { frames: ["start", "poll"], values: [5] },
+        { frames: ["start", "main", "poll"], values: [7] },
+        { frames: ["main"], values: [9] },
+      ],
+      bare: ["start", "poll"],
+      address: 0x401000,
+      symbolized: false,
+      timeNanos: T0,
+    });
+    const series = async (): Promise<bigint[]> => {
+      const r = await executeOn(
+        await a.sources(),
+        {
+          kind: "series",
+          select: {
+            profileTypeId: "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
+            labelSelector: "{}",
+            startMs: 1,
+            endMs: 2e12,
+          },
+          range: { startMs: 1, endMs: 4e12, stepMs: 1e12, groupBy: [] },
+          callSite: [],
+        },
+        {},
+      );
+      return r.kind === "series" ? r.series.flatMap((s) => [...s.sum]).filter((v) => v > 0n) : [];
+    };
+    for (const cut of [false, true]) {
+      if (cut) await a.shard.flush();
+      expect([await a.tree(), await series()]).toEqual([["/main 16 16"], [21n]]);
+    }
+  });
+
   it("keeps spans with their samples through the cut", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();

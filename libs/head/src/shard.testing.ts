@@ -165,7 +165,7 @@ export function flat(t: PartialTree): string[] {
       f.names.bytes.subarray(f.names.offset[f.name[node]!]!, f.names.offset[f.name[node]! + 1]!),
     ).toString();
     const own = node === 0 ? "" : `${path}/${name}`;
-    if (node !== 0) out.push(`${own} ${f.total[node]} ${f.self[node]}`);
+    if (node !== 0 || f.self[0]! > 0n) out.push(`${own || "/"} ${f.total[node]} ${f.self[node]}`);
     for (let k = f.childStart[node]!; k < f.childEnd[node]!; k++) walk(f.children[k]!, own);
   };
   walk(0, "");

@@ -47,18 +47,17 @@ export function parseAppName(text: string): AppName {
   };
 }
 
-/** Milliseconds of the units of an offset. */
-const UNITS: ReadonlyMap<string, number> = new Map([
+/** Beginnings of the units of an offset, the first match counts, with their milliseconds. */
+const UNITS: readonly (readonly [string, number])[] = [
   ["s", 1e3],
+  ["mon", 30 * 864e5],
+  ["M", 30 * 864e5],
   ["m", 6e4],
-  ["min", 6e4],
   ["h", 36e5],
   ["d", 864e5],
   ["w", 7 * 864e5],
-  ["M", 30 * 864e5],
-  ["mon", 30 * 864e5],
   ["y", 365 * 864e5],
-]);
+];
 /** Largest distance of a time from 1970 in milliseconds, as of a `Date`. */
 const MAX_TIME_MS = 864e13;
 
@@ -86,8 +85,12 @@ function timeOf(text: string, nowMs: number): number {
   }
   const m = /[+-].*$/.exec(s);
   if (!m) return nowMs;
-  let offset = 0;
-  for (const [, n, unit] of m[0].slice(1).matchAll(/(\d+)([A-Za-z]*)/g))
-    offset += Math.min(Number(n), MAX_TIME_MS) * (UNITS.get(unit!) ?? 0);
-  return nowMs + (m[0][0] === "-" ? -offset : offset);
+  let offset = 0,
+    sign = 1;
+  for (const [, own, n, unit] of m[0].matchAll(/([+-]?)(\d+)([A-Za-z]*)/g)) {
+    if (own !== "") sign = own === "-" ? -1 : 1;
+    const [, ms = 0] = UNITS.find(([begin]) => unit!.startsWith(begin)) ?? [];
+    offset += sign * Math.min(Number(n), MAX_TIME_MS) * ms;
+  }
+  return nowMs + offset;
 }

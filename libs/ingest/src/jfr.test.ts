@@ -30,7 +30,7 @@ function snapshot(
 }
 
 /** Rows `__name__ type value root:line;…;leaf:line {span_name, region} span trace` of a recording, in a form. */
-async function rowsOf(recording: Uint8Array, labels = snapshot({})): Promise<string[]> {
+async function rowsOf(recording: Uint8Array, labels = snapshot({}), sampleRate = 100): Promise<string[]> {
   const rows: string[] = [];
   const processor = new PushProcessor(await loadHasher(), {
     append: (_tenant: string, p: ProcessedProfile) => {
@@ -72,7 +72,7 @@ async function rowsOf(recording: Uint8Array, labels = snapshot({})): Promise<str
         format: "jfr",
         boundary: "B",
         spyName: "x",
-        sampleRate: 100,
+        sampleRate,
         fromNanos: BigInt(NOW) * 1_000_000n,
         durationNanos: 10_000_000_000n,
       },
@@ -108,6 +108,79 @@ describe("profiles of a JFR recording", () => {
       ["process_cpu", "cpu", "nanoseconds"],
       ["memory", "", ""],
     ]);
+  });
+  it("have the time and the duration of the push, and v1's types for each kind of event", () => {
+    const at = (type: TinyJfrEvent["type"], more: Partial<TinyJfrEvent> = {}): TinyJfrEvent => ({
+      type,
+      frames: [["Main", type]],
+      ...more,
+    });
+    const { profiles } = jfrToPprofs(
+      tinyJfr([
+        at("ObjectAllocationSample", { bytes: 4096 }),
+        at("ThreadPark", { durationTicks: 77 }),
+        at("LiveObject"),
+        at("Malloc", { bytes: 64 }),
+        at("Malloc", { bytes: 16 }),
+      ]),
+      NO_JFR_LABELS,
+      100,
+      1_795_409_460_000_000_000n,
+      5_000_000_000n,
+    );
+    const decoder = new PprofDecoder();
+    expect(
+      profiles.map(({ name, bytes }) => {
+        const t = decoder.decode(bytes),
+          text = (i: number): string => stringAt(t, i);
+        return [
+          name,
+          Array.from(
+            { length: t.sampleTypes },
+            (_, k) => `${text(t.typeType.data[k]!)}/${text(t.typeUnit.data[k]!)} ${t.value.data[k]}`,
+          ).join(", "),
+          `${text(t.periodType)}/${text(t.periodUnit)}`,
+          t.timeNanos,
+          t.durationNanos,
+        ];
+      }),
+    ).toEqual(
+      [
+        ["memory", "alloc_sample_objects/count 1, alloc_sample_bytes/bytes 4096", "space/bytes"],
+        ["block", "contentions/count 1, delay/nanoseconds 77", "block/count"],
+        ["memory", "live/count 1", "objects/count"],
+        ["memory", "malloc_objects/count 2, malloc_bytes/bytes 80", "/"],
+      ].map((row) => [...row, 1_795_409_460_000_000_000n, 5_000_000_000n]),
+    );
+  });
+  it("of several chunks have each chunk's stacks, although their IDs begin again", async () => {
+    const sample = (method: string): TinyJfrEvent => ({
+      type: "ExecutionSample",
+      frames: [
+        ["Main", "main", 3],
+        ["Main", method, 12],
+      ],
+    });
+    const chunks = [tinyJfr([sample("a"), sample("b")]), tinyJfr([sample("c"), sample("a"), sample("a")])];
+    expect(await rowsOf(Buffer.concat(chunks))).toEqual([
+      "process_cpu cpu 10000000 Main.main:3;Main.b:12 {}",
+      "process_cpu cpu 10000000 Main.main:3;Main.c:12 {}",
+      "process_cpu cpu 30000000 Main.main:3;Main.a:12 {}",
+    ]);
+  });
+  it("with times are refused at a sample rate of 0; others need no rate", async () => {
+    const at = (type: TinyJfrEvent["type"]): TinyJfrEvent => ({ type, frames: [["Main", "a", 1]] });
+    const live = at("LiveObject");
+    expect(await rowsOf(tinyJfr([live]), snapshot({}), 0)).toEqual(["memory live 1 Main.a:1 {}"]);
+    for (const [type, setting, time] of [
+      ["ExecutionSample", "cpu", "cpu"],
+      ["WallClockSample", "cpu", "wall"],
+    ] as const)
+      await expect(rowsOf(tinyJfr([live, at(type)], setting), snapshot({}), 0)).rejects.toThrow(
+        `sampleRate: 0 samples a second leave no time to the recording's samples of ${time} time`,
+      );
+    const asleep = tinyJfr([live, { ...at("ExecutionSample"), state: "STATE_SLEEPING" }], "cpu");
+    expect(await rowsOf(asleep, snapshot({}), 0)).toEqual(["memory live 1 Main.a:1 {}"]);
   });
   it("keep the lines of frames", async () => {
     const work = (line: number): TinyJfrEvent => ({

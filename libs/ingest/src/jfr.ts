@@ -1,5 +1,5 @@
 import { ByteReader, decodeUtf8, ShortRead } from "@cinderblock/bytes";
-import { CinderblockError } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import {
   CONTEXT_ID,
   ID_WORDS,
@@ -179,6 +179,7 @@ const UNSEEN = -1,
 /**
  * Converts a recording to one pprof for each kind of event that it contains; also returns the profiler's
  * event setting.
+ * @throws `invalid` for samples of CPU or wall time at a rate of 0, which leaves no time to them
  */
 export function jfrToPprofs(
   body: Uint8Array,
@@ -188,7 +189,7 @@ export function jfrToPprofs(
   durationNanos: bigint,
 ): { profiles: JfrProfile[]; event: string } {
   const builders = new Map<ProfileKey, StackBuilder>();
-  const perSample = sampleRate > 0 ? BigInt(Math.floor(1e9 / sampleRate)) : 1n;
+  const perSample = sampleRate > 0 ? BigInt(Math.floor(1e9 / sampleRate)) : undefined;
   const builder = (key: ProfileKey): StackBuilder => {
     let b = builders.get(key);
     if (!b) builders.set(key, (b = new StackBuilder(PROFILES[key].types.length, undefined, JFR_SYMBOLS)));
@@ -235,6 +236,14 @@ export function jfrToPprofs(
     if (set === labelSets.length) labelSets.push(labelsOfIds(e.ids, labels));
     builder(key).add(node, values, labelSets[set]!.length > 0 ? set + 1 : 0);
   };
+  const addTime = (key: "cpu" | "wall", e: JfrEvent): void => {
+    if (perSample === undefined)
+      throw invalidError(
+        `sampleRate: 0 samples a second leave no time to the recording's samples of ${key} time`,
+        "malformed_profile",
+      );
+    add(key, e, [BigInt(e.count) * perSample]);
+  };
   const event = readRecording(body, {
     chunk(s) {
       stacks = s;
@@ -242,17 +251,16 @@ export function jfrToPprofs(
     },
     event(e, setting) {
       const bytes = BigInt(e.bytes),
-        delay = BigInt(e.durationNanos),
-        time = BigInt(e.count) * perSample;
+        delay = BigInt(e.durationNanos);
       switch (e.kind) {
         case "execution":
-          if (e.state !== undefined && e.state !== "STATE_SLEEPING") add("cpu", e, [time]);
-          if (setting === "wall") add("wall", e, [time]);
+          if (e.state !== undefined && e.state !== "STATE_SLEEPING") addTime("cpu", e);
+          if (setting === "wall") addTime("wall", e);
           break;
         case "wall":
           // Where another engine samples the CPU, these samples are wall time alone.
-          if (e.state === "STATE_RUNNABLE" && setting === "wall") add("cpu", e, [time]);
-          add("wall", e, [time]);
+          if (e.state === "STATE_RUNNABLE" && setting === "wall") addTime("cpu", e);
+          addTime("wall", e);
           break;
         case "alloc-in-tlab":
           add("inTlab", e, [1n, bytes]);

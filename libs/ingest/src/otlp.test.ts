@@ -1,9 +1,11 @@
 import { gzipSync } from "node:zlib";
 import { loadHasher } from "@cinderblock/bytes";
 import { labelsText } from "@cinderblock/model";
+import { PprofDecoder } from "@cinderblock/pprof";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { mutations, Random } from "@cinderblock/testkit";
 import { type ProcessedProfile, PushProcessor, RateGate, type SentPush, stringAt } from "./index.ts";
+import { otlpToPprofs, readOtlp } from "./otlp.ts";
 import { framesOf } from "./testing.ts";
 
 const NOW = 1_795_409_460_000;
@@ -379,6 +381,67 @@ describe("OTLP profiles", () => {
     expect(rows.map((r) => r.slice(0, r.indexOf(" | ")))).toEqual([
       '{__delta__="false", __name__="process_cpu", __otel__="true", __proto__="p", a="1", constructor="c", main="4", one="x", service.name="shop", service_name="shop"}',
     ]);
+  });
+  describe("have flags of mappings that follow from the frames", () => {
+    const lines = (fn: number, line?: number): object => ({ functionIndex: fn, ...(line ? { line } : {}) });
+    const bare = { mappingIndex: 1, address: "8000" },
+      whole = { mappingIndex: 1, lines: [lines(1, 12)] },
+      inlined = { mappingIndex: 1, lines: [lines(1, 12), lines(2, 3)] };
+    /** Flags `functions files lines inlined` of the mapping of each used location, in order of first use. */
+    const flagsOf = (locations: object[], ...stacks: number[][]): string[] => {
+      const body = {
+        ...request,
+        dictionary: {
+          ...dictionary,
+          mappingTable: [{}, { filenameStrindex: 8 }, { filenameStrindex: 7 }],
+          functionTable: [...dictionary.functionTable, { nameStrindex: 10 }],
+          locationTable: [{}, ...locations],
+          stackTable: [{}, ...stacks.map((locationIndices) => ({ locationIndices }))],
+        },
+        resourceProfiles: [
+          {
+            scopeProfiles: [
+              {
+                profiles: [
+                  { ...profile, samples: stacks.map((_, i) => ({ stackIndex: i + 1, values: ["1"] })) },
+                ],
+              },
+            ],
+          },
+        ],
+      };
+      const [pprof] = otlpToPprofs(readOtlp(Buffer.from(JSON.stringify(body)), "json"), 1n),
+        t = new PprofDecoder().decode(pprof!.bytes),
+        names = ["functions", "files", "lines", "inlined"];
+      return Array.from({ length: t.locations }, (_, l) => {
+        const m = t.locMappingLo.data[l]! - 1;
+        return `${stringAt(t, t.mappingFilename.data[m]!)} ${names.filter((_, k) => t.mappingFlags.data[m]! & (8 >> k)).join(" ")}`;
+      });
+    };
+    it.each<[string, object[], string]>([
+      ["functions, files and lines", [whole], "functions files lines"],
+      ["inlined frames, which say nothing", [inlined], "functions files lines"],
+      ["a frame without a line", [whole, { mappingIndex: 1, lines: [lines(2)] }], "functions files"],
+      ["a function without a file", [whole, { mappingIndex: 1, lines: [lines(3, 4)] }], "functions lines"],
+      ["a line without a function", [whole, { mappingIndex: 1, lines: [lines(0, 4)] }], "files lines"],
+      ["a frame without lines", [whole, bare], ""],
+    ])("%s", (_what, locations, want) => {
+      const stack = locations.map((_, i) => i + 1);
+      expect(flagsOf(locations, stack)).toEqual(locations.map(() => `/bin/app ${want}`));
+    });
+    it("in the first stack with the frame, as in v1", () => {
+      const other = { mappingIndex: 2, lines: [lines(2, 3)] };
+      expect(flagsOf([whole, bare, other], [1, 3], [2, 3], [2, 1])).toEqual([
+        "/bin/app functions files lines",
+        "main.c functions files lines",
+        "/bin/app ",
+      ]);
+      expect(flagsOf([whole, bare, other], [2, 1, 3], [1], [3])).toEqual([
+        "/bin/app ",
+        "/bin/app ",
+        "main.c functions files lines",
+      ]);
+    });
   });
   it("survive mutated bodies", async () => {
     const random = new Random(20261124),

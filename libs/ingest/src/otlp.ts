@@ -1,4 +1,4 @@
-import { decodeUtf8, encodeUtf8, ShortRead } from "@cinderblock/bytes";
+import { encodeUtf8, ShortRead } from "@cinderblock/bytes";
 import { ByteColumn, U32Column } from "@cinderblock/columnar";
 import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { type Label, LABEL_DELTA, LABEL_NAME, LABEL_OTEL, LABEL_SERVICE_NAME } from "@cinderblock/model";
@@ -9,13 +9,12 @@ import {
   type OtlpProfile,
   type OtlpResource,
   type OtlpTables,
-  type OtlpValue,
 } from "@cinderblock/otlp";
 import { encodePprof } from "@cinderblock/pprof";
+import { attributeOf, check, SampleTexts, SERVICE, stringOf, textOf } from "./otlp-texts.ts";
 import { MAX_VALUE } from "./stack-builder.ts";
 
-const SERVICE = "service.name",
-  EXECUTABLE = "process.executable.name",
+const EXECUTABLE = "process.executable.name",
   BUILD_ID = "process.executable.build_id.gnu";
 const DEFAULT_DURATION_NANOS = 10_000_000_000n;
 
@@ -82,15 +81,6 @@ export function otlpToPprofs(t: OtlpTables, nowNanos: bigint): OtlpPprof[] {
   return out;
 }
 
-/** Text of a string or an integer; "" for another value. */
-function plainText(v: OtlpValue): string {
-  return typeof v === "string" ? v : typeof v === "bigint" ? String(v) : "";
-}
-/** Text of an attribute value as a label: a string, an integer or a list of exactly one; "" for another. */
-function textOf(v: OtlpValue): string {
-  return Array.isArray(v) ? (v.length === 1 ? plainText(v[0]) : "") : plainText(v);
-}
-
 /** Labels from attributes; the first attribute of each key counts that has a text. */
 function attributeLabels(attributes: readonly OtlpAttribute[]): Label[] {
   const seen = new Map<string, string>();
@@ -111,68 +101,6 @@ function resourceService({ attributes }: OtlpResource): string {
   };
   const executable = find(EXECUTABLE);
   return find(SERVICE) || (executable !== "" ? `unknown_service:${executable}` : "unknown_service");
-}
-
-/**
- * Checks an index of the dictionary. Index 0 means "none", whether its table is there or not.
- * @throws `invalid`
- */
-function check(index: number, size: number, what: string): number {
-  if (index >= size && index !== 0)
-    throw invalidError(
-      `${what} index ${index | 0} is out of range: the dictionary has ${size}`,
-      "malformed_profile",
-    );
-  return index;
-}
-function stringOf(t: OtlpTables, i: number): string {
-  if (check(i, t.strings, "string") === t.strings) return "";
-  return decodeUtf8(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!);
-}
-const NO_ATTRIBUTE = { key: 0, value: undefined };
-function attributeOf(t: OtlpTables, i: number): { key: number; value: OtlpValue } {
-  return t.attributes[check(i, t.attributes.length, "attribute")] ?? NO_ATTRIBUTE;
-}
-
-/**
- * Labels of samples from the dictionary's attributes and links; each entry is converted once, however many
- * samples use it.
- */
-class SampleTexts {
-  private readonly t: OtlpTables;
-  private readonly attributes: ({ key: number; service: string | undefined; text: string } | undefined)[] =
-    [];
-  private readonly links: ({ span: string; trace: string } | undefined)[] = [];
-  constructor(t: OtlpTables) {
-    this.t = t;
-  }
-
-  /**
-   * Attribute `i`. `service`: the service that it names; undefined for other attributes, whose label is
-   * `text`.
-   */
-  attribute(i: number): { key: number; service: string | undefined; text: string } {
-    let known = this.attributes[i];
-    if (!known) {
-      const { key, value } = attributeOf(this.t, i),
-        text = textOf(value);
-      this.attributes[i] = known = {
-        key,
-        service: stringOf(this.t, key) === SERVICE ? text : undefined,
-        text,
-      };
-    }
-    return known;
-  }
-
-  link(i: number): { span: string; trace: string } {
-    const { t } = this;
-    check(i, t.links, "link");
-    return (this.links[i] ??= {
-      span: hex(t.bytes, t.linkSpanStart.data[i]!, t.linkSpanEnd.data[i]!),
-      trace: hex(t.bytes, t.linkTraceStart.data[i]!, t.linkTraceEnd.data[i]!),
-    });
-  }
 }
 
 /** Samples of a profile by service: a sample may have its own service. */
@@ -281,13 +209,16 @@ class PprofWriter {
   private readonly mappingWords = new U32Column(16);
   private readonly locationWords = new U32Column(2048);
   private readonly locationOffset = new U32Column(256);
+  /** mapping of the dictionary -> flags of its frames in the current stack */
+  private readonly stackFlags: Uint8Array;
 
   constructor(t: OtlpTables, texts: SampleTexts) {
     this.t = t;
     this.texts = texts;
     this.strings = new Renumbered(t.strings, "string");
     this.functions = new Renumbered(t.functions, "function");
-    this.mappings = new Renumbered(t.mappings, "mapping");
+    this.stackFlags = new Uint8Array(Math.max(1, t.mappings));
+    this.mappings = new Renumbered(this.stackFlags.length * FLAG_SETS, "mapping");
     this.locations = new Renumbered(t.locations, "location");
   }
 
@@ -378,7 +309,41 @@ class PprofWriter {
       from = t.stackLocations.data[stack]!,
       end = t.stacks === 0 ? from : t.stackLocations.data[stack + 1]!;
     into.reserve(end - from);
+    let known = true;
+    for (let k = from; known && k < end; k++) known = this.locations.get(t.stackLocation.data[k]!) >= 0;
+    if (!known) this.surveyStack(from, end);
     for (let k = from; k < end; k++) into.data[into.length++] = this.location(t.stackLocation.data[k]!);
+  }
+
+  /**
+   * Computes the flags of each mapping from its frames in a stack: a flag is set when it holds for all of
+   * them. As in v1, the first stack of a location decides the flags of its mapping.
+   */
+  private surveyStack(from: number, end: number): void {
+    const { t, stackFlags } = this;
+    const mappingOf = (k: number): number => {
+      const location = check(t.stackLocation.data[k]!, t.locations, "location");
+      return t.locations === 0 ? 0 : check(t.locMapping.data[location]!, t.mappings, "mapping");
+    };
+    for (let k = from; k < end; k++) stackFlags[mappingOf(k)] = ALL_FLAGS;
+    for (let k = from; k < end; k++)
+      stackFlags[mappingOf(k)]! &= this.locationFlags(t.stackLocation.data[k]!);
+  }
+
+  private locationFlags(location: number): number {
+    const { t } = this;
+    if (t.locations === 0) return 0;
+    const from = t.locLines.data[location]!,
+      end = t.locLines.data[location + 1]!;
+    if (from === end) return 0;
+    let flags = ALL_FLAGS;
+    for (let k = from; k < end; k++) {
+      const fn = check(t.lineFunction.data[k]!, t.functions, "function");
+      if (fn === 0) flags &= ~HAS_FUNCTIONS;
+      else if (t.funcFilename.data[fn] === 0) flags &= ~HAS_FILENAMES;
+      if (t.lineNumber.data[k] === 0) flags &= ~HAS_LINE_NUMBERS;
+    }
+    return flags;
   }
 
   /**
@@ -425,14 +390,17 @@ class PprofWriter {
     return this.strings.set(i, this.endString());
   }
 
+  /** Number of mapping `i` with the flags of the current stack. */
   private mapping(i: number): number {
-    const known = this.mappings.get(i);
-    if (known >= 0) return known;
     const { t, mappingWords } = this,
-      number = this.mappings.set(i, mappingWords.length / 9);
+      flags = this.stackFlags[i]!,
+      entry = i * FLAG_SETS + (flags >> 1),
+      known = this.mappings.get(entry);
+    if (known >= 0) return known;
+    const number = this.mappings.set(entry, mappingWords.length / 9);
     if (t.mappings === 0) {
       for (let k = 0; k < 8; k++) mappingWords.push(0);
-      mappingWords.push(HAS_FUNCTIONS);
+      mappingWords.push(flags);
       return number;
     }
     let build = "";
@@ -446,7 +414,7 @@ class PprofWriter {
     }
     mappingWords.push(this.string(t.mappingFilename.data[i]!));
     mappingWords.push(this.literal(build));
-    mappingWords.push(HAS_FUNCTIONS);
+    mappingWords.push(flags);
     return number;
   }
 
@@ -476,8 +444,6 @@ class PprofWriter {
       end = t.locLines.data[i + 1]!;
     const number = this.locations.set(i, locationOffset.length - 1),
       mapping = this.mapping(t.locMapping.data[i]!);
-    // A mapping's functions are known when all its used locations have lines.
-    if (from === end) this.mappingWords.data[mapping * 9 + 8] = 0;
     locationWords.push(mapping);
     locationWords.push(t.locAddress.words[2 * i]!);
     locationWords.push(t.locAddress.words[2 * i + 1]!);
@@ -491,9 +457,9 @@ class PprofWriter {
   }
 }
 
-/** bit of a mapping's flags, as in pprof's tables */
-const HAS_FUNCTIONS = 8;
-
-function hex(bytes: Uint8Array, from: number, end: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + from, end - from).toString("hex");
-}
+/** bits of a mapping's flags, as in pprof's tables; no producer's inlined frames are known to be complete */
+const HAS_FUNCTIONS = 8,
+  HAS_FILENAMES = 4,
+  HAS_LINE_NUMBERS = 2,
+  ALL_FLAGS = HAS_FUNCTIONS | HAS_FILENAMES | HAS_LINE_NUMBERS,
+  FLAG_SETS = 8;

@@ -408,7 +408,7 @@ export class PushProcessor {
     app = request.app,
     more: readonly Label[] = [],
   ): void {
-    if (request.tags.some((t) => t.name === "profile_id")) return;
+    if (request.tags.some((t) => t.name === "profile_id" && t.value !== "")) return;
     out.decompressedBytes += bytes.length;
     const labels = overlay(request.tags, [
       ...this.common(request),
@@ -869,7 +869,8 @@ function fixScripting(t: PprofTables, spy: string): void {
 }
 
 /**
- * Replaces `-` in sample types by `_`; gives functions without an ID the ID that their location refers to.
+ * Replaces `-` in sample types by `_`. Where no function has an ID and there are as many functions as
+ * locations, each function gets the ID of the location in its place, as in v1.
  */
 function fixDotnet(t: PprofTables): void {
   const texts = new Map<number, string>();
@@ -879,8 +880,12 @@ function fixDotnet(t: PprofTables): void {
     if (text.includes("-")) texts.set(at, text.replaceAll("-", "_"));
   }
   replaceStrings(t, texts);
-  for (let i = 0; i < t.functions; i++)
-    if ((t.funcIdLo.data[i]! | t.funcIdHi.data[i]!) === 0) t.funcIdLo.data[i] = i + 1;
+  if (t.functions !== t.locations) return;
+  for (let i = 0; i < t.functions; i++) if ((t.funcIdLo.data[i]! | t.funcIdHi.data[i]!) !== 0) return;
+  for (let i = 0; i < t.functions; i++) {
+    t.funcIdLo.data[i] = t.locIdLo.data[i]!;
+    t.funcIdHi.data[i] = t.locIdHi.data[i]!;
+  }
 }
 
 /** Stores the source repository of a program in the build ID of its mappings, as v1 does. */

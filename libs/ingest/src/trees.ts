@@ -37,9 +37,10 @@ function nodeCount(r: ByteReader): number {
 
 /**
  * Reads a radix tree of folded stacks in pre-order: uvarint length, bytes, uvarint value, uvarint children.
- * The joined names along a path are the stack.
+ * The joined names along a path are the stack. An empty body has no stacks; bytes after the root refuse it.
  */
 export function readTrie(body: Uint8Array, stacks: StackBuilder): void {
+  if (body.length === 0) return;
   try {
     const r = new ByteReader(body);
     // Depth first with an explicit stack: a hostile body's nesting costs memory proportional to its size.
@@ -70,6 +71,7 @@ export function readTrie(body: Uint8Array, stacks: StackBuilder): void {
       }
       open.at(-1)!.left = nodeCount(r);
     }
+    if (r.left > 0) throw new ShortRead(r.pos, `expected the end of the trie, found ${r.left} bytes`);
   } catch (err) {
     broken("trie", err);
   }
@@ -80,7 +82,7 @@ const MAX_STACK_TEXT = 1 << 20;
 
 /**
  * Reads a call tree in pre-order: uvarint length, name, uvarint self, uvarint children, below an unnamed
- * root.
+ * root. As in v1, semicolons separate the frames of a name, and an empty frame at a stack's end is left out.
  */
 export function readTree(body: Uint8Array, stacks: StackBuilder, bounds: TreeBounds): void {
   try {
@@ -103,8 +105,15 @@ export function readTree(body: Uint8Array, stacks: StackBuilder, bounds: TreeBou
       const children = nodeCount(r);
       if (bounds.maxChildren > 0 && children > bounds.maxChildren)
         throw new ShortRead(r.pos, `expected at most ${bounds.maxChildren} children, found ${children}`);
-      const node = first && name === "" ? 0 : stacks.child(top.node, name);
-      if (self > 0n && node > 0) stacks.add(node, [self]);
+      let node = top.node,
+        end = node;
+      if (!first || name !== "")
+        for (const frame of name.split(";")) {
+          end = node;
+          if (frame !== "" || children > 0) node = stacks.child(node, frame);
+          if (frame !== "") end = node;
+        }
+      if (self > 0n && end > 0) stacks.add(end, [self]);
       open.push({ node, left: children });
       first = false;
     }

@@ -48,6 +48,46 @@ describe("files of profiles", () => {
     expect(read("cpu.pb", pprof)).toEqual(want);
     expect(read("whatever.txt", gzipSync(pprof))).toEqual(want);
   });
+  it("are read as pprof without a type of periods", () => {
+    expect(
+      read("x.pprof", tinyPprof({ period: ["", ""], stacks: [{ frames: ["a"], values: [3] }] })),
+    ).toEqual({ cpu: ["nanoseconds", { "/a": 3 }] });
+  });
+  it("name locations of pprofs without lines by their addresses, and leave stacks without frames out", () => {
+    const bare = (...stacks: number[][]): Uint8Array => {
+      const message = (field: number, ...body: number[]): number[] => [field * 8 + 2, body.length, ...body];
+      return Uint8Array.from([
+        ...message(1, 8, 1, 16, 2),
+        ...stacks.flatMap((ids) => message(2, ...message(1, ...ids), ...message(2, 5))),
+        // Addresses 0xabc, none and 0xffffffff81000000 of the kernel.
+        ...message(4, 8, 1, 24, 0xbc, 0x15),
+        ...message(4, 8, 2),
+        ...message(4, 8, 3, 24, 0x80, 0x80, 0x80, 0x88, 0xf8, 0xff, 0xff, 0xff, 0xff, 1),
+        ...message(4, 8, 4, ...message(4, 8, 9)),
+        ...message(6),
+        ...message(6, ...Buffer.from("cpu")),
+        ...message(6, ...Buffer.from("count")),
+      ]);
+    };
+    expect(read("x.pprof", bare([1, 2], [3], []))).toEqual({
+      cpu: ["count", { "/0/abc": 5, "/ffffffff81000000": 5 }],
+    });
+    expect(() => read("x.pprof", bare([4]))).toThrow("function 9, which does not exist");
+    expect(() => read("x.pprof", bare([1], [7]))).toThrow(
+      "sample 1 refers to location 7, which does not exist",
+    );
+  });
+  it("keep the metadata of a flamebearer", () => {
+    const file = (metadata: object): Uint8Array =>
+      Buffer.from(JSON.stringify({ metadata, flamebearer: { names: ["total"], levels: [[0, 0, 0, 0]] } }));
+    const [own] = readProfileFile(
+      "x.json",
+      file({ format: "single", name: "cpu", units: "samples", sampleRate: 100, spyName: "gospy" }),
+      LIMIT,
+    );
+    expect(own!.shown).toEqual({ units: "samples", sampleRate: 100, spyName: "gospy" });
+    expect(readProfileFile("x.json", file({ name: "cpu" }), LIMIT)[0]!.shown).toBeUndefined();
+  });
   it("are read as folded stacks", () => {
     expect(read("a.folded", "# a remark\nmain;a b;c 3\r\nmain;d 4\n\n")).toEqual({
       samples: ["count", { "/main/a b/c": 3, "/main/d": 4 }],

@@ -2,7 +2,7 @@ import { decodeUtf8, encodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
 import { jfrToPprofs, NO_JFR_LABELS, MAX_VALUE, readFoldedLines, readSpeedscope } from "@cinderblock/ingest";
 import { inflateProfile, isGzip, PprofDecoder, type PprofTables } from "@cinderblock/pprof";
-import { type PartialTree, TreeMerger } from "@cinderblock/query";
+import { type PartialTree, type ShownMetadata, TreeMerger } from "@cinderblock/query";
 import { looksLikePerf, readPerfScript } from "./perf-script.ts";
 
 /** One profile type of a file. */
@@ -10,6 +10,8 @@ export interface FileProfile {
   type: string;
   unit: string;
   tree: PartialTree;
+  /** metadata of a flamebearer, which its answer repeats; other files get those of their type and unit */
+  shown?: ShownMetadata;
 }
 
 /** @throws `unknown`, which is v1's status for an unreadable file */
@@ -102,28 +104,35 @@ function treesOf(t: PprofTables): FileProfile[] {
       ? decodeUtf8(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!)
       : refuse(`string ${i} does not exist`);
   const functions = new Map<number, string>(),
-    locations = new Map<number, string[]>();
+    locations = new Map<number, number>(),
+    /** location -> its frames, root first; only of locations that samples use */
+    frames: (string[] | undefined)[] = [];
   for (let f = 0; f < t.functions; f++)
     functions.set(id(t.funcIdLo.data[f]!, t.funcIdHi.data[f]!), text(t.funcName.data[f]!));
-  for (let l = 0; l < t.locations; l++) {
-    const frames: string[] = [];
-    for (let k = t.locLines.data[l]!; k < t.locLines.data[l + 1]!; k++)
-      frames.push(functions.get(id(t.lineFunctionLo.data[k]!, t.lineFunctionHi.data[k]!)) ?? "");
-    // A location without a function shows its address.
-    locations.set(
-      id(t.locIdLo.data[l]!, t.locIdHi.data[l]!),
-      frames.length > 0 ? frames.reverse() : [`0x${BigInt.asUintN(64, t.locAddress.data[l]!).toString(16)}`],
-    );
-  }
+  for (let l = 0; l < t.locations; l++) locations.set(id(t.locIdLo.data[l]!, t.locIdHi.data[l]!), l);
+  const framesOf = (l: number): string[] => {
+    const own: string[] = [];
+    for (let k = t.locLines.data[l + 1]! - 1; k >= t.locLines.data[l]!; k--) {
+      const fn = id(t.lineFunctionLo.data[k]!, t.lineFunctionHi.data[k]!);
+      own.push(functions.get(fn) ?? refuse(`a location refers to function ${fn}, which does not exist`));
+    }
+    // A location without lines is named by its address, as in v1.
+    return own.length > 0 ? own : [BigInt.asUintN(64, t.locAddress.data[l]!).toString(16)];
+  };
   const trees = Array.from({ length: t.sampleTypes }, () => new Growing());
   for (let s = 0; s < t.samples; s++) {
-    const frames: string[] = [];
-    for (let k = t.sampleLocations.data[s + 1]! - 1; k >= t.sampleLocations.data[s]!; k--)
-      frames.push(...(locations.get(id(t.locationIdLo.data[k]!, t.locationIdHi.data[k]!)) ?? []));
+    const stack: string[] = [];
+    for (let k = t.sampleLocations.data[s + 1]! - 1; k >= t.sampleLocations.data[s]!; k--) {
+      const location = id(t.locationIdLo.data[k]!, t.locationIdHi.data[k]!),
+        l =
+          locations.get(location) ??
+          refuse(`sample ${s} refers to location ${location}, which does not exist`);
+      stack.push(...(frames[l] ??= framesOf(l)));
+    }
     const from = t.sampleValues.data[s]!;
     if (t.sampleValues.data[s + 1]! - from < t.sampleTypes)
       refuse(`sample ${s} has fewer values than sample types`);
-    trees.forEach((g, k) => g.add(frames, t.value.data[from + k]!));
+    if (stack.length > 0) trees.forEach((g, k) => g.add(stack, t.value.data[from + k]!));
   }
   return trees.map((g, k) => ({
     type: text(t.typeType.data[k]!),
@@ -136,7 +145,13 @@ function fromJson(name: string, bytes: Uint8Array): FileProfile[] {
   let file: {
     $schema?: unknown;
     flamebearer?: { names?: unknown; levels?: unknown };
-    metadata?: { format?: unknown; name?: unknown; units?: unknown };
+    metadata?: {
+      format?: unknown;
+      name?: unknown;
+      units?: unknown;
+      spyName?: unknown;
+      sampleRate?: unknown;
+    };
   };
   try {
     file = JSON.parse(decodeUtf8(bytes)) as typeof file;
@@ -151,11 +166,15 @@ function fromJson(name: string, bytes: Uint8Array): FileProfile[] {
     return refuse("the JSON has neither a flamebearer nor speedscope's $schema");
   if (file.metadata?.format !== undefined && file.metadata.format !== "single")
     refuse("the flamebearer is a comparison of two profiles; only single profiles are supported");
+  const { spyName, sampleRate, units } = file.metadata ?? {};
   return [
     {
       type: String(file.metadata?.name ?? name),
-      unit: String(file.metadata?.units ?? "count"),
+      unit: String(units ?? "count"),
       tree: fromLevels(f.names as unknown[], f.levels as unknown[]),
+      ...(typeof sampleRate === "number" && typeof units === "string"
+        ? { shown: { spyName: typeof spyName === "string" ? spyName : "", sampleRate, units } }
+        : {}),
     },
   ];
 }

@@ -24,6 +24,7 @@ import {
   type PartialTree,
   type Points,
   renderPprof,
+  type ShownMetadata,
   type ComparisonTree,
   mergeComparison,
 } from "@cinderblock/query";
@@ -146,9 +147,9 @@ export function renderFiles({ files, type, maxNodes, limitBytes }: FilesCall): F
   const wanted = type === undefined || type === "" ? types[0]! : type;
   if (!types.includes(wanted))
     throw invalidError(`profile type "${wanted}" not found in available profile types ${types.join(", ")}`);
-  const of = (list: typeof left): { unit: string; tree: FinalTree } => {
+  const of = (list: typeof left): { unit: string; tree: FinalTree; shown: ShownMetadata | undefined } => {
     const p = list!.find((x) => x.type === wanted)!;
-    return { unit: p.unit, tree: finalTree(p.tree, maxNodes) };
+    return { unit: p.unit, tree: finalTree(p.tree, maxNodes), shown: p.shown };
   };
   const a = of(left);
   const answer = right
@@ -162,6 +163,8 @@ export function renderFiles({ files, type, maxNodes, limitBytes }: FilesCall): F
       a.unit,
       right ? "double" : "single",
       "bytes" in answer ? answer.bytes : new Uint8Array(0),
+      undefined,
+      right ? undefined : a.shown,
     ).toString(),
   };
 }

@@ -1,5 +1,18 @@
-/** Metadata of a flamebearer in v1's words. */
-function metadata(sampleType: string, sampleUnit: string, format: "single" | "double"): object {
+/** Metadata of a flamebearer besides its format and name. */
+export interface ShownMetadata {
+  spyName: string;
+  sampleRate: number;
+  units: string;
+}
+
+/** Metadata of a flamebearer in v1's words; `own` replaces those of its type and unit. */
+function metadata(
+  sampleType: string,
+  sampleUnit: string,
+  format: "single" | "double",
+  own: ShownMetadata | undefined,
+): object {
+  if (own) return { format, ...own, name: sampleType };
   const objects = ["inuse_objects", "alloc_objects", "goroutine", "samples"].includes(sampleType);
   const cpu = sampleType === "cpu";
   return {
@@ -24,10 +37,11 @@ export function flamebearerProfile(
   format: "single" | "double",
   flamebearer: Uint8Array,
   more: { timeline: object | null; groups: object | null } = { timeline: null, groups: null },
+  shown?: ShownMetadata,
 ): Buffer {
   const head = JSON.stringify({
     version: 1,
-    metadata: metadata(sampleType, sampleUnit, format),
+    metadata: metadata(sampleType, sampleUnit, format, shown),
     ...more,
     heatmap: null,
   });

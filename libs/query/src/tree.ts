@@ -247,6 +247,8 @@ export async function buildTree(
   const used = new Uint8Array(nodes);
   for (const [p, byStack] of totals)
     addStacks(byStack, symbols.get(p)!.flame.ofStack.data, maps.get(p)!, self, used);
+  // As in v1, stacks without any named frame are left out.
+  if (!source.countsUnnamed) self[0] = 0n;
   return compactTree(tree, self, used, cutTo);
 }
 

@@ -40,6 +40,7 @@ type Symbols = Awaited<ReturnType<ProfileSource["symbols"]>>;
 export class SymbolizedSource implements ProfileSource {
   readonly ulid: string;
   readonly form: SourceForm;
+  readonly countsUnnamed = true;
   /** time from which to ask for the tables again, because some were missing */
   staleAtMs = Infinity;
   /** reason why frames lack names that a later query may find; undefined if all available names are set */

@@ -5,7 +5,7 @@
 export interface TinyProfile {
   types?: [type: string, unit: string][];
   period?: [type: string, unit: string];
-  stacks: { frames: string[]; values: number[]; labels?: Record<string, string> }[];
+  stacks: { frames: string[]; values: number[]; labels?: Record<string, string | number> }[];
   timeNanos?: bigint;
   mapping?: string;
   /** start, limit and offset of the mapping */
@@ -16,6 +16,13 @@ export interface TinyProfile {
   address?: number;
   /** line of each function; by default each has one of its own */
   line?: number;
+  /** files of functions; by default main.go */
+  files?: Record<string, string>;
+  /** functions whose locations have no lines, only an address */
+  bare?: readonly string[];
+  /** IDs of the first function and of its location, of the second ones, …; by default 1, 2, … */
+  functionIds?: readonly number[];
+  locationIds?: readonly number[];
 }
 
 export function tinyPprof(p: TinyProfile): Uint8Array {
@@ -52,7 +59,7 @@ export function tinyPprof(p: TinyProfile): Uint8Array {
     ...body,
   ];
   const { list: functions, at: functionAt } = interned();
-  const fn = (s: string): number => functionAt(s) + 1;
+  const locationId = (i: number): number => p.locationIds?.[i] ?? i + 1;
   const out: number[] = [];
   for (const [t, u] of p.types ?? [["cpu", "nanoseconds"]])
     out.push(...message(1, [...field(1, str(t)), ...field(2, str(u))]));
@@ -61,11 +68,11 @@ export function tinyPprof(p: TinyProfile): Uint8Array {
       ...message(2, [
         ...message(
           1,
-          [...s.frames].reverse().flatMap((f) => varint(fn(f))),
+          [...s.frames].reverse().flatMap((f) => varint(locationId(functionAt(f)))),
         ),
         ...message(2, s.values.flatMap(varint)),
         ...Object.entries(s.labels ?? {}).flatMap(([k, v]) =>
-          message(3, [...field(1, str(k)), ...field(2, str(v))]),
+          message(3, [...field(1, str(k)), ...(typeof v === "string" ? field(2, str(v)) : field(3, v))]),
         ),
       ]),
     );
@@ -81,18 +88,21 @@ export function tinyPprof(p: TinyProfile): Uint8Array {
   functions.forEach((f, i) => {
     out.push(
       ...message(4, [
-        ...field(1, i + 1),
+        ...field(1, locationId(i)),
         ...field(2, 1),
         ...(p.address === undefined ? [] : field(3, p.address + i)),
-        ...message(4, [...field(1, i + 1), ...field(2, p.line ?? i + 10)]),
+        // Where functions have no IDs, lines refer to those of locations, as the agent of .NET writes them.
+        ...(p.bare?.includes(f)
+          ? []
+          : message(4, [...field(1, p.functionIds?.[i] || locationId(i)), ...field(2, p.line ?? i + 10)])),
       ]),
     );
     out.push(
       ...message(5, [
-        ...field(1, i + 1),
+        ...field(1, p.functionIds?.[i] ?? i + 1),
         ...field(2, str(f)),
         ...field(3, str(f)),
-        ...field(4, str("main.go")),
+        ...field(4, str(p.files?.[f] ?? "main.go")),
       ]),
     );
   });
