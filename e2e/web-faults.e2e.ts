@@ -13,6 +13,7 @@ import {
   RANGE,
   settled,
   shop,
+  spoken,
   type Visit,
   visit,
 } from "./browser.ts";
@@ -93,8 +94,36 @@ describeWith(["chromium"], "in front of a plain Pyroscope v1", () => {
   inFrontOfV1(
     "compares two times",
     `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}`,
+    async ({ page, asked }) => {
+      await flame(page);
+      await page.getByTestId("sums").waitFor();
+      // One request of v1's comparison answers the graph and the totals.
+      expect(asked("Diff").length).toBe(1);
+      expect(await page.getByTestId("sums").innerText()).toContain(
+        "A 0.0210 cores (1.26 min in 1 h), B 0.0350 cores (2.10 min in 1 h): +0.0140 cores, ×1.67;",
+      );
+      expect(await page.getByTestId("total").innerText()).toBe("total 0.0350 cores, before 0.0210 cores");
+      await page.locator(".flame-stop").focus();
+      for (let level = 0; level < 4; level++) await page.keyboard.press("ArrowDown");
+      expect(await spoken(page)).toMatch(
+        /^json\.Marshal: total 0\.0200 cores, 57\.1 %, .* before 0\.0067 cores, change \+0\.0133 cores, ×3\.00,/,
+      );
+      for (const name of ["Only stacks with it", "Without these stacks", "Merge into callers"])
+        expect(await page.getByRole("button", { name }).isDisabled()).toBe(true);
+      await page
+        .getByText("A plain Pyroscope v1 has no callers, callees and filters of functions.")
+        .waitFor();
+      await page.keyboard.press("o");
+      expect(new URL(page.url()).searchParams.has("on")).toBe(false);
+    },
+  );
+  inFrontOfV1(
+    "says that filters of functions in an address are not applied",
+    `explore?${LATE}&${CART}&on=json.Marshal`,
     async ({ page }) => {
       await flame(page);
+      expect(await page.getByTestId("total").innerText()).toBe("total 2.10 min");
+      await page.getByText("not applied: a plain Pyroscope v1 has no filters of functions").waitFor();
     },
   );
   describeWith(["nginx"], "behind a web server of one's own", () => {

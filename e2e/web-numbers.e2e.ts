@@ -170,7 +170,9 @@ describeWith(["chromium"], "numbers", () => {
         `${server.url}/compare?v=1&${LATE}&${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}&bs=${encodeURIComponent('service_name="cart"')}&pane=graph`,
       );
       await page.locator('[data-fn="cart.audit"].more').waitFor();
-      expect(await page.locator('[data-fn="gc.old"].less title').textContent()).toContain("total 0 ns, 0 %");
+      expect(await page.locator('[data-fn="gc.old"].less title').textContent()).toContain(
+        "total 0 cores, 0 %",
+      );
       expect(await page.locator('[data-call="main > gc.old"].gone').count()).toBe(1);
       expect(problems).toEqual([]);
       await context.close();
@@ -185,12 +187,14 @@ describeWith(["chromium"], "numbers", () => {
     await flame(page);
     await page.getByLabel("Compare with").selectOption("pinned");
     await page.getByTestId("sums").waitFor();
-    expect(await page.getByTestId("sums").innerText()).toContain("A 1.26 min, B 2.10 min");
+    expect(await page.getByTestId("sums").innerText()).toContain(
+      "A 0.0210 cores (1.26 min in 1 h), B 0.0350 cores (2.10 min in 1 h): +0.0140 cores, ×1.67;",
+    );
     await page.getByLabel("side by side").check();
     await page.waitForFunction(
       () =>
         [...document.querySelectorAll("[data-testid=total]")].map((x) => x.textContent).join() ===
-        "total 1.26 min,total 2.10 min",
+        "total 0.0210 cores,total 0.0350 cores",
     );
     const link = page.url();
     expect(new URL(link).searchParams.get("two")).toBe("1");
@@ -278,8 +282,16 @@ describeWith(["chromium"], "numbers", () => {
     });
     const { leftTicks, rightTicks } = body.flamegraph as { leftTicks: string; rightTicks: string };
     const minutes = (ns: string): string => `${(Number(ns) / 60e9).toFixed(2)} min`;
+    await page.getByTestId("sums").waitFor();
     expect(await page.getByTestId("sums").innerText()).toContain(
-      `A ${minutes(leftTicks)}, B ${minutes(rightTicks)};`,
+      `A 0.0210 cores (${minutes(leftTicks)} in 1 h), B 0.0350 cores (${minutes(rightTicks)} in 1 h)`,
+    );
+    await page.getByLabel("Values", { exact: true }).selectOption("totals");
+    expect(await page.getByTestId("sums").innerText()).toContain(
+      `A ${minutes(leftTicks)} (1 h), B ${minutes(rightTicks)} (1 h): +50.4 s, ×1.67`,
+    );
+    expect(await page.getByTestId("total").innerText()).toBe(
+      `total ${minutes(rightTicks)}, before ${minutes(leftTicks)}`,
     );
     await page
       .getByRole("group", { name: "A (before)" })
@@ -293,6 +305,80 @@ describeWith(["chromium"], "numbers", () => {
       String(END - HOUR),
       'service_name="cart"',
     ]);
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
+  inBrowser("of a comparison stay the same with a focus: color, change, factor and shares", async () => {
+    const { page, context, problems } = await open(`explore?${LATE}&${CART}`);
+    await flame(page);
+    // The link of the navigation compares with the previous period of this selection, not of all services.
+    await page.getByRole("link", { name: "Compare" }).click();
+    await page.getByTestId("sums").waitFor();
+    await flame(page);
+    expect(await page.getByTestId("sums").innerText()).toContain("A 0.0210 cores (1.26 min in 1 h)");
+    /** Tooltip and fill color of a call. */
+    const figures = async (name: string, level: number): Promise<{ color: string; texts: string[] }> => {
+      const box = (await page.getByTestId("flame-over").boundingBox())!,
+        y = level * 20 + 3;
+      for (let x = 2; x < box.width; x += 6) {
+        await page.mouse.move(box.x + x, box.y + y);
+        const found = await page
+          .locator(".tip strong")
+          .allInnerTexts()
+          .then((t) => t[0] === name);
+        if (!found) continue;
+        const color = await page
+          .locator(".flame-layer canvas")
+          .first()
+          .evaluate(
+            (c, [px, py]) => {
+              const k = devicePixelRatio,
+                d = (c as HTMLCanvasElement).getContext("2d")!.getImageData(px! * k, py! * k, 1, 1).data;
+              return [...d].join();
+            },
+            [x, y],
+          );
+        const texts = await page
+          .locator(".tip dl")
+          .evaluate((dl) =>
+            [...dl.querySelectorAll("dt")].map(
+              (dt) => `${dt.textContent}: ${(dt.nextElementSibling as HTMLElement).innerText}`,
+            ),
+          );
+        return { color, texts };
+      }
+      throw new Error(`no box of ${name}`);
+    };
+    const before = await figures("json.Marshal", 4);
+    // 600 ms of 1,050 in each profile of this hour, 200 of 630 in the hour before.
+    expect(before.texts).toContain("total: 0.0200 cores 57.1 % of all");
+    expect(before.texts).toContain("before: 0.0067 cores 31.7 % of all");
+    expect(before.texts).toContain("change: +0.0133 cores, ×3.00 +25.4 pp");
+    await page.getByRole("tab", { name: "Functions" }).click();
+    const rows = async (): Promise<string[]> => {
+      await page.locator(".table-scroll [role=row]").first().waitFor();
+      await settled(page);
+      return page.locator(".table-scroll [role=row]").allInnerTexts();
+    };
+    const table = await rows();
+    await page.getByRole("tab", { name: "Flame graph" }).click();
+    await flame(page);
+    await figures("json.Marshal", 4);
+    await page.mouse.down();
+    await page.mouse.up();
+    await page.waitForFunction(() => location.search.includes("cs=json.Marshal"));
+    await settled(page);
+    const after = await figures("json.Marshal", 4),
+      figuresOf = (f: typeof after): string[] => f.texts.filter((t) => !/^(in view|of focus)/.test(t));
+    expect(figuresOf(after)).toEqual(figuresOf(before));
+    expect(after.color).toBe(before.color);
+    expect(after.texts).toContain("of focus: 100.0 %, before 100.0 %");
+    const drawer = page.getByTestId("function-values");
+    await drawer.getByText("57.1 %").first().waitFor();
+    expect(await drawer.innerText()).toContain("31.7 %; +0.0133 cores, ×3.00");
+    await page.getByRole("tab", { name: "Functions" }).click();
+    expect(await rows()).toEqual(table);
     expect(problems).toEqual([]);
     await context.close();
   });

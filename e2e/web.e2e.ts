@@ -262,7 +262,9 @@ describeWith(["chromium"], "queries", () => {
       `comparison-diff?leftQuery=${q}&leftFrom=${END - 2 * HOUR}&leftUntil=${END - HOUR - 1}&rightQuery=${q}&rightFrom=${END - HOUR}&rightUntil=${END}`,
     );
     await flame(diff.page);
-    expect(await diff.page.getByTestId("sums").innerText()).toContain("A 1.26 min, B 2.10 min");
+    expect(await diff.page.getByTestId("sums").innerText()).toContain(
+      "A 0.0210 cores (1.26 min in 1 h), B 0.0350 cores (2.10 min in 1 h): +0.0140 cores, ×1.67;",
+    );
     expect([...single.problems, ...diff.problems]).toEqual([]);
     await single.context.close();
     await diff.context.close();

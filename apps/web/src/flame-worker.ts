@@ -19,6 +19,8 @@ export interface FlameJob {
   source: FlameSource;
   collapsed: boolean;
   inverted: boolean;
+  /** sums of both whole sides, for a source that is a part of them */
+  whole?: { sum: number; baseSum: number } | undefined;
 }
 export type FlameDone = { id: number; flames: Flame[] } | { id: number; error: string };
 
@@ -34,7 +36,7 @@ function treesOf(source: FlameSource): CallTree[] {
 }
 
 self.onmessage = (event: MessageEvent<FlameJob>): void => {
-  const { id, source, collapsed, inverted } = event.data;
+  const { id, source, collapsed, inverted, whole } = event.data;
   const post = (done: FlameDone, transfer: Transferable[]): void => {
     (self as unknown as Worker).postMessage(done, transfer);
   };
@@ -42,7 +44,7 @@ self.onmessage = (event: MessageEvent<FlameJob>): void => {
     const trees = treesOf(source);
     const flames = trees.map((t) => {
       const c = collapsed ? collapseRecursion(t) : t;
-      return layoutFlame(inverted ? invertTree(c, MIN_SHARE) : c);
+      return layoutFlame(inverted ? invertTree(c, MIN_SHARE) : c, whole);
     });
     const columns = flames.flatMap((f) => [
       f.x,

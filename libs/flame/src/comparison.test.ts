@@ -9,7 +9,7 @@ import {
   formatFactor,
   layoutFlame,
   boxOf,
-  measured,
+  pairOf,
   pathOf,
   type Sides,
   unequalTimes,
@@ -51,21 +51,27 @@ const focused = (of?: Flame): Flame =>
 const GREW = ["main", "main.applyDiscounts"],
   CHILD = [...GREW, "FindStringSubmatch"];
 
+const sidesOfTest = (total: number, seconds: number, before: number, beforeSeconds: number): Sides => ({
+  now: { total, coveredMs: seconds * 1000, intervalMs: 15_000 },
+  before: { total: before, coveredMs: beforeSeconds * 1000, intervalMs: 15_000 },
+  gauge: false,
+});
+
 describe("a focus in a comparison", () => {
   const overview = whole(),
-    sides: Sides = { sum: 100, seconds: 3000, baseSum: 100, baseSeconds: 6000 };
+    sides = sidesOfTest(100, 3000, 100, 6000);
   it("changes neither color nor change nor width of any box", () => {
     const detail = focused(overview);
-    for (const measure of ["rate", "share", "total"] as const) {
-      const before = createPainter(overview, "change", "blue-orange", "light", sides, measure),
-        after = createPainter(detail, "change", "blue-orange", "light", sides, measure);
+    for (const basis of ["rate", "share", "total"] as const) {
+      const before = createPainter(overview, "change", "blue-orange", "light", sides, basis),
+        after = createPainter(detail, "change", "blue-orange", "light", sides, basis);
       for (const path of [GREW, CHILD]) {
         const a = boxOf(overview, path),
           b = boxOf(detail, path);
         expect([pathOf(overview, a), pathOf(detail, b)]).toEqual([path, path]);
         expect(after(b)).toEqual(before(a));
-        expect(changeOf(detail, b, sides, measure)).toBe(changeOf(overview, a, sides, measure));
-        expect(changeOf(detail, b, sides, measure)).toBeGreaterThan(0.5);
+        expect(changeOf(detail, b, sides, basis)).toBe(changeOf(overview, a, sides, basis));
+        expect(changeOf(detail, b, sides, basis)).toBeGreaterThan(0.5);
         expect(detail.width[b]).toBe(overview.width[a]);
       }
     }
@@ -82,15 +88,15 @@ describe("a focus in a comparison", () => {
 
 describe("figures of a comparison", () => {
   // Three hours on the left, 50 minutes of three hours on the right: half of the cores, but more in sum.
-  const sides: Sides = { sum: 1200e9, seconds: 3000, baseSum: 1800e9, baseSeconds: 10_800 };
+  const sides = sidesOfTest(1200e9, 3000, 1800e9, 10_800);
   const cores = { unit: "nanoseconds", seconds: 3000, cores: true } as const;
   it("compare rates over covered time, where sums tell the opposite", () => {
-    const rate = measured(sides.sum, sides.baseSum, sides, "rate"),
-      total = measured(sides.sum, sides.baseSum, sides, "total");
+    const rate = pairOf(sides.now.total, sides.before.total, sides, "rate"),
+      total = pairOf(sides.now.total, sides.before.total, sides, "total");
     expect([rate.now / 1e9, (rate.before / 1e9).toFixed(3)]).toEqual([0.4, "0.167"]);
     expect([formatFactor(rate), formatDelta(rate, cores)]).toEqual(["×2.40", "+0.23 cores"]);
     expect([formatFactor(total), formatDelta(total, "nanoseconds")]).toEqual(["×0.67", "−10 min"]);
-    expect([unequalTimes(sides), unequalTimes({ ...sides, baseSeconds: 3100 })]).toEqual([true, false]);
+    expect([unequalTimes(sides), unequalTimes(sidesOfTest(1, 3000, 1, 3100))]).toEqual([true, false]);
   });
 
   it("name new, gone and unknown values", () => {
@@ -111,9 +117,20 @@ describe("figures of a comparison", () => {
     expect(formatChange(0.11, 0.64)).toBe("+53.0 pp");
   });
 
+  it("are averages of a gauge's snapshots, never sums or rates", () => {
+    // Four snapshots of 5 GiB in a minute against twelve of 4 GiB in three.
+    const heap: Sides = {
+      now: { total: 20, coveredMs: 60_000, intervalMs: 15_000 },
+      before: { total: 48, coveredMs: 180_000, intervalMs: 15_000 },
+      gauge: true,
+    };
+    for (const basis of ["rate", "total"] as const)
+      expect(pairOf(20, 48, heap, basis)).toEqual({ now: 5, before: 4 });
+  });
+
   it("are 0 on an empty side", () => {
-    const none: Sides = { sum: 0, seconds: 0, baseSum: 0, baseSeconds: 0 };
-    for (const measure of ["rate", "share"] as const)
-      expect(measured(5, 7, none, measure)).toEqual({ now: 0, before: 0 });
+    const none = sidesOfTest(0, 0, 0, 0);
+    for (const basis of ["rate", "share"] as const)
+      expect(pairOf(5, 7, none, basis)).toEqual({ now: 0, before: 0 });
   });
 });

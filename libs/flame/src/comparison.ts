@@ -1,48 +1,54 @@
+/** Figures of one whole selection. They do not depend on filters of functions or on a focus. */
+export interface SideFigures {
+  /** sum of the values */
+  total: number;
+  /** length of the union of the times that the profiles cover */
+  coveredMs: number;
+  /** median distance of successive profiles in a series */
+  intervalMs: number;
+}
+
 /**
- * Sum and covered time of both whole sides of a comparison: the denominators of each figure. A focus and
- * filters of functions change neither.
+ * Figures of both whole sides of a comparison, the denominators of each of its figures: of the comparison (B)
+ * and of the baseline (A).
  */
 export interface Sides {
-  sum: number;
-  seconds: number;
-  baseSum: number;
-  baseSeconds: number;
+  now: SideFigures;
+  before: SideFigures;
+  /** whether values are states at an instant, which a sum over time does not describe */
+  gauge: boolean;
 }
 
 /**
- * Quantity to compare: value per second of covered time, share of the side's whole sum, or sum. Only the
- * first two are comparable where the sides cover unequal times.
+ * Quantity to compare: value per second of covered time (of a gauge the average), share of the side's whole
+ * total, or total. Only the first two are comparable where the sides cover unequal times.
  */
-export type Measure = "rate" | "share" | "total";
+export type Basis = "rate" | "share" | "total";
 
-/** Sides of a comparison in which each value refers to the whole, without times: both sides of two files. */
-export function sidesOf(f: { sum: number; baseSum: number }): Sides {
-  return { sum: f.sum, seconds: 0, baseSum: f.baseSum, baseSeconds: 0 };
-}
-
-/** Part of a whole, 0 to 1; 0 of an empty whole. */
-export function shareOf(value: number, whole: number): number {
-  return whole > 0 ? value / whole : 0;
-}
-
-/** Value per second; 0 without covered time. */
-export function rateOf(value: number, seconds: number): number {
-  return seconds > 0 ? value / seconds : 0;
-}
-
-/** A pair of values of the comparison (B) and the baseline (A), in the same measure. */
+/** A value of the comparison (B) and one of the baseline (A), on the same basis. */
 export interface Pair {
   now: number;
   before: number;
 }
 
-/** Values of both sides in a measure, each by the sum or covered time of its own whole side. */
-export function measured(total: number, baseTotal: number, sides: Sides, measure: Measure): Pair {
-  if (measure === "rate")
-    return { now: rateOf(total, sides.seconds), before: rateOf(baseTotal, sides.baseSeconds) };
-  if (measure === "share")
-    return { now: shareOf(total, sides.sum), before: shareOf(baseTotal, sides.baseSum) };
-  return { now: total, before: baseTotal };
+/** Sides of two trees without times, such as two files: each value refers to its own root. */
+export function sidesOf(f: { sum: number; baseSum: number }): Sides {
+  const side = (total: number): SideFigures => ({ total, coveredMs: 0, intervalMs: 0 });
+  return { now: side(f.sum), before: side(f.baseSum), gauge: false };
+}
+
+/** Divisor that brings a side's values to a basis; 0 where the side has none. */
+function divisor(f: SideFigures, basis: Basis, gauge: boolean): number {
+  if (basis === "share") return f.total;
+  if (gauge) return f.intervalMs > 0 ? f.coveredMs / f.intervalMs : 0;
+  return basis === "rate" ? f.coveredMs / 1000 : 1;
+}
+
+/** Values of both sides on a basis, each by the figures of its own whole side. */
+export function pairOf(total: number, baseTotal: number, sides: Sides, basis: Basis): Pair {
+  const now = divisor(sides.now, basis, sides.gauge),
+    before = divisor(sides.before, basis, sides.gauge);
+  return { now: now > 0 ? total / now : 0, before: before > 0 ? baseTotal / before : 0 };
 }
 
 /** Strength of a change for colors: -1 (gone) to 1 (new), 0 is unchanged. */
@@ -55,7 +61,15 @@ export function factorOf({ now, before }: Pair): number | undefined {
   return before > 0 ? now / before : undefined;
 }
 
-/** Whether the covered times of the sides differ by more than 5 %, so that their sums are not comparable. */
-export function unequalTimes(sides: Sides): boolean {
-  return Math.abs(sides.seconds - sides.baseSeconds) > 0.05 * Math.max(sides.seconds, sides.baseSeconds);
+/** Whether the covered times of the sides differ by more than 5 %, so that their totals are not comparable. */
+export function unequalTimes({ now, before }: Sides): boolean {
+  return Math.abs(now.coveredMs - before.coveredMs) > 0.05 * Math.max(now.coveredMs, before.coveredMs);
+}
+
+/**
+ * Whether values of a profile type are states at an instant, such as memory in use.
+ * @param type ID of a profile type: name, sample type, sample unit, period type, period unit
+ */
+export function isGauge(type: string): boolean {
+  return /^[^:]*:(inuse(_.*)?|live(_.*)?|goroutines?|threads?|threadcreate):/.test(type);
 }

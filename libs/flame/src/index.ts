@@ -3,16 +3,8 @@ export type { CallTree } from "./call-tree.ts";
 export { boxAt, boxOf, shownShare, FOLDED, layoutFlame, levelOf, pathOf } from "./layout.ts";
 export type { Flame } from "./layout.ts";
 export { collapseRecursion, eachStack, invertTree } from "./transform.ts";
-export {
-  changeStrength,
-  factorOf,
-  measured,
-  rateOf,
-  shareOf,
-  sidesOf,
-  unequalTimes,
-} from "./comparison.ts";
-export type { Measure, Pair, Sides } from "./comparison.ts";
+export { factorOf, isGauge, pairOf, sidesOf, unequalTimes } from "./comparison.ts";
+export type { Basis, Pair, SideFigures, Sides } from "./comparison.ts";
 export { callGraph } from "./call-graph.ts";
 export type { CallGraph } from "./call-graph.ts";
 export { search, searchPattern } from "./search.ts";
@@ -30,5 +22,5 @@ export {
   formatValue,
   unitOf,
 } from "./units.ts";
-export type { Rate, Unit } from "./units.ts";
+export type { Average, Rate, Unit } from "./units.ts";
 export { toFirefox, toFolded, toFoldedDiff, toHtml, toSpeedscope, toSvg } from "./export.ts";

@@ -1,5 +1,4 @@
 import type { CallTree } from "./call-tree.ts";
-import { shareOf } from "./comparison.ts";
 
 /**
  * The layout of a call tree: boxes in level order, so that a level is a range of boxes in ascending x.
@@ -89,7 +88,7 @@ export function layoutFlame(tree: CallTree, whole?: { sum: number; baseSum: numb
   };
   const { sum, baseSum } = whole ?? f;
   const share = (a: number, b: number): number =>
-    baseTotal ? (shareOf(a, sum) + shareOf(b, baseSum)) / 2 : a;
+    baseTotal ? ((sum > 0 ? a / sum : 0) + (baseSum > 0 ? b / baseSum : 0)) / 2 : a;
   const put = (box: number, node: number, x: number): void => {
     f.x[box] = x;
     f.total[box] = total[node]!;

@@ -1,4 +1,4 @@
-import { changeStrength, type Measure, measured, type Sides, sidesOf } from "./comparison.ts";
+import { changeStrength, type Basis, pairOf, type Sides, sidesOf } from "./comparison.ts";
 import { FOLDED, type Flame } from "./layout.ts";
 
 /** Criterion that colors the boxes of a flame graph. */
@@ -72,13 +72,8 @@ function changePaint(change: number, palette: ChangePalette, theme: Theme): Pain
 }
 
 /** Change of a box against the baseline by whole sides, -1 to 1. */
-export function changeOf(
-  f: Flame,
-  box: number,
-  sides: Sides = sidesOf(f),
-  measure: Measure = "share",
-): number {
-  return f.baseTotal ? changeStrength(measured(f.total[box]!, f.baseTotal[box]!, sides, measure)) : 0;
+export function changeOf(f: Flame, box: number, sides: Sides = sidesOf(f), basis: Basis = "share"): number {
+  return f.baseTotal ? changeStrength(pairOf(f.total[box]!, f.baseTotal[box]!, sides, basis)) : 0;
 }
 
 /**
@@ -91,11 +86,11 @@ export function createPainter(
   palette: ChangePalette,
   theme: Theme,
   sides: Sides = sidesOf(f),
-  measure: Measure = "share",
+  basis: Basis = "share",
 ): (box: number) => Paint {
   if (mode === "change") {
     const steps = Array.from({ length: 41 }, (_, i) => changePaint((i - 20) / 20, palette, theme));
-    return (box) => steps[Math.round(changeOf(f, box, sides, measure) * 20) + 20]!;
+    return (box) => steps[Math.round(changeOf(f, box, sides, basis) * 20) + 20]!;
   }
   if (mode === "value") {
     const steps = Array.from({ length: 21 }, (_, i) =>

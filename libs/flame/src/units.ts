@@ -40,11 +40,23 @@ export interface Rate {
   cores: boolean;
 }
 
+/** Values of snapshots as their average. */
+export interface Average {
+  unit: Unit;
+  snapshots: number;
+}
+
 /**
  * A value with its unit and three digits: `1.25 min`, `640 MiB`, `12.0 k`; as a rate `0.35 cores`, `640
- * MiB/s`, `12.0 k/s`.
+ * MiB/s`, `12.0 k/s`; as an average `640 MiB avg`. A rate or an average over an unknown time is `…`.
  */
-export function formatValue(value: number, unit: Unit | Rate): string {
+export function formatValue(value: number, unit: Unit | Rate | Average): string {
+  if (typeof unit !== "string" && "snapshots" in unit)
+    return Number.isNaN(unit.snapshots)
+      ? "…"
+      : `${formatValue(unit.snapshots > 0 ? value / unit.snapshots : 0, unit.unit)} avg`;
+  if (typeof unit !== "string" && Number.isNaN(unit.seconds)) return "…";
+  if (typeof unit !== "string" && unit.seconds <= 0) return formatValue(0, { ...unit, seconds: 1 });
   if (typeof unit !== "string")
     return unit.cores
       ? `${formatCores(value / 1e9 / unit.seconds)} cores`
@@ -81,10 +93,16 @@ export function formatFactor(pair: Pair): string {
   return `×${factor.toFixed(factor >= 100 ? 0 : factor >= 10 ? 1 : factor >= 0.1 ? 2 : 3)}`;
 }
 
-/** A signed difference of values in a unit; of rates, the values are per second. */
-export function formatDelta({ now, before }: Pair, unit: Unit | Rate): string {
-  const d = now - before;
-  return `${d > 0 ? "+" : d < 0 ? "−" : "±"}${formatValue(Math.abs(d), typeof unit === "string" ? unit : { ...unit, seconds: 1 })}`;
+/** A signed difference of a pair: of rates per second, of averages per snapshot. */
+export function formatDelta({ now, before }: Pair, unit: Unit | Rate | Average): string {
+  const d = now - before,
+    each =
+      typeof unit === "string"
+        ? unit
+        : "snapshots" in unit
+          ? { ...unit, snapshots: 1 }
+          : { ...unit, seconds: 1 };
+  return `${d > 0 ? "+" : d < 0 ? "−" : "±"}${formatValue(Math.abs(d), each)}`;
 }
 
 /** A number of cores with at least two significant digits. */

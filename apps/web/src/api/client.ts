@@ -68,6 +68,22 @@ function labelsOf(labels: readonly { name: string; value: string }[] = []): Reco
   return out;
 }
 
+/** v1's flame graph: names, and levels of bars. */
+interface LevelGraph {
+  names: string[];
+  levels: number[][];
+}
+interface JsonLevels {
+  names?: string[];
+  levels?: { values?: string[] }[];
+}
+function levelsOf(f: JsonLevels | undefined): LevelGraph {
+  return {
+    names: f?.names ?? [],
+    levels: (f?.levels ?? []).map((l) => (l.values ?? []).map(Number)),
+  };
+}
+
 /** Client of the server's API for one tenant. */
 export class Client {
   readonly tenant: string;
@@ -489,14 +505,8 @@ export class Client {
   }
 
   /** v1's flame graph: names and levels. */
-  async flamegraph(
-    s: Selection,
-    maxNodes: number,
-    signal?: AbortSignal,
-  ): Promise<ApiAnswer<{ names: string[]; levels: number[][] }>> {
-    const { value, partial } = await this.json<{
-      flamegraph?: { names?: string[]; levels?: { values?: string[] }[] };
-    }>(
+  async flamegraph(s: Selection, maxNodes: number, signal?: AbortSignal): Promise<ApiAnswer<LevelGraph>> {
+    const { value, partial } = await this.json<{ flamegraph?: JsonLevels }>(
       "querier.v1.QuerierService/SelectMergeStacktraces",
       {
         profileTypeID: s.type,
@@ -507,10 +517,32 @@ export class Client {
       },
       signal,
     );
+    return { value: levelsOf(value.flamegraph), partial };
+  }
+
+  /** v1's comparison of two flame graphs: the levels have seven numbers a bar, the baseline's first. */
+  async diff(
+    s: Selection,
+    baseline: Selection,
+    maxNodes: number,
+    signal?: AbortSignal,
+  ): Promise<ApiAnswer<LevelGraph & { total: number; baseTotal: number }>> {
+    const side = (x: Selection): object => ({
+      profileTypeID: x.type,
+      labelSelector: x.selector,
+      start: String(x.startMs),
+      end: String(x.endMs),
+      maxNodes: String(maxNodes),
+    });
+    const { value, partial } = await this.json<{
+      flamegraph?: JsonLevels & { leftTicks?: string; rightTicks?: string };
+    }>("querier.v1.QuerierService/Diff", { left: side(baseline), right: side(s) }, signal);
+    const f = value.flamegraph;
     return {
       value: {
-        names: value.flamegraph?.names ?? [],
-        levels: (value.flamegraph?.levels ?? []).map((l) => (l.values ?? []).map(Number)),
+        ...levelsOf(f),
+        total: Number(f?.rightTicks ?? 0),
+        baseTotal: Number(f?.leftTicks ?? 0),
       },
       partial,
     };

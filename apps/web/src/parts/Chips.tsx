@@ -296,15 +296,12 @@ export function FilterPresets(): ReactNode {
 
 /** Filters of stacks: the focused path and filters of functions. */
 export function StackChips(): ReactNode {
-  const { state, go } = useApp();
+  const { state, go, can } = useApp();
   const { stacks } = state;
+  const filters = stacks.only.length + stacks.without.length + stacks.hide.length;
   const set = (change: Partial<Stacks>): void => go({ stacks: { ...stacks, ...change } });
   const without = (list: string[], f: string): string[] => list.filter((x) => x !== f);
-  if (
-    stacks.callSite.length + stacks.only.length + stacks.without.length + stacks.hide.length === 0 &&
-    state.profile === ""
-  )
-    return null;
+  if (stacks.callSite.length + filters === 0 && state.profile === "") return null;
   return (
     <ul className="chips" aria-label="Stacks">
       {state.profile !== "" ? (
@@ -347,6 +344,9 @@ export function StackChips(): ReactNode {
           onRemove={() => set({ hide: without(stacks.hide, f) })}
         />
       ))}
+      {can?.explore === false && filters > 0 ? (
+        <li className="quiet">not applied: a plain Pyroscope v1 has no filters of functions</li>
+      ) : null}
     </ul>
   );
 }

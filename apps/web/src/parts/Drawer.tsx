@@ -1,12 +1,15 @@
 import type { ReactNode } from "react";
 import { useQuery } from "@tanstack/react-query";
-import { formatChange, formatShare, formatValue } from "@cinderblock/flame";
-import type { FunctionFile, Selection } from "../api/types.ts";
+import { formatShare, formatValue, sidesOf } from "@cinderblock/flame";
+import type { FunctionFile } from "../api/types.ts";
 import { useApp } from "../state/app.tsx";
+import { changeTexts, type Comparing } from "../state/compare.ts";
 import { sourceLink } from "../state/source-link.ts";
 import { CopyButton } from "./CopyButton.tsx";
 import { measureOf } from "./measure.ts";
+import type { PaneProps } from "./tree.ts";
 
+const V1_FILTERS = "A plain Pyroscope v1 has no callers, callees and filters of functions.";
 /** Maximum number of shown lines of a file: those with the largest values, in line order. */
 const LINES_SHOWN = 12,
   FILES_SHOWN = 3;
@@ -90,13 +93,7 @@ function SourceFile({
 }
 
 /** Panel of the selected function: exact values and actions. */
-export function Drawer({
-  selection,
-  baseline,
-}: {
-  selection: Selection;
-  baseline: Selection | undefined;
-}): ReactNode {
+export function Drawer({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
   const { fn, stacks } = state;
   const q = useQuery({
@@ -115,11 +112,28 @@ export function Drawer({
   });
   const files = (lines.data ?? []).filter((f) => f.filename !== "");
   if (fn === "") return null;
-  const unit = measureOf(state, selection),
-    baseUnit = baseline ? measureOf(state, baseline) : unit,
+  const unit = comparing?.unit ?? measureOf(state, selection),
     row = q.data?.row,
-    total = q.data?.total ?? 0,
-    baseTotal = q.data?.baseTotal ?? 0;
+    total = comparing?.sides.now.total ?? q.data?.total ?? 0,
+    compared: Comparing = comparing ?? {
+      sides: sidesOf({ sum: total, baseSum: q.data?.baseTotal ?? 0 }),
+      basis: "share",
+      unit,
+      baseUnit: unit,
+    };
+  const change = (now: number, before: number): ReactNode => {
+    const c = changeTexts(now, before, compared);
+    return (
+      <>
+        {formatValue(before, compared.baseUnit)}{" "}
+        <span className="quiet">
+          {c.baseShare}; {c.delta}, {c.factor}
+        </span>
+      </>
+    );
+  };
+  // A plain Pyroscope v1 ignores filters of functions: they would change nothing.
+  const unfiltered = can?.explore === false ? V1_FILTERS : undefined;
   const share = (v: number, of: number): number => (of > 0 ? v / of : 0);
   const add = (key: "only" | "without" | "hide"): void => {
     if (!stacks[key].includes(fn)) go({ stacks: { ...stacks, [key]: [...stacks[key], fn] } });
@@ -151,19 +165,9 @@ export function Drawer({
           {baseline ? (
             <>
               <dt>self before</dt>
-              <dd>
-                {formatValue(row.baseSelf, baseUnit)}{" "}
-                <span className="quiet">
-                  {formatChange(share(row.baseSelf, baseTotal), share(row.self, total))}
-                </span>
-              </dd>
+              <dd>{change(row.self, row.baseSelf)}</dd>
               <dt>total before</dt>
-              <dd>
-                {formatValue(row.baseTotal, baseUnit)}{" "}
-                <span className="quiet">
-                  {formatChange(share(row.baseTotal, baseTotal), share(row.total, total))}
-                </span>
-              </dd>
+              <dd>{change(row.total, row.baseTotal)}</dd>
             </>
           ) : null}
         </dl>
@@ -188,18 +192,19 @@ export function Drawer({
         <p className="quiet">and {files.length - FILES_SHOWN} more files with a function of this name</p>
       ) : null}
       <div className="actions">
-        <button type="button" onClick={() => go({ pane: "sandwich" })}>
+        <button type="button" disabled={can?.explore === false} onClick={() => go({ pane: "sandwich" })}>
           Callers and callees <kbd>s</kbd>
         </button>
-        <button type="button" onClick={() => add("only")}>
+        <button type="button" disabled={unfiltered !== undefined} onClick={() => add("only")}>
           Only stacks with it <kbd>o</kbd>
         </button>
-        <button type="button" onClick={() => add("without")}>
+        <button type="button" disabled={unfiltered !== undefined} onClick={() => add("without")}>
           Without these stacks <kbd>x</kbd>
         </button>
-        <button type="button" onClick={() => add("hide")}>
+        <button type="button" disabled={unfiltered !== undefined} onClick={() => add("hide")}>
           Merge into callers <kbd>h</kbd>
         </button>
+        {unfiltered !== undefined ? <p className="quiet">{unfiltered}</p> : null}
         <CopyButton text={fn}>Copy the name</CopyButton>
       </div>
     </aside>

@@ -13,6 +13,7 @@ import {
 import {
   boxAt,
   boxOf,
+  type Average,
   type ChangePalette,
   type ColorMode,
   drawFlame,
@@ -20,7 +21,6 @@ import {
   type Flame,
   FOLDED,
   foldedText,
-  formatChange,
   formatShare,
   formatValue,
   type SearchResult,
@@ -31,10 +31,12 @@ import {
   pathOf,
   type Rate,
   rowTop,
+  sidesOf,
   type Style,
   type Unit,
   type Viewport,
 } from "@cinderblock/flame";
+import { changeTexts, type Comparing, sharesOfFocus } from "../state/compare.ts";
 import { useTheme } from "./theme.ts";
 
 const ROW = 20,
@@ -50,9 +52,9 @@ export interface FlameHandle {
 
 interface Props {
   flame: Flame;
-  unit: Unit | Rate;
-  /** unit of the other side, if its range differs */
-  baseUnit?: Unit | Rate | undefined;
+  unit: Unit | Rate | Average;
+  /** figures of the whole sides of a comparison; without them, its shares are of the graph's own roots */
+  comparing?: Comparing | undefined;
   /** total of the whole selection, for "of all"; larger than the graph's total if the graph shows a part */
   all: number;
   focus: readonly string[];
@@ -80,7 +82,7 @@ export function FlameCanvas(props: Props): ReactNode {
   const {
     flame,
     unit,
-    baseUnit = unit,
+    comparing,
     all,
     focus,
     onFocus,
@@ -108,7 +110,14 @@ export function FlameCanvas(props: Props): ReactNode {
   const frame = useRef(0),
     hover = useRef(-1),
     matchAt = useRef(-1);
-  const paint = useMemo(() => createPainter(flame, colour, palette, theme), [flame, colour, palette, theme]);
+  const compared = useMemo<Comparing>(
+    () => comparing ?? { sides: sidesOf(flame), basis: "share", unit, baseUnit: unit },
+    [comparing, flame, unit],
+  );
+  const paint = useMemo(
+    () => createPainter(flame, colour, palette, theme, compared.sides, compared.basis),
+    [flame, colour, palette, theme, compared],
+  );
 
   const viewport = useCallback(
     (): Viewport => ({
@@ -257,9 +266,10 @@ export function FlameCanvas(props: Props): ReactNode {
     const parent = flame.parent[b]!,
       siblings = b === 0 ? 1 : flame.children[parent]!,
       k = b === 0 ? 1 : b - flame.firstChild[parent]! + 1;
-    const compare = flame.baseTotal
-      ? `, before ${formatValue(flame.baseTotal[b]!, baseUnit)}, change ${formatChange(flame.baseSum > 0 ? flame.baseTotal[b]! / flame.baseSum : 0, flame.sum > 0 ? flame.total[b]! / flame.sum : 0)}`
-      : "";
+    const c = flame.baseTotal && changeTexts(flame.total[b]!, flame.baseTotal[b]!, compared),
+      compare = c
+        ? `, before ${formatValue(flame.baseTotal![b]!, compared.baseUnit)}, change ${c.delta}, ${c.factor}`
+        : "";
     return `${b === 0 ? "all" : flame.names[flame.name[b]!]!}: total ${formatValue(flame.total[b]!, unit)}, ${formatShare(all > 0 ? flame.total[b]! / all : 0)}, self ${formatValue(flame.self[b]!, unit)}${compare}, level ${levelOf(flame, b)}, ${k} of ${siblings}`;
   };
   const move = (b: number): void => {
@@ -376,7 +386,12 @@ export function FlameCanvas(props: Props): ReactNode {
     return () => el.removeEventListener("wheel", wheel);
   });
 
-  const b = tip?.box ?? -1;
+  const b = tip?.box ?? -1,
+    change =
+      b >= 0 && b < flame.x.length && flame.baseTotal
+        ? changeTexts(flame.total[b]!, flame.baseTotal[b]!, compared)
+        : undefined,
+    ofFocus = change && sharesOfFocus(flame, b, boxOf(flame, focus));
   return (
     <div className="flame">
       <div
@@ -493,21 +508,25 @@ export function FlameCanvas(props: Props): ReactNode {
             )}
             <dt>in view</dt>
             <dd>{formatShare(Math.min(1, flame.width[b]! / (view.current.to - view.current.from)))}</dd>
-            {flame.baseTotal ? (
+            {change ? (
               <>
                 <dt>before</dt>
                 <dd>
-                  {formatValue(flame.baseTotal[b]!, baseUnit)}{" "}
-                  <span className="quiet">
-                    {formatShare(flame.baseSum > 0 ? flame.baseTotal[b]! / flame.baseSum : 0)}
-                  </span>
+                  {formatValue(flame.baseTotal![b]!, compared.baseUnit)}{" "}
+                  <span className="quiet">{change.baseShare} of all</span>
                 </dd>
                 <dt>change</dt>
                 <dd>
-                  {formatChange(
-                    flame.baseSum > 0 ? flame.baseTotal[b]! / flame.baseSum : 0,
-                    flame.sum > 0 ? flame.total[b]! / flame.sum : 0,
-                  )}
+                  {change.delta}, {change.factor}{" "}
+                  {change.delta === change.points ? null : <span className="quiet">{change.points}</span>}
+                </dd>
+              </>
+            ) : null}
+            {ofFocus ? (
+              <>
+                <dt>of focus</dt>
+                <dd className="quiet">
+                  {ofFocus.share}, before {ofFocus.baseShare}
                 </dd>
               </>
             ) : null}

@@ -1,14 +1,17 @@
 import { type ReactNode, type RefObject, useCallback, useEffect, useMemo, useState } from "react";
 import {
+  type Average,
   shownShare,
   type Flame,
+  type Rate,
+  type Unit,
   formatShare,
   formatValue,
   type SearchResult,
   search,
   searchPattern,
 } from "@cinderblock/flame";
-import type { Selection } from "../api/types.ts";
+import { withoutFocus } from "../api/comparison.ts";
 import { useFlame } from "../api/use-flame.ts";
 import { useApp } from "../state/app.tsx";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
@@ -20,23 +23,24 @@ import { NODES, type PaneProps, useTree } from "./tree.ts";
 export function FlamePane({
   selection,
   baseline,
+  comparing,
+  side,
   handle,
   label = "Flame graph",
-}: PaneProps & { handle: RefObject<FlameHandle | null>; label?: string }): ReactNode {
+}: PaneProps & {
+  handle: RefObject<FlameHandle | null>;
+  /** unit and whole total of this side of a comparison, where each side has a graph of its own */
+  side?: { unit: Unit | Rate | Average; total: number } | undefined;
+  label?: string;
+}): ReactNode {
   const { state, go, can } = useApp();
   const { callSite } = state.stacks;
   const [step, setStep] = useState(0);
   const key = JSON.stringify([selection, baseline]);
   useEffect(() => setStep(0), [key]);
   const most = can && can.maxNodes > 0 ? can.maxNodes : Infinity;
-  const whole: Selection = useMemo(
-    () => ({ ...selection, stacks: { ...selection.stacks, callSite: [] } }),
-    [selection],
-  );
-  const wholeBase = useMemo(
-    () => baseline && { ...baseline, stacks: { ...baseline.stacks, callSite: [] } },
-    [baseline],
-  );
+  const whole = useMemo(() => withoutFocus(selection), [selection]);
+  const wholeBase = useMemo(() => baseline && withoutFocus(baseline), [baseline]);
   const overview = useTree(whole, wholeBase, Math.min(most, NODES[0]!), true);
   const refining = can?.explore === true && (callSite.length > 0 || step > 0);
   const detail = useTree(selection, baseline, Math.min(most, NODES[step]!), refining);
@@ -45,6 +49,7 @@ export function FlamePane({
     refining && detail.source && !detail.query.isFetching ? detail.source : undefined,
     state.collapsed,
     state.inverted,
+    baseline && first.laid?.flames[0],
   );
   const refined = refining && second.laid && !second.behind && !detail.query.isFetching;
   const laid = refined ? second.laid : first.laid;
@@ -67,7 +72,8 @@ export function FlamePane({
   // Until an answer is laid out, the screen shows an older picture.
   const busy =
     overview.query.isFetching || first.behind || (refining && (detail.query.isFetching || second.behind));
-  const unit = measureOf(state, selection);
+  const unit = comparing?.unit ?? side?.unit ?? measureOf(state, selection),
+    all = comparing?.sides.now.total ?? side?.total ?? first.laid?.flames[0]?.sum ?? flame?.sum ?? 0;
   if (error)
     return (
       <Failure
@@ -84,8 +90,9 @@ export function FlamePane({
       <PartialNotice reason={overview.query.partial} />
       {can && !can.explore ? (
         <p className="partial">
-          This server is a plain Pyroscope v1: functions are cut to {NODES[0]} nodes, and the exact table,
-          callers and filters of functions are not available.
+          This server is a plain Pyroscope v1: functions are cut to {NODES[0]} nodes
+          {baseline ? " on each side of its comparison" : ""}, and the exact table, callers and filters of
+          functions are not available.
         </p>
       ) : null}
       {flame && flame.total[0] === 0 && !(flame.baseTotal && flame.baseTotal[0]! > 0) ? (
@@ -100,8 +107,8 @@ export function FlamePane({
         <FlameCanvas
           flame={flame}
           unit={unit}
-          baseUnit={baseline && measureOf(state, baseline)}
-          all={first.laid?.flames[0]?.sum ?? flame.sum}
+          comparing={comparing}
+          all={all}
           focus={state.inverted ? [] : callSite}
           onFocus={(path) => {
             if (!state.inverted) go((s) => ({ stacks: { ...s.stacks, callSite: path } }));
@@ -139,7 +146,7 @@ export function FlamePane({
           <span data-testid="total">
             total {formatValue(first.laid?.flames[0]?.sum ?? flame.sum, unit)}
             {flame.baseTotal
-              ? `, before ${formatValue(first.laid?.flames[0]?.baseSum ?? flame.baseSum, unit)}`
+              ? `, before ${formatValue(first.laid?.flames[0]?.baseSum ?? flame.baseSum, comparing?.baseUnit ?? unit)}`
               : ""}
           </span>
         ) : null}

@@ -1,14 +1,15 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { formatChange, formatShare, formatValue } from "@cinderblock/flame";
-import type { Selection } from "../api/types.ts";
+import { formatShare, formatValue, sidesOf } from "@cinderblock/flame";
 import { callTreeRequest } from "../api/wire.ts";
 import { WorkerCalls } from "../api/worker-calls.ts";
 import { NODE_HEIGHT as HEIGHT, NODE_WIDTH as WIDTH } from "../graph-size.ts";
 import type { GraphDone, GraphJob, PlacedGraph } from "../graph-worker.ts";
 import { useApp } from "../state/app.tsx";
+import { changeOfWhole, changeTexts, type Comparing } from "../state/compare.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { measureOf } from "./measure.ts";
+import type { PaneProps } from "./tree.ts";
 
 /** Number of functions in a graph, and number of requested call tree nodes. */
 const MOST = 80,
@@ -29,13 +30,7 @@ function placed(bytes: ArrayBuffer): Promise<PlacedGraph> {
 }
 
 /** Call graph of the functions with the largest totals, callers above callees. */
-export function GraphPane({
-  selection,
-  baseline,
-}: {
-  selection: Selection;
-  baseline: Selection | undefined;
-}): ReactNode {
+export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
   const q = useQuery({
     queryKey: ["graph", client.tenant, selection, baseline],
@@ -59,8 +54,11 @@ export function GraphPane({
   if (can && !can.explore) return <p className="partial">A plain Pyroscope v1 has no exact call graph.</p>;
   if (q.error) return <Failure error={q.error} retry={() => void q.refetch()} />;
   const p = q.data?.graph,
-    unit = measureOf(state, selection),
-    baseUnit = baseline ? measureOf(state, baseline) : unit;
+    unit = comparing?.unit ?? measureOf(state, selection),
+    compared: Comparing | undefined = p?.graph.baseTotal
+      ? (comparing ?? { sides: sidesOf(p.graph), basis: "share", unit, baseUnit: unit })
+      : undefined,
+    all = comparing?.sides.now.total ?? p?.graph.sum ?? 0;
   const share = (v: number, of: number): number => (of > 0 ? v / of : 0);
   const touched = new Set<number>();
   if (p && hovered >= 0)
@@ -84,7 +82,7 @@ export function GraphPane({
             data-testid="call-graph"
           >
             {p.points.map((points, e) => {
-              const s = share(p.graph.value[e]!, p.graph.sum);
+              const s = share(p.graph.value[e]!, all);
               return (
                 <path
                   key={e}
@@ -95,17 +93,18 @@ export function GraphPane({
                   strokeWidth={1 + 7 * s}
                   data-call={`${p.graph.names[p.graph.from[e]!]!} > ${p.graph.names[p.graph.to[e]!]!}`}
                 >
-                  <title>{`${p.graph.names[p.graph.from[e]!]!} calls ${p.graph.names[p.graph.to[e]!]!}: ${formatValue(p.graph.value[e]!, unit)}, ${formatShare(s)}${p.graph.baseValue ? `, before ${formatValue(p.graph.baseValue[e]!, baseUnit)}` : ""}`}</title>
+                  <title>{`${p.graph.names[p.graph.from[e]!]!} calls ${p.graph.names[p.graph.to[e]!]!}: ${formatValue(p.graph.value[e]!, unit)}, ${formatShare(s)}${p.graph.baseValue && compared ? `, before ${formatValue(p.graph.baseValue[e]!, compared.baseUnit)}` : ""}`}</title>
                 </path>
               );
             })}
             {p.graph.names.map((name, i) => {
               const total = p.graph.total[i]!,
                 self = p.graph.self[i]!,
-                of = share(total, p.graph.sum),
-                before = p.graph.baseTotal ? share(p.graph.baseTotal[i]!, p.graph.baseSum) : of,
-                change = of - before;
-              const words = `${name}: total ${formatValue(total, unit)}, ${formatShare(of)}, self ${formatValue(self, unit)}${p.graph.baseTotal ? `, before ${formatValue(p.graph.baseTotal[i]!, baseUnit)}, ${formatChange(before, of)}` : ""}`;
+                of = share(total, all),
+                base = p.graph.baseTotal?.[i] ?? 0,
+                texts = compared && changeTexts(total, base, compared),
+                change = compared ? changeOfWhole(total, base, compared) : 0;
+              const words = `${name}: total ${formatValue(total, unit)}, ${formatShare(of)}, self ${formatValue(self, unit)}${compared && texts ? `, before ${formatValue(base, compared.baseUnit)}, ${texts.delta}, ${texts.factor}` : ""}`;
               const kind = p.graph.baseTotal
                 ? change > 0.005
                   ? " more"
@@ -135,7 +134,7 @@ export function GraphPane({
                   <rect width={WIDTH} height={HEIGHT} rx={4} />
                   <rect
                     className="share"
-                    width={Math.max(1, WIDTH * share(self, p.graph.sum))}
+                    width={Math.max(1, WIDTH * share(self, all))}
                     y={HEIGHT - 4}
                     height={4}
                   />
@@ -146,7 +145,7 @@ export function GraphPane({
                     x={8}
                     y={34}
                     className="quiet"
-                  >{`${formatShare(of)} · self ${formatShare(share(self, p.graph.sum))}${p.graph.baseTotal ? ` · ${formatChange(before, of)}` : ""}`}</text>
+                  >{`${formatShare(of)} · self ${formatShare(share(self, all))}${texts ? ` · ${texts.delta}` : ""}`}</text>
                 </g>
               );
             })}

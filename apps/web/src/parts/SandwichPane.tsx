@@ -11,7 +11,7 @@ import { measureOf } from "./measure.ts";
 import { NODES, type PaneProps } from "./tree.ts";
 
 /** Callers (above) and callees (below) of one function, with exact values from the server. */
-export function SandwichPane({ selection, baseline }: PaneProps): ReactNode {
+export function SandwichPane({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
   const { fn } = state;
   const q = useQuery({
@@ -41,9 +41,8 @@ export function SandwichPane({ selection, baseline }: PaneProps): ReactNode {
       ? ("package" as const)
       : state.colour;
   const common = {
-    unit: measureOf(state, selection),
-    baseUnit: baseline && measureOf(state, baseline),
-    all: 0,
+    unit: comparing?.unit ?? measureOf(state, selection),
+    comparing,
     onSelect: (name: string) => go({ fn: name }, true),
     found: undefined,
     colour,
@@ -69,7 +68,7 @@ export function SandwichPane({ selection, baseline }: PaneProps): ReactNode {
           </p>
           <FlameCanvas
             {...common}
-            all={laid.flames[0]!.sum}
+            all={comparing?.sides.now.total ?? laid.flames[0]!.sum}
             flame={laid.flames[0]!}
             upwards
             focus={paths.up}
@@ -80,7 +79,7 @@ export function SandwichPane({ selection, baseline }: PaneProps): ReactNode {
           <p className="quiet">Callees</p>
           <FlameCanvas
             {...common}
-            all={laid.flames[1]!.sum}
+            all={comparing?.sides.now.total ?? laid.flames[1]!.sum}
             flame={laid.flames[1]!}
             upwards={false}
             focus={paths.down}

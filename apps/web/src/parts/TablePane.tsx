@@ -1,8 +1,9 @@
 import { type ReactNode, useRef, useState } from "react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { formatChange, formatShare, formatValue } from "@cinderblock/flame";
+import { formatShare, formatValue, sidesOf } from "@cinderblock/flame";
 import { useApp } from "../state/app.tsx";
+import { changeTexts, type Comparing } from "../state/compare.ts";
 import type { SortKey } from "../state/state.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { measureOf } from "./measure.ts";
@@ -11,7 +12,7 @@ import type { PaneProps } from "./tree.ts";
 const PAGE = 200;
 
 /** Every function with its exact values from the server, without an "other" row. */
-export function TablePane({ selection, baseline }: PaneProps): ReactNode {
+export function TablePane({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
   const [limit, setLimit] = useState(PAGE);
   const sort: SortKey = baseline
@@ -26,8 +27,18 @@ export function TablePane({ selection, baseline }: PaneProps): ReactNode {
     queryFn: ({ signal }) =>
       client.functions(selection, baseline, state.search, sort, state.ascending, limit, signal),
   });
-  const unit = measureOf(state, selection),
-    page = q.data?.value;
+  const page = q.data?.value;
+  const unit = comparing?.unit ?? measureOf(state, selection),
+    compared: Comparing | undefined =
+      page &&
+      baseline &&
+      (comparing ?? {
+        sides: sidesOf({ sum: page.total, baseSum: page.baseTotal }),
+        basis: "share",
+        unit,
+        baseUnit: unit,
+      }),
+    all = comparing?.sides.now.total ?? page?.total ?? 0;
   const scroller = useRef<HTMLDivElement>(null);
   const rows = useVirtualizer({
     count: page?.rows.length ?? 0,
@@ -54,6 +65,11 @@ export function TablePane({ selection, baseline }: PaneProps): ReactNode {
     </span>
   );
   const share = (v: number, of: number): number => (of > 0 ? v / of : 0);
+  // The server orders by the change of the share, so the share is the first of both figures.
+  const change = (total: number, baseTotal: number, c: Comparing): string => {
+    const { points, factor } = changeTexts(total, baseTotal, c);
+    return `${points} ${factor}`;
+  };
   return (
     <section className={q.isFetching ? "pane busy" : "pane"} aria-label="Functions" aria-busy={q.isFetching}>
       <Loading active={q.isFetching} />
@@ -118,21 +134,21 @@ export function TablePane({ selection, baseline }: PaneProps): ReactNode {
                     {formatValue(f.self, unit)}
                   </span>
                   <span role="cell" className="cell">
-                    {formatShare(share(f.self, page!.total))}
+                    {formatShare(share(f.self, all))}
                   </span>
                   <span role="cell" className="cell">
                     {formatValue(f.total, unit)}
                   </span>
                   <span role="cell" className="cell">
-                    {formatShare(share(f.total, page!.total))}
+                    {formatShare(share(f.total, all))}
                   </span>
-                  {baseline ? (
+                  {compared ? (
                     <>
                       <span role="cell" className="cell">
-                        {formatChange(share(f.baseSelf, page!.baseTotal), share(f.self, page!.total))}
+                        {change(f.self, f.baseSelf, compared)}
                       </span>
                       <span role="cell" className="cell">
-                        {formatChange(share(f.baseTotal, page!.baseTotal), share(f.total, page!.total))}
+                        {change(f.total, f.baseTotal, compared)}
                       </span>
                     </>
                   ) : null}

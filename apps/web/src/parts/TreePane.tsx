@@ -4,13 +4,15 @@ import {
   boxOf,
   FOLDED,
   foldedText,
-  formatChange,
   formatShare,
   formatValue,
   pathOf,
+  sidesOf,
+  type Flame,
 } from "@cinderblock/flame";
 import { useFlame } from "../api/use-flame.ts";
 import { useApp } from "../state/app.tsx";
+import { changeTexts, type Comparing } from "../state/compare.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { measureOf } from "./measure.ts";
 import { NODES, type PaneProps, useTree } from "./tree.ts";
@@ -19,7 +21,7 @@ import { NODES, type PaneProps, useTree } from "./tree.ts";
  * The call tree as expandable table rows: the complete equivalent of the flame graph for keyboards and screen
  * readers.
  */
-export function TreePane({ selection, baseline }: PaneProps): ReactNode {
+export function TreePane({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, can } = useApp();
   const { query, source } = useTree(
     selection,
@@ -71,7 +73,15 @@ export function TreePane({ selection, baseline }: PaneProps): ReactNode {
     overscan: 20,
   });
   if (query.error || error !== "") return <Failure error={query.error ?? new Error(error)} />;
-  const unit = measureOf(state, selection);
+  const unit = comparing?.unit ?? measureOf(state, selection);
+  const compared: Comparing | undefined = flame?.baseTotal
+    ? (comparing ?? { sides: sidesOf(flame), basis: "share", unit, baseUnit: unit })
+    : undefined;
+  const shareText = (f: Flame, box: number): string => {
+    if (!compared) return formatShare(f.sum > 0 ? f.total[box]! / f.sum : 0);
+    const c = changeTexts(f.total[box]!, f.baseTotal![box]!, compared);
+    return `${c.share} (${c.delta}, ${c.factor})`;
+  };
   const toggle = (box: number, to: boolean): void => {
     const next = new Set(open);
     if (to) next.add(box);
@@ -179,10 +189,7 @@ export function TreePane({ selection, baseline }: PaneProps): ReactNode {
                     {formatValue(flame.total[box]!, unit)}
                   </span>
                   <span role="gridcell" className="cell">
-                    {formatShare(flame.sum > 0 ? flame.total[box]! / flame.sum : 0)}
-                    {flame.baseTotal
-                      ? ` (${formatChange(flame.baseSum > 0 ? flame.baseTotal[box]! / flame.baseSum : 0, flame.sum > 0 ? flame.total[box]! / flame.sum : 0)})`
-                      : ""}
+                    {shareText(flame, box)}
                   </span>
                 </div>
               );

@@ -1,5 +1,6 @@
 import { type Rate, type Unit, unitOf } from "@cinderblock/flame";
 import type { Selection } from "../api/types.ts";
+import { basisOf } from "../state/compare.ts";
 import type { State } from "../state/state.ts";
 
 export function unitOfType(type: string): Unit {
@@ -10,7 +11,7 @@ export function unitOfType(type: string): Unit {
 export function measureOf(state: State, s: Selection): Unit | Rate {
   const unit = unitOfType(state.type),
     seconds = (s.endMs - s.startMs) / 1000;
-  return state.rate && seconds > 0
+  return basisOf(state) === "rate" && seconds > 0
     ? { unit, seconds, cores: unit === "nanoseconds" && /^process_cpu:cpu:/.test(state.type) }
     : unit;
 }

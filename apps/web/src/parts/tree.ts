@@ -1,16 +1,20 @@
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
+import { treeSource, V1_NODES } from "../api/comparison.ts";
 import type { Selection } from "../api/types.ts";
-import { callTreeRequest } from "../api/wire.ts";
 import type { FlameSource } from "../flame-worker.ts";
 import { useApp } from "../state/app.tsx";
+import type { Comparing } from "../state/compare.ts";
+import { sharedDiff } from "./sides.ts";
 
 /** Number of nodes of the overview, and the larger steps when a visible part is cut off. */
-export const NODES = [16_384, 65_536, 262_144, 1_048_576];
+export const NODES = [V1_NODES, 65_536, 262_144, 1_048_576];
 
 /** Selection of a pane; with a baseline, the pane shows a comparison. */
 export interface PaneProps {
   selection: Selection;
   baseline: Selection | undefined;
+  /** figures of the comparison; undefined without a baseline, and while they are unknown */
+  comparing: Comparing | undefined;
 }
 
 /** A laid out call tree of the server. Requests more nodes while a visible part is cut off. */
@@ -23,22 +27,19 @@ export function useTree(
   query: { isFetching: boolean; error: unknown; refetch: () => unknown; partial: string };
   source: FlameSource | undefined;
 } {
-  const { client, can } = useApp();
+  const { client, can } = useApp(),
+    queries = useQueryClient();
   const q = useQuery({
     queryKey: ["tree", client.tenant, selection, baseline, nodes],
     enabled: enabled && can !== undefined,
     placeholderData: keepPreviousData,
-    queryFn: async ({ signal }): Promise<{ source: FlameSource; partial: string }> => {
-      if (!can!.explore) {
-        const { value, partial } = await client.flamegraph(selection, nodes, signal);
-        return { source: { kind: "levels", ...value }, partial };
-      }
-      const { value, partial } = await client.binary(
-        "cinderblock.explore.v1.ExploreService/CallTree",
-        callTreeRequest(selection, baseline, nodes),
-        signal,
-      );
-      return { source: { kind: "tree", bytes: value }, partial };
+    queryFn: ({ signal }) => {
+      const asked = {
+        binary: client.binary.bind(client),
+        diff: sharedDiff(queries, client),
+        flamegraph: client.flamegraph.bind(client),
+      };
+      return treeSource(asked, can!.explore, selection, baseline, nodes, signal);
     },
   });
   return {

@@ -2,6 +2,7 @@ import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { formatCores, formatValue } from "@cinderblock/flame";
 import type { Client } from "../api/client.ts";
+import { withoutFocus } from "../api/comparison.ts";
 import type { Selection, Series } from "../api/types.ts";
 import { FilterPresets, SelectorBar, StackChips } from "../parts/Chips.tsx";
 import { Drawer } from "../parts/Drawer.tsx";
@@ -19,7 +20,10 @@ import { LINE_COLORS, Timeline } from "../parts/Timeline.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
 import { TreePane } from "../parts/TreePane.tsx";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
+import { useComparing } from "../parts/sides.ts";
+import { Summary } from "../parts/Summary.tsx";
 import { useApp } from "../state/app.tsx";
+import { baselineOf, basisOf, toCompare } from "../state/compare.ts";
 import { parseSelector, selectorOf, selectorText } from "../state/selector.ts";
 import { type Pane, filtersThatChangeValues, type Side, type State } from "../state/state.ts";
 import { VERSION_LABELS, versionPair } from "../state/versions.ts";
@@ -45,19 +49,6 @@ const BEFORE: readonly [label: string, ms: number | undefined][] = [
   ["a week before", 6048e5],
 ];
 
-/** State change that compares a side with itself, earlier by a distance. */
-function comparedWith(s: State, nowMs: number, byMs: number | undefined): Partial<State> {
-  return {
-    screen: "compare",
-    pane: s.pane === "labels" || s.pane === "profiles" ? "flame" : s.pane,
-    profile: "",
-    baseline: {
-      selector: s.side.selector,
-      ...shiftRange(s.side, nowMs, s.zone, -1, byMs === undefined ? undefined : -byMs),
-    },
-  };
-}
-
 const PINNED = "cinderblock.baseline";
 /** The selection pinned in this browser for comparisons. */
 function pinnedBaseline(): Side | undefined {
@@ -78,7 +69,8 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
   const app = useApp();
   const { state, go, nowMs, selection: selectionOf } = app;
   const selection = selectionOf(state.side),
-    baseline = compare ? selectionOf(state.baseline) : undefined;
+    baselineSide = baselineOf(state, nowMs),
+    baseline = compare ? selectionOf(baselineSide) : undefined;
   const handle = useRef<FlameHandle>(null),
     other = useRef<FlameHandle>(null),
     searchBox = useRef<HTMLInputElement>(null);
@@ -87,6 +79,10 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
   // Keeps the same objects for the same query, so panes send it again only when it changes.
   const a = useStable(selection),
     b = useStable(baseline);
+  // A focus is a zoom of the graph and the tree: no figure of a comparison changes with it.
+  const whole = useStable(a && compare ? withoutFocus(a) : a),
+    wholeBase = useStable(b && withoutFocus(b));
+  const { comparing, ...sides } = useComparing(a, b);
 
   useEffect(() => {
     const key = (e: KeyboardEvent): void => {
@@ -100,7 +96,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
         return;
       const fn = state.fn !== "" ? state.fn : (handle.current?.current() ?? "");
       const filter = (kind: "only" | "without" | "hide") => () => {
-        if (fn !== "" && !state.stacks[kind].includes(fn))
+        if (app.can?.explore && fn !== "" && !state.stacks[kind].includes(fn))
           go({ stacks: { ...state.stacks, [kind]: [...state.stacks[kind], fn] } });
       };
       const act: Record<string, () => void> = {
@@ -113,7 +109,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
         o: filter("only"),
         x: filter("without"),
         h: filter("hide"),
-        c: () => go(comparedWith(state, nowMs, undefined)),
+        c: () => go(toCompare(state)),
         e: () => setExporting(true),
         "[": () => go({ side: { ...state.side, ...shiftRange(state.side, nowMs, state.zone, -1) } }),
         "]": () => go({ side: { ...state.side, ...shiftRange(state.side, nowMs, state.zone, 1) } }),
@@ -127,7 +123,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
     };
     addEventListener("keydown", key);
     return () => removeEventListener("keydown", key);
-  }, [state, go, nowMs]);
+  }, [state, go, nowMs, app.can]);
 
   const names = useQuery({
     ...namesOf(app.client, a ?? { selector: "{}", startMs: 0, endMs: 0 }),
@@ -164,7 +160,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
         const of = (v: string): Side["selector"] => [...rest, { name: label, op: "=", value: v }];
         setNoVersion("");
         go({
-          ...comparedWith(state, nowMs, undefined),
+          ...toCompare(state),
           side: { ...state.side, selector: of(pair.now) },
           baseline: {
             selector: of(pair.before),
@@ -198,7 +194,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
       >
         <TypeSelect />
         {compare ? (
-          <button type="button" onClick={() => go({ side: state.baseline, baseline: state.side })}>
+          <button type="button" onClick={() => go({ side: baselineSide, baseline: state.side })}>
             Swap A and B
           </button>
         ) : (
@@ -206,8 +202,8 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
             <button
               type="button"
               className="primary"
-              onClick={() => go(comparedWith(state, nowMs, undefined))}
-              title="With the window before (c)"
+              onClick={() => go(toCompare(state))}
+              title={state.baseline ? "With the baseline that was set (c)" : "With the window before (c)"}
             >
               Compare
             </button>
@@ -231,9 +227,12 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
                   setPinned(pinnedBaseline());
                 } else if (e.target.value.startsWith("version:"))
                   void compareVersions(e.target.value.slice(8));
-                else if (e.target.value === "pinned" && pinned)
-                  go({ ...comparedWith(state, nowMs, undefined), baseline: pinned });
-                else if (e.target.value !== "" && k) go(comparedWith(state, nowMs, k[1]));
+                else if (e.target.value === "pinned" && pinned) go({ ...toCompare(state), baseline: pinned });
+                else if (e.target.value !== "" && k)
+                  go({
+                    ...toCompare(state),
+                    baseline: k[1] === undefined ? undefined : baselineOf(state, nowMs, k[1]),
+                  });
               }}
             >
               <option value="">with…</option>
@@ -267,7 +266,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
       </SideBar>
       {compare ? (
         <SideBar
-          side={state.baseline}
+          side={baselineSide}
           name="A (before)"
           onChange={(x) => go({ baseline: x })}
           compare
@@ -282,7 +281,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
       ) : a && (!compare || b) ? (
         <>
           <Course selection={a} baseline={b} />
-          {b && a ? <Imbalance a={a} b={b} /> : null}
+          {compare ? <Summary comparing={comparing} {...sides} /> : null}
           <div className="toolbar">
             <div role="tablist" aria-label="Views">
               {PANES.filter(([p]) => !compare || (p !== "labels" && p !== "profiles")).map(
@@ -392,13 +391,14 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
                 </label>
                 <select
                   id="values"
-                  value={state.rate ? "rate" : "sum"}
-                  onChange={(e) => go({ rate: e.target.value === "rate" }, true)}
+                  value={basisOf(state)}
+                  onChange={(e) => go({ basis: e.target.value as State["basis"] }, true)}
                 >
-                  <option value="sum">totals</option>
+                  <option value="total">totals</option>
                   <option value="rate">
                     {/^process_cpu:cpu:nanoseconds/.test(state.type) ? "cores" : "per second"}
                   </option>
+                  {compare ? <option value="share">totals and shares</option> : null}
                 </select>
               </>
             )}
@@ -425,30 +425,44 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
                 <div className="beside">
                   <div>
                     <h3>A (before)</h3>
-                    <FlamePane selection={b} baseline={undefined} handle={other} label="Flame graph of A" />
+                    <FlamePane
+                      selection={b}
+                      baseline={undefined}
+                      comparing={undefined}
+                      side={comparing && { unit: comparing.baseUnit, total: comparing.sides.before.total }}
+                      handle={other}
+                      label="Flame graph of A"
+                    />
                   </div>
                   <div>
                     <h3>B (now)</h3>
-                    <FlamePane selection={a} baseline={undefined} handle={handle} label="Flame graph of B" />
+                    <FlamePane
+                      selection={a}
+                      baseline={undefined}
+                      comparing={undefined}
+                      side={comparing && { unit: comparing.unit, total: comparing.sides.now.total }}
+                      handle={handle}
+                      label="Flame graph of B"
+                    />
                   </div>
                 </div>
               ) : state.pane === "flame" ? (
-                <FlamePane selection={a} baseline={b} handle={handle} />
+                <FlamePane selection={a} baseline={b} comparing={comparing} handle={handle} />
               ) : state.pane === "table" ? (
-                <TablePane selection={a} baseline={b} />
+                <TablePane selection={whole!} baseline={wholeBase} comparing={comparing} />
               ) : state.pane === "tree" ? (
-                <TreePane selection={a} baseline={b} />
+                <TreePane selection={a} baseline={b} comparing={comparing} />
               ) : state.pane === "sandwich" ? (
-                <SandwichPane selection={a} baseline={b} />
+                <SandwichPane selection={whole!} baseline={wholeBase} comparing={comparing} />
               ) : state.pane === "graph" ? (
-                <GraphPane selection={a} baseline={b} />
+                <GraphPane selection={whole!} baseline={wholeBase} comparing={comparing} />
               ) : state.pane === "profiles" ? (
                 <ProfilesPane selection={a} />
               ) : (
-                <LabelsPane selection={a} baseline={b} />
+                <LabelsPane selection={a} baseline={b} comparing={undefined} />
               )}
             </div>
-            <Drawer selection={a} baseline={b} />
+            <Drawer selection={whole!} baseline={wholeBase} comparing={comparing} />
           </div>
         </>
       ) : (
@@ -607,13 +621,19 @@ function Course({
   const set =
     (key: "side" | "baseline") =>
     (from: number, until: number): void =>
-      go((s) => ({ [key]: { ...s[key], from: String(from), until: String(until) } }));
+      go((s) => ({
+        [key]: {
+          ...(key === "side" ? s.side : baselineOf(s, nowMs)),
+          from: String(from),
+          until: String(until),
+        },
+      }));
   // Compares a part of the range with the longer of the parts before and after it.
   const part = (from: number, until: number): void => {
     const { startMs, endMs } = selection,
       before = from - startMs > endMs - until;
     go((s) => ({
-      ...comparedWith(s, nowMs, undefined),
+      ...toCompare(s),
       side: { ...s.side, from: String(from), until: String(until) },
       baseline: {
         selector: s.side.selector,
@@ -685,29 +705,5 @@ function Course({
         />
       ) : null}
     </div>
-  );
-}
-
-/** Warning that shares mislead when the sides differ much in size. */
-function Imbalance({ a, b }: { a: Selection; b: Selection }): ReactNode {
-  const { client, can } = useApp();
-  const q = useQuery({
-    queryKey: ["sums", client.tenant, a, b],
-    enabled: can?.explore === true,
-    queryFn: ({ signal }) => client.functions(a, b, "", "self", false, 1, signal),
-  });
-  if (!q.data) return null;
-  const { total, baseTotal } = q.data.value,
-    unit = unitOfType(a.type);
-  const ratio = Math.max(total, baseTotal) / Math.max(1, Math.min(total, baseTotal));
-  return (
-    <p className={ratio > 10 ? "partial" : "quiet"} data-testid="sums">
-      A {formatValue(baseTotal, unit)}, B {formatValue(total, unit)}; shares are of each side's own total.
-      {total === 0 || baseTotal === 0
-        ? ` ${total === 0 ? "B" : "A"} has no samples: everything is ${total === 0 ? "gone" : "new"}.`
-        : ratio > 10
-          ? ` One side has ${ratio > 1000 ? "over 1000" : Math.round(ratio)} times the samples of the other: small shares of the smaller one are noise.`
-          : ""}
-    </p>
   );
 }

@@ -1,5 +1,6 @@
 import { type ReactNode, useEffect, useState } from "react";
-import { encodeState, initialState, type Screen } from "../state/state.ts";
+import { toCompare } from "../state/compare.ts";
+import { encodeState, initialState, type Screen, type State } from "../state/state.ts";
 import { addressOf, useApp } from "../state/app.tsx";
 import { withAbsoluteTimes, hasRelativeTime, newShortId, shortAddress } from "../state/links.ts";
 import { BASE, token } from "../api/client.ts";
@@ -113,10 +114,12 @@ export function Shell(): ReactNode {
     const t = setTimeout(() => setSaid(undefined), said.more ? 10_000 : 3000);
     return () => clearTimeout(t);
   }, [said]);
+  /** Compare opens with the previous period of the current selection, unless a baseline was set. */
+  const opening = (screen: Screen): Partial<State> => (screen === "compare" ? toCompare(state) : { screen });
   const link = (screen: Screen): string =>
     encodeState({
       ...state,
-      screen,
+      ...opening(screen),
       ...(screen === "services"
         ? { side: { ...state.side, selector: [] }, stacks: initialState.stacks, fn: "" }
         : {}),
@@ -146,7 +149,7 @@ export function Shell(): ReactNode {
               onClick={(e) => {
                 if (e.ctrlKey || e.metaKey || e.shiftKey) return;
                 e.preventDefault();
-                go({ screen });
+                go(opening(screen));
               }}
             >
               {name}

@@ -33,7 +33,13 @@ describe("links", () => {
       0,
     ]);
     expect(hasRelativeTime({ ...fixed, screen: "compare" })).toBe(false);
-    expect(hasRelativeTime({ ...fixed, screen: "compare", baseline: initialState.baseline })).toBe(true);
+    expect(
+      hasRelativeTime({
+        ...fixed,
+        screen: "compare",
+        baseline: { selector: [], from: "now-2h", until: "now-1h" },
+      }),
+    ).toBe(true);
     // An invalid time stays unchanged.
     expect(withAbsoluteTimes(initialState, () => undefined).side).toEqual(initialState.side);
   });

@@ -4,7 +4,7 @@ import { isRelative } from "./time.ts";
 /** Whether a state has a time relative to now, so that its content changes. */
 export function hasRelativeTime(s: State): boolean {
   if (s.screen === "files" || s.screen === "status") return false;
-  return (s.screen === "compare" ? [s.side, s.baseline] : [s.side]).some(
+  return [s.side, ...(s.screen === "compare" && s.baseline ? [s.baseline] : [])].some(
     (x) => isRelative(x.from) || isRelative(x.until),
   );
 }
@@ -18,7 +18,7 @@ export function withAbsoluteTimes(
     const r = range(x);
     return r ? { ...x, from: String(Math.round(r[0])), until: String(Math.round(r[1])) } : x;
   };
-  return { ...s, side: fix(s.side), baseline: fix(s.baseline), refresh: 0 };
+  return { ...s, side: fix(s.side), baseline: s.baseline && fix(s.baseline), refresh: 0 };
 }
 
 /**

@@ -31,7 +31,7 @@ const state: fc.Arbitrary<State> = fc.record({
   tenant: text,
   type: fc.constantFrom(initialState.type, "memory:alloc_space:bytes:space:bytes"),
   side,
-  baseline: side,
+  baseline: fc.option(side, { nil: undefined }),
   stacks: fc.record({ callSite: functions, only: functions, without: functions, hide: functions }),
   zone: fc.constantFrom("local", "utc", "Europe/Berlin"),
   pane: fc.constantFrom(
@@ -59,7 +59,7 @@ const state: fc.Arbitrary<State> = fc.record({
   ),
   ascending: fc.boolean(),
   group: fc.constantFrom("", "pod"),
-  rate: fc.boolean(),
+  basis: fc.constantFrom("" as const, "rate" as const, "share" as const, "total" as const),
   beside: fc.boolean(),
   profile: fc.constantFrom("", "01090909-0909-0909-0909-090909090909"),
   cell: fc.constantFrom("", "3.4"),
@@ -114,8 +114,8 @@ describe("state in the address", () => {
     );
     expect([
       diff.screen,
-      selectorText(diff.baseline.selector),
-      diff.baseline.from,
+      selectorText(diff.baseline!.selector),
+      diff.baseline!.from,
       selectorText(diff.side.selector),
       diff.side.from,
     ]).toEqual([

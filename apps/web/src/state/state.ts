@@ -1,4 +1,4 @@
-import type { ChangePalette, ColorMode } from "@cinderblock/flame";
+import type { Basis, ChangePalette, ColorMode } from "@cinderblock/flame";
 import { type Matcher, parseSelector, selectorText } from "./selector.ts";
 import type { TimeText } from "./time.ts";
 
@@ -32,7 +32,7 @@ export interface State {
   type: string;
   side: Side;
   /** selection that a comparison compares with */
-  baseline: Side;
+  baseline: Side | undefined;
   stacks: Stacks;
   zone: string;
   pane: Pane;
@@ -47,8 +47,8 @@ export interface State {
   sort: SortKey;
   ascending: boolean;
   group: string;
-  /** show values per second of the time range */
-  rate: boolean;
+  /** quantity of values; "" is the screen's default: totals, in Compare rates */
+  basis: Basis | "";
   /** show a comparison as two flame graphs side by side */
   beside: boolean;
   /** ID of the shown single profile */
@@ -62,6 +62,14 @@ export interface State {
   refresh: number;
 }
 
+/** Times of a set baseline that an address leaves out. */
+const BASELINE: Side = { selector: [], from: "now-2h", until: "now-1h" };
+const BASES: readonly [Basis, param: string][] = [
+  ["rate", "s"],
+  ["total", "t"],
+  ["share", "p"],
+];
+
 const CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
 
 export const initialState: State = {
@@ -69,7 +77,7 @@ export const initialState: State = {
   tenant: "",
   type: CPU,
   side: { selector: [], from: "now-1h", until: "now" },
-  baseline: { selector: [], from: "now-2h", until: "now-1h" },
+  baseline: undefined,
   stacks: { callSite: [], only: [], without: [], hide: [] },
   zone: "local",
   pane: "flame",
@@ -83,7 +91,7 @@ export const initialState: State = {
   sort: "self",
   ascending: false,
   group: "",
-  rate: false,
+  basis: "",
   beside: false,
   profile: "",
   cell: "",
@@ -106,6 +114,21 @@ const PALETTES: readonly ChangePalette[] = ["blue-orange", "purple-green", "red-
 const oneOf = <T extends string>(list: readonly T[], text: string | null, fallback: T): T =>
   list.includes(text as T) ? (text as T) : fallback;
 
+/**
+ * A state after a change. A set baseline belongs to the labels of its side: other labels, chosen outside of
+ * Compare, drop it.
+ */
+export function changed(s: State, change: Partial<State>): State {
+  const next = { ...s, ...change };
+  if (
+    next.screen !== "compare" &&
+    !("baseline" in change) &&
+    selectorText(next.side.selector) !== selectorText(s.side.selector)
+  )
+    next.baseline = undefined;
+  return next;
+}
+
 /** The address of a state, relative to the base of the UI, without default values. */
 export function encodeState(s: State): string {
   const p = new URLSearchParams();
@@ -120,7 +143,9 @@ export function encodeState(s: State): string {
   put("t", s.tenant, initialState.tenant);
   put("p", s.type, initialState.type);
   side("", s.side, initialState.side);
-  side("b", s.baseline, initialState.baseline);
+  // A set baseline always has its times here: without any of its parameters, an address means the previous
+  // period.
+  if (s.baseline) side("b", s.baseline, { selector: [], from: "", until: "" });
   for (const f of s.stacks.callSite) p.append("cs", f);
   for (const f of s.stacks.only) p.append("on", f);
   for (const f of s.stacks.without) p.append("wo", f);
@@ -137,7 +162,7 @@ export function encodeState(s: State): string {
   put("o", s.sort, initialState.sort);
   put("asc", s.ascending ? "1" : "", "");
   put("g", s.group, initialState.group);
-  put("per", s.rate ? "s" : "", "");
+  put("per", BASES.find(([b]) => b === s.basis)?.[1] ?? "", "");
   put("two", s.beside ? "1" : "", "");
   put("id", s.profile, "");
   put("cell", s.cell, "");
@@ -172,7 +197,7 @@ export function decodeState(path: string, search: string): State {
     tenant: p.get("t") ?? initialState.tenant,
     type: p.get("p") ?? initialState.type,
     side: side("", initialState.side),
-    baseline: side("b", initialState.baseline),
+    baseline: ["bs", "bf", "bu"].some((k) => p.has(k)) ? side("b", BASELINE) : undefined,
     stacks: { callSite: p.getAll("cs"), only: p.getAll("on"), without: p.getAll("wo"), hide: p.getAll("hi") },
     zone: p.get("z") ?? initialState.zone,
     pane: oneOf(PANES, p.get("pane"), initialState.pane),
@@ -186,7 +211,7 @@ export function decodeState(path: string, search: string): State {
     sort: oneOf(SORTS, p.get("o"), initialState.sort),
     ascending: p.get("asc") === "1",
     group: p.get("g") ?? "",
-    rate: p.get("per") === "s",
+    basis: BASES.find(([, param]) => param === p.get("per"))?.[0] ?? "",
     beside: p.get("two") === "1",
     profile: p.get("id") ?? "",
     cell: p.get("cell") ?? "",
@@ -225,7 +250,7 @@ function decodeOld(path: string, p: URLSearchParams): State | undefined {
       },
       baseline: {
         selector: left?.selector ?? [],
-        ...times("left", { ...initialState.baseline, ...times("", initialState.baseline) }),
+        ...times("left", { ...BASELINE, ...times("", BASELINE) }),
       },
     };
   }

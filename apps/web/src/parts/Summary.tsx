@@ -1,0 +1,28 @@
+import type { ReactNode } from "react";
+import { useApp } from "../state/app.tsx";
+import { type Comparing, summaryOf } from "../state/compare.ts";
+import { Failure } from "./Failure.tsx";
+
+/** Both whole sides of a comparison in figures, and where these mislead. */
+export function Summary({
+  comparing,
+  isFetching,
+  error,
+  refetch,
+}: {
+  comparing: Comparing | undefined;
+  isFetching: boolean;
+  error: unknown;
+  refetch: () => unknown;
+}): ReactNode {
+  const { state } = useApp();
+  if (error) return <Failure error={error} retry={() => void refetch()} />;
+  if (!comparing) return <p className="quiet" aria-busy={isFetching} />;
+  const { text, notice } = summaryOf(state.type, comparing);
+  return (
+    <p className={notice === "" ? "quiet" : "partial"} data-testid="sums" aria-busy={isFetching}>
+      {text}
+      {notice === "" ? "" : ` ${notice}`}
+    </p>
+  );
+}

@@ -1,0 +1,146 @@
+import {
+  type Average,
+  type Basis,
+  type Flame,
+  formatChange,
+  formatDelta,
+  formatFactor,
+  formatShare,
+  formatValue,
+  pairOf,
+  type Rate,
+  type Sides,
+  type Unit,
+  unequalTimes,
+  unitOf,
+} from "@cinderblock/flame";
+import type { Side, State } from "./state.ts";
+import { formatLength, shiftRange } from "./time.ts";
+
+/**
+ * Baseline of a comparison: the set baseline, otherwise the labels of the current side in its previous period,
+ * or `byMs` earlier.
+ */
+export function baselineOf(s: State, nowMs: number, byMs?: number): Side {
+  if (s.baseline && byMs === undefined) return s.baseline;
+  try {
+    return {
+      selector: s.side.selector,
+      ...shiftRange(s.side, nowMs, s.zone, -1, byMs === undefined ? undefined : -byMs),
+    };
+  } catch {
+    // The side's times are invalid, which the page reports; the baseline has the same.
+    return s.side;
+  }
+}
+
+/** Change of a state that opens Compare, with the baseline that was set or the previous period. */
+export function toCompare(s: State): Partial<State> {
+  return {
+    screen: "compare",
+    pane: s.pane === "labels" || s.pane === "profiles" ? "flame" : s.pane,
+    profile: "",
+  };
+}
+
+/**
+ * Quantity that the screen shows. A comparison shows rates unless another was chosen, since totals of unequal
+ * times mislead; shares exist in a comparison only.
+ */
+export function basisOf(s: State): Basis {
+  if (s.screen === "compare") return s.basis === "" ? "rate" : s.basis;
+  return s.basis === "rate" ? "rate" : "total";
+}
+
+/** Figures that every view of a comparison refers to, and how it prints values of each side. */
+export interface Comparing {
+  sides: Sides;
+  basis: Basis;
+  unit: Unit | Rate | Average;
+  baseUnit: Unit | Rate | Average;
+}
+
+/** @param type ID of the profile type */
+export function comparingOf(type: string, basis: Basis, sides: Sides): Comparing {
+  const unit = unitOf(type.split(":")[2] ?? ""),
+    cores = /^process_cpu:cpu:nanoseconds(:|$)/.test(type);
+  const of = ({ coveredMs, intervalMs }: Sides["now"]): Unit | Rate | Average =>
+    sides.gauge
+      ? { unit, snapshots: intervalMs > 0 ? coveredMs / intervalMs : 0 }
+      : basis === "rate"
+        ? { unit, seconds: coveredMs / 1000, cores }
+        : unit;
+  return { sides, basis, unit: of(sides.now), baseUnit: of(sides.before) };
+}
+
+/** Texts of one call or function in a comparison, by the figures of both whole sides. */
+export interface ChangeTexts {
+  share: string;
+  baseShare: string;
+  /** B − A: on the basis of shares in percentage points */
+  delta: string;
+  /** B ÷ A */
+  factor: string;
+  /** change of the share in percentage points */
+  points: string;
+}
+
+export function changeTexts(total: number, baseTotal: number, c: Comparing): ChangeTexts {
+  const share = pairOf(total, baseTotal, c.sides, "share"),
+    pair = pairOf(total, baseTotal, c.sides, c.basis),
+    points = formatChange(share.before, share.now);
+  return {
+    share: formatShare(share.now),
+    baseShare: formatShare(share.before),
+    delta: c.basis === "share" ? points : formatDelta(pair, c.unit),
+    factor: formatFactor(pair),
+    points,
+  };
+}
+
+/** Change as a part of the larger whole side, on the comparison's basis: -1 to 1. */
+export function changeOfWhole(total: number, baseTotal: number, { sides, basis }: Comparing): number {
+  const pair = pairOf(total, baseTotal, sides, basis),
+    whole = pairOf(sides.now.total, sides.before.total, sides, basis),
+    most = Math.max(whole.now, whole.before);
+  return most > 0 ? (pair.now - pair.before) / most : 0;
+}
+
+/** Shares of a box in the focused call, of both sides; undefined without a focus. */
+export function sharesOfFocus(
+  f: Flame,
+  box: number,
+  focus: number,
+): { share: string; baseShare: string } | undefined {
+  if (focus === 0) return undefined;
+  const of = (column: Float64Array | undefined): string =>
+    formatShare(column && column[focus]! > 0 ? column[box]! / column[focus]! : 0);
+  return { share: of(f.total), baseShare: of(f.baseTotal) };
+}
+
+/**
+ * Text of both whole sides of a comparison, each with its total and covered time, and a notice where the
+ * figures mislead.
+ */
+export function summaryOf(type: string, c: Comparing): { text: string; notice: string } {
+  const { now, before } = c.sides,
+    rates = c.basis === "share" ? comparingOf(type, "rate", c.sides) : c,
+    pair = pairOf(now.total, before.total, c.sides, rates.basis);
+  const side = (name: string, f: Sides["now"], unit: Comparing["unit"]): string => {
+    const covered = formatLength(f.coveredMs),
+      sum = formatValue(f.total, unitOf(type.split(":")[2] ?? ""));
+    // A sum of a gauge's snapshots has no meaning.
+    return `${name} ${formatValue(f.total, unit)} (${c.sides.gauge || rates.basis === "total" ? covered : `${sum} in ${covered}`})`;
+  };
+  const text = `${side("A", before, rates.baseUnit)}, ${side("B", now, rates.unit)}: ${formatDelta(pair, rates.unit)}, ${formatFactor(pair)}; shares are of each side's own total.`;
+  const ratio = Math.max(now.total, before.total) / Math.max(1, Math.min(now.total, before.total));
+  const notice =
+    now.total === 0 || before.total === 0
+      ? `${now.total === 0 ? "B" : "A"} has no samples: everything is ${now.total === 0 ? "gone" : "new"}.`
+      : rates.basis === "total" && !c.sides.gauge && unequalTimes(c.sides)
+        ? "The sides cover unequal times, so their totals are not comparable: compare rates."
+        : ratio > 10
+          ? `One side has ${ratio > 1000 ? "over 1000" : Math.round(ratio)} times the total of the other: small shares of the smaller one are noise.`
+          : "";
+  return { text, notice };
+}
