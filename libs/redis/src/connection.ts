@@ -16,11 +16,31 @@ export interface RedisConfig {
   prefix: string;
 }
 
+/** Error replies whose cause is a setting: the start of the reply, its meaning, and the flags to correct. */
+const REPLIES: readonly (readonly [reply: RegExp, meaning: string, flags: string])[] = [
+  [/^(WRONGPASS|NOAUTH|ERR (invalid password|AUTH))/, "", "-redis.username, -redis.password"],
+  [/^NOPERM/, "the ACL of the user is too narrow: ", "-redis.username"],
+  [
+    /^(MOVED|ASK|CLUSTERDOWN|CROSSSLOT)/,
+    "the server is a node of a Redis Cluster, a standalone server is needed: ",
+    "-redis.address",
+  ],
+  [/^READONLY/, "the server is a replica, its primary is needed: ", "-redis.address"],
+  [/^ERR DB index is out of range/, "", "-redis.db"],
+];
+
+/** Message of an error; Node's error of a name with several addresses has only inner messages. */
+function messageOf(err: Error & { errors?: readonly Error[] }): string {
+  return err.message !== "" ? err.message : (err.errors ?? []).map((e) => e.message).join("; ");
+}
+
 /** A connection to a Redis server; each call tries an unavailable server again. */
 export class RedisConnection {
   readonly redis: Redis;
   readonly prefix: string;
   private readonly place: string;
+  /** reason why the last attempt to connect failed; undefined while connected */
+  private refusal: Error | undefined;
 
   constructor(config: RedisConfig) {
     this.prefix = config.prefix;
@@ -46,8 +66,15 @@ export class RedisConnection {
         : {}),
       retryStrategy: (times) => Math.min(100 * 2 ** Math.min(times, 5), 2000),
     });
-    this.redis.on("error", () => {
-      /* each failed call reports the error itself */
+    // A call during an outage fails with "max retries per request" or a time-out, which name no cause.
+    this.redis.on("error", (err) => {
+      this.refusal = err;
+    });
+    this.redis.on("close", () => {
+      this.refusal ??= new Error("the connection was closed");
+    });
+    this.redis.on("ready", () => {
+      this.refusal = undefined;
     });
   }
 
@@ -55,11 +82,12 @@ export class RedisConnection {
     try {
       return await work(this.redis);
     } catch (err) {
-      throw new CinderblockError(
-        "unavailable",
-        `Redis at ${this.place}: ${(err as Error).message} (-redis.address)`,
-        { cause: err },
-      );
+      const cause = (err as Error).name === "ReplyError" ? (err as Error) : (this.refusal ?? (err as Error)),
+        message = messageOf(cause),
+        [, meaning, flags] = REPLIES.find(([reply]) => reply.test(message)) ?? [0, "", "-redis.address"];
+      throw new CinderblockError("unavailable", `Redis at ${this.place}: ${meaning}${message} (${flags})`, {
+        cause,
+      });
     }
   }
 

@@ -13,16 +13,23 @@ export interface RedisServer {
   resume(): void;
 }
 
-/** Starts a real Redis in a separate process, without persistence. */
-export async function startRedis(): Promise<RedisServer> {
+/**
+ * Starts a real Redis in a separate process, without persistence.
+ * @param options of redis-server
+ * @param at its port; absent: a free one
+ */
+export async function startRedis(options: readonly string[] = [], at?: number): Promise<RedisServer> {
   const program = part("redis"),
-    port = await freePort(),
+    port = at ?? (await freePort()),
     directory = temporaryFolder();
   let child: ChildProcess;
   const start = async (): Promise<void> => {
     child = startProcess(
       program,
-      ["--bind", "127.0.0.1", "--port", String(port), "--save", "", "--appendonly", "no", "--dir", directory],
+      [
+        ...["--bind", "127.0.0.1", "--port", String(port), "--save", "", "--appendonly", "no"],
+        ...["--dir", directory, ...options],
+      ],
       { stdio: "ignore" },
     );
     for (let i = 0; i < 200; i++) {
