@@ -21,6 +21,8 @@ export class Cluster {
   private readonly flags: readonly string[];
   /** release of the processes that start from now on: this one, or the folder of another release */
   release = ".";
+  /** whether `start` waits until a process is ready, or only until its server answers */
+  waitsUntilReady = true;
   /** additional environment of every process */
   env: Record<string, string> = {};
   /** additional environment of single processes, by name */
@@ -65,6 +67,8 @@ export class Cluster {
     }
     server.root = this.release;
     server.env = { ...this.env, ...this.envOf.get(name) };
+    if (!this.waitsUntilReady)
+      server.answers = async (path) => (await fetch(`${server.url}${path}`)).status > 0;
     await server.start(
       ...(own ? [] : [`-target=${target}`]),
       `-ring.instance-id=${name}`,

@@ -78,8 +78,10 @@ export const SUITES: readonly Suite[] = [
   e2e("tls", 50, { core }),
   e2e("v1-config", 15, { core }),
   // Clusters of processes.
+  e2e("readiness", 15),
   e2e("cluster", 180),
   e2e("crash-points", 200, { alone }),
+  e2e("chart", 5, { subjects: [], inputs: CHART }),
   e2e("deploy", 60, { inputs: [...CHART, ...IMAGE] }),
   e2e("docker", 220, { inputs: IMAGE, alone }),
   e2e("faults-direct", 150, { alone }),
@@ -121,6 +123,7 @@ export const SUITES: readonly Suite[] = [
   lib("objstore", "failures", 70),
   lib("profile-kernel", "kernel", 5),
   lib("redis", "blob-cache", 5),
+  lib("redis", "connection", 5),
   lib("symdb", "v1-folders", 5),
 ];
 

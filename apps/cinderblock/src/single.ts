@@ -131,8 +131,9 @@ export async function wireSingle(
     version: resources.build.version,
     sources: sourcesOf(base.now),
   };
+  const starting = (): string => describeWaiting(group, ingester.progress);
   const server = resources.server([
-    resources.admin(() => (ready.draining ? "stopping" : describeWaiting(group, ingester.progress)), true),
+    resources.admin(() => (ready.draining ? "stopping" : starting()), starting, true),
     distributorRoutes(distributor, resources.bodies, config.multitenancy, base.now),
     ingesterRoutes(ingester, config.multitenancy, resources.authorizer),
     frontendRpc(frontend, readConfig),

@@ -112,6 +112,6 @@ export const distributor: Component<typeof distributorSchema> = {
     const taking = new Distributor(path, limits, bodies, base, config.maxUsageGroupNames);
     host.beforeStop(() => taking.drain());
     host.addRoutes(distributorRoutes(taking, bodies, config.multitenancy, base.now));
-    host.readyWhen(() => (ring.snapshot.active.length === 0 ? "no ingester is ACTIVE in the ring" : ""));
+    host.readyWhen(() => path.obstacle);
   },
 };

@@ -313,3 +313,51 @@ describe("a push to the replicas of a ring", () => {
     );
   });
 });
+
+describe("readiness of the write path", () => {
+  const member = (id: string, zone: string, state: Member["state"] = "ACTIVE"): Member => ({
+    id,
+    address: `${id}:1`,
+    zone,
+    state,
+    tokens: [id.charCodeAt(0) * 1000 + id.charCodeAt(1)],
+    heartbeat: 1,
+    registeredAtMs: 0,
+  });
+  const obstacle = (members: Member[], zoneAware = false, unhealthy: string[] = []): string =>
+    new RingWritePath(
+      { replicationFactor: 3, zoneAware, shardSize: () => 0, timeoutMs: TIMEOUT_MS },
+      () => new RingSnapshot(members, new Set(unhealthy)),
+      () => {
+        throw new Error("no push is sent");
+      },
+      {} as Decider,
+      {
+        log: createLogger({ level: "silent", format: "logfmt" }),
+        metrics: new Metrics(),
+        tracer: startTracing("", "0"),
+        now: () => 1,
+      },
+    ).obstacle;
+  const three = [member("a0", "a"), member("b0", "b"), member("c0", "c")];
+
+  it("needs a quorum of ACTIVE and healthy ingesters", () => {
+    expect(obstacle([])).toMatch(/could only find 0/);
+    expect(obstacle(three.slice(0, 1))).toBe(
+      "too few ingesters are ACTIVE in the ring: at least 2 live replicas required, could only find 1 (-distributor.replication-factor=3)",
+    );
+    expect(obstacle(three.slice(0, 2))).toBe("");
+    expect(obstacle([three[0]!, member("b0", "b", "JOINING"), member("c0", "c", "LEAVING")])).toMatch(
+      /find 1/,
+    );
+    expect(obstacle(three, false, ["a0"])).toBe("");
+    expect(obstacle(three, false, ["a0", "b0"])).toMatch(/find 1/);
+  });
+
+  it("needs a quorum of zones where replicas are in different zones", () => {
+    const many = ["a0", "a1", "a2", "b0", "c0"].map((id) => member(id, id[0]!));
+    expect(obstacle(many, true, ["b0", "c0"])).toMatch(/find 1/);
+    expect(obstacle(many, true, ["c0"])).toBe("");
+    expect(obstacle(many, false, ["b0", "c0"])).toBe("");
+  });
+});

@@ -1,5 +1,5 @@
 import { fnv1a } from "@cinderblock/bytes";
-import { CinderblockError } from "@cinderblock/errors";
+import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import {
   type Member,
@@ -52,6 +52,19 @@ export class RingWritePath implements WritePath {
   refuse(): void {
     if (this.ring().active.length === 0)
       throw new CinderblockError("unavailable", "no ingester in the ring accepts writes");
+  }
+
+  /** Reason why no push can reach a quorum of ingesters now, for /ready; "" if pushes can. */
+  get obstacle(): string {
+    const { replicationFactor, zoneAware } = this.config;
+    try {
+      // The number of replicas depends on members and zones alone: every token gets the same.
+      this.ring().writeReplicas(0, replicationFactor, zoneAware);
+      return "";
+    } catch (err) {
+      if (kindOf(err) !== "unavailable") throw err;
+      return `too few ingesters are ACTIVE in the ring: ${messageOf(err)} (-distributor.replication-factor=${replicationFactor})`;
+    }
   }
 
   async push(tenant: string, service: string, push: RawPush, limits: IngestLimits): Promise<PushAnswer> {

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { randomBytes, randomInt } from "node:crypto";
+import { messageOf } from "@cinderblock/errors";
 import { isUnwritable, replaceFileSync } from "@cinderblock/files";
 import type { MemberStore } from "@cinderblock/redis";
 import { periodic, type Service } from "@cinderblock/service";
@@ -41,7 +42,11 @@ export class RingMember implements Service {
   readonly name: string;
   private readonly member: Member;
   private readonly loop;
-  private failing = false;
+  /** error of the last heartbeat; undefined if it was accepted */
+  private failure: unknown;
+  /** time of the last accepted heartbeat; 0: none yet */
+  private acceptedMs = 0;
+  private everActive = false;
   /** this process's last entry in the ring; "": none */
   private written = "";
   private registered = false;
@@ -64,7 +69,10 @@ export class RingMember implements Service {
         everyMs: config.heartbeatMs,
         deadlineMs: Math.max(config.heartbeatMs, BEAT_DEADLINE_MS),
       },
-      () => this.beat(),
+      async () => {
+        await this.beat();
+        if (this.failure !== undefined) throw this.failure;
+      },
       base,
     );
     this.member = {
@@ -84,20 +92,41 @@ export class RingMember implements Service {
       ["ring"],
     );
     this.supersessions.inc({ ring: config.ring }, 0);
+    base.metrics.gauge(
+      "cinderblock_ring_last_heartbeat_timestamp_seconds",
+      "Time of this process's last heartbeat that a ring accepted, in seconds since the epoch; 0 before the first one.",
+      ["ring"],
+      (g) => {
+        g.set({ ring: config.ring }, this.acceptedMs / 1000);
+      },
+    );
   }
 
   get state(): MemberState {
     return this.member.state;
   }
 
-  /** Registers as JOINING; call `set("ACTIVE")` once the component is ready. */
+  /**
+   * Reason why other processes cannot find this member yet, for /ready; "" from the first accepted ACTIVE
+   * entry on: a later outage of the store harms no running process (docs/correctness.md, "Redis holds no
+   * safety").
+   */
+  get obstacle(): string {
+    if (this.everActive) return "";
+    const { ring } = this.config;
+    return this.failure === undefined
+      ? `this process is not ACTIVE in the ring ${ring} yet`
+      : `this process is not in the ring ${ring} yet: ${messageOf(this.failure)}`;
+  }
+
+  /** Registers as JOINING; call `setState("ACTIVE")` once the component is ready. */
   async start(): Promise<void> {
     const { member, config } = this;
     member.address = config.address();
     member.registeredAtMs = this.base.now();
     member.heartbeat = this.base.now();
     member.tokens = await this.tokens();
-    await this.beat();
+    await this.loop.run();
     this.loop.start();
   }
 
@@ -155,26 +184,26 @@ export class RingMember implements Service {
     return (this.beating = this.beating.then(() => this.beatNow()));
   }
   private async beatNow(): Promise<void> {
-    const { member, config } = this;
-    member.heartbeat++;
+    this.member.heartbeat++;
     try {
       await this.write();
-      if (this.failing) this.base.log.info({ ring: config.ring }, "ring heartbeats succeed again");
-      this.failing = false;
+      this.acceptedMs = this.base.now();
+      this.failure = undefined;
     } catch (err) {
-      if (!this.failing) this.base.log.warn({ err, ring: config.ring }, "ring heartbeat failed, retrying");
-      this.failing = true;
+      this.failure = err; // the loop reports it, and tries again
     }
   }
 
   private async write(): Promise<void> {
     const { member, config } = this;
     for (let tries = 0; tries < SWAPS; tries++) {
-      const entry = encodeMember(member),
+      const { state } = member,
+        entry = encodeMember(member),
         found = await this.store.swap(config.ring, member.id, this.written, entry);
       if (found === undefined) {
         this.written = entry;
         this.registered = true;
+        if (state === "ACTIVE") this.everActive = true;
         return;
       }
       this.written = found;

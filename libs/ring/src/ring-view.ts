@@ -1,3 +1,4 @@
+import { messageOf } from "@cinderblock/errors";
 import type { MemberStore } from "@cinderblock/redis";
 import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
@@ -38,6 +39,9 @@ export class RingView implements Service {
   private current = new RingSnapshot([]);
   private doubtSince: number | undefined;
   private connected = false;
+  private everRead = false;
+  /** error of the last read; undefined if it succeeded */
+  private failure: unknown;
   private readonly loop;
   private readonly store: MemberStore;
   private readonly config: RingViewConfig;
@@ -58,7 +62,10 @@ export class RingView implements Service {
     this.clock = clock;
     this.loop = periodic(
       { name: `ring-${config.ring}`, everyMs: config.refreshMs, deadlineMs: READ_DEADLINE_MS },
-      () => this.refresh(),
+      async () => {
+        await this.refresh();
+        if (this.failure !== undefined) throw this.failure;
+      },
       base,
     );
   }
@@ -68,6 +75,14 @@ export class RingView implements Service {
   }
   get ring(): string {
     return this.config.ring;
+  }
+  /**
+   * Reason why this process knows no member yet, for /ready; "" from the first read on, because the last
+   * known ring outlasts an outage of the store.
+   */
+  get obstacle(): string {
+    if (this.everRead) return "";
+    return `the ring ${this.config.ring} has not been read yet${this.failure === undefined ? "" : `: ${messageOf(this.failure)}`}`;
   }
   /** Milliseconds since this process saw a member's heartbeat change. */
   silentMs(id: string): number {
@@ -81,7 +96,7 @@ export class RingView implements Service {
       for (const m of this.current.members)
         g.inc({ name: this.config.ring, state: this.current.isHealthy(m) ? m.state : "Unhealthy" });
     });
-    await this.refresh();
+    await this.loop.run();
     this.loop.start();
   }
 
@@ -89,19 +104,18 @@ export class RingView implements Service {
     return this.loop.stop(0).then(() => undefined);
   }
 
+  /** Reads the ring; after a failed read, which the loop reports, the last known members stay. */
   async refresh(): Promise<void> {
     let entries: Map<string, string>;
     try {
       entries = await this.store.read(this.config.ring);
     } catch (err) {
-      if (this.connected)
-        this.base.log.warn(
-          { err, ring: this.config.ring },
-          "reading the ring failed, keeping the last known members",
-        );
+      this.failure = err;
       this.connected = false;
       return;
     }
+    this.failure = undefined;
+    this.everRead = true;
     const now = this.clock();
     // No heartbeat was readable while the store was unavailable: restart every clock.
     if (!this.connected) for (const s of this.seen.values()) s.changedAt = now;

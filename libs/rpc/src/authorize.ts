@@ -7,7 +7,7 @@ import { kindOf, messageOf } from "@cinderblock/errors";
 
 /** Routes without tenant data: liveness, and the files of the web UI, which itself asks for a token. */
 const OPEN =
-  /^\/(ready|grpc\.health\.v1\.Health\/(Check|Watch)|explore|compare|files|status|comparison|comparison-diff|icon\.svg|assets\/[^/]+|)$/;
+  /^\/(ready|started|grpc\.health\.v1\.Health\/(Check|Watch)|explore|compare|files|status|comparison|comparison-diff|icon\.svg|assets\/[^/]+|)$/;
 const WRITES =
   /^\/(push\.v1\.PusherService\/|ingest$|pyroscope\/ingest$|opentelemetry\.|v1development\/profiles$|pyroscope\/debug-files(\/:id)?$)/;
 const READS =

@@ -13,6 +13,8 @@ export interface AdminDeps<S extends Schema> {
   revision: string;
   /** "" when ready, otherwise the reason */
   notReady: () => string;
+  /** "" once every service has started, whatever the network does; otherwise the services that have not */
+  starting: () => string;
   /** whether a component of this process serves its own front page */
   hasFront: boolean;
   /** listener of internal methods; undefined if the process serves none */
@@ -42,6 +44,7 @@ const PAGES: readonly (readonly [path: string, name: string, what: string])[] = 
   ["/tenant-limits", "Tenants and limits", "overrides of the default limits"],
   ["/runtime_config", "Runtime configuration", "limits of all tenants as YAML"],
   ["/ready", "Ready", "readiness, with the services that are not ready"],
+  ["/started", "Started", "end of the start and of the replay, for startup probes"],
   ["/metrics", "Metrics", "for Prometheus"],
   ["/log_level", "Log level", "current log level; POST log_level=debug changes it"],
   ["/debug/pprof/", "Profiles of this process", "CPU and heap"],
@@ -73,13 +76,17 @@ export function adminRoutes<S extends Schema>(d: AdminDeps<S>): Routes {
   const started = new Date().toISOString();
   return {
     http: (app) => {
-      app.get("/ready", async (_request, reply) => {
-        const reason = d.notReady();
-        await reply
-          .code(reason === "" ? 200 : 503)
-          .type("text/plain; charset=utf-8")
-          .send(reason === "" ? "ready\n" : `${reason}\n`);
-      });
+      const condition = (path: string, met: string, obstacle: () => string): void => {
+        app.get(path, async (_request, reply) => {
+          const reason = obstacle();
+          await reply
+            .code(reason === "" ? 200 : 503)
+            .type("text/plain; charset=utf-8")
+            .send(`${reason === "" ? met : reason}\n`);
+        });
+      };
+      condition("/ready", "ready", d.notReady);
+      condition("/started", "started", d.starting);
       app.get("/metrics", async (_request, reply) => {
         await reply.type(d.metrics.registry.contentType).send(await d.metrics.registry.metrics());
       });

@@ -74,6 +74,8 @@ export class ClusterProcess {
   private readonly config: CommonConfig;
   private readonly members: RedisMembers;
   private readonly views = new Map<string, RingView>();
+  /** rings that a component of this process reads */
+  private readonly needed = new Set<string>();
   private readonly services: Service[] = [];
   private readonly late: Service[] = [];
   private readonly routes: Routes[] = [];
@@ -131,7 +133,7 @@ export class ClusterProcess {
       );
       this.found = dns;
       this.services.push(dns);
-    } else this.found = new RingSchedulers(this.ringView(SCHEDULERS), config.schedulersUsed);
+    } else this.found = new RingSchedulers(this.view(SCHEDULERS), config.schedulersUsed);
     this.storeOf = memoizeByMember(
       (m) => new RemoteStore(this.client, "StoreGateway", m.id, m.address, config.queryTimeout),
     );
@@ -159,11 +161,17 @@ export class ClusterProcess {
     checkInternalTokens(config);
   }
 
+  /** This process's view of a ring that a component reads: it is not ready before the first read. */
+  ringView(ring: string): RingView {
+    this.needed.add(ring);
+    return this.view(ring);
+  }
+
   /**
    * This process's view of a ring, kept up to date. Ingesters are never forgotten automatically: no other
    * place may have their data.
    */
-  ringView(ring: string): RingView {
+  private view(ring: string): RingView {
     const { heartbeatTimeout } = this.config;
     let v = this.views.get(ring);
     if (!v)
@@ -183,10 +191,10 @@ export class ClusterProcess {
     return v;
   }
 
-  /** This process as a member of a ring; JOINING until `becomeActive`. */
+  /** This process as a member of a ring; JOINING until `becomeActive`, and not ready before it is ACTIVE. */
   ringMember(ring: string, tokens: number, tokensFile = ""): RingMember {
     const { config } = this;
-    return new RingMember(
+    const member = new RingMember(
       this.members,
       {
         ring,
@@ -202,6 +210,8 @@ export class ClusterProcess {
       },
       this.base,
     );
+    this.readyWhen(() => member.obstacle);
+    return member;
   }
 
   /** This ingester's roster entry. @param file local file that records that the bucket has the entry */
@@ -393,8 +403,10 @@ export class ClusterProcess {
   }
 
   finish(): WiredProgram {
-    for (const [ring, v] of this.views)
+    for (const [ring, v] of this.views) {
+      if (this.needed.has(ring)) this.readyWhen(() => v.obstacle);
       this.addRoutes(ringRoutes(PAGES[ring]!, ring === INGESTERS ? this.ingesterPage(v) : v));
+    }
     const own = selfProfiling(this.config, this.resources, this.component, this.id);
     // First to start and last to stop: members leave the rings through these connections.
     const connections: Service = {
@@ -420,13 +432,16 @@ export class ClusterProcess {
       ...own,
     ]);
     const ready = { draining: false };
+    const starting = (): string => describeWaiting(group, this.progress());
     const notReady = (): string =>
       ready.draining
         ? "stopping"
-        : describeWaiting(group, this.progress()) ||
-          this.obstacles.map((o) => o()).find((x) => x !== "") ||
-          "";
-    const admin = this.resources.admin(notReady, this.hasFront, () =>
+        : starting() ||
+          this.obstacles
+            .map((o) => o())
+            .filter((x) => x !== "")
+            .join("\n");
+    const admin = this.resources.admin(notReady, starting, this.hasFront, () =>
       this.internalServer ? { address: this.address, paths: this.internalServer.paths } : undefined,
     );
     const server = this.resources.server([admin, ...this.routes]);

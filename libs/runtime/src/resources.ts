@@ -215,7 +215,12 @@ export class Resources {
     );
   }
 
-  admin(notReady: () => string, hasFront: boolean, internal?: () => InternalListener | undefined): Routes {
+  admin(
+    notReady: () => string,
+    starting: () => string,
+    hasFront: boolean,
+    internal?: () => InternalListener | undefined,
+  ): Routes {
     return adminRoutes({
       schema: this.schema,
       config: this.config as ConfigOf<Schema>,
@@ -223,6 +228,7 @@ export class Resources {
       log: this.base.log,
       ...this.build,
       notReady,
+      starting,
       hasFront,
       internal: internal ?? (() => undefined),
     });
