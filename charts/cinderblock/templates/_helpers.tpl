@@ -48,6 +48,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $all := omit (deepCopy .root.Values.pyroscope) "components" -}}
 {{- toYaml (mergeOverwrite $all (deepCopy (default dict .own))) }}
 {{- end }}
+{{- /* A probe: own values over a default timing and a GET of `path`. root, own, timing, path, port. */}}
+{{- define "cinderblock.probe" -}}
+{{- $default := deepCopy .timing -}}
+{{- $own := default dict .own -}}
+{{- if not (or (hasKey $own "httpGet") (hasKey $own "exec") (hasKey $own "tcpSocket") (hasKey $own "grpc")) -}}
+{{- $get := dict "path" .path "port" .port -}}
+{{- if .root.Values.tls.existingSecret }}{{ $get = merge $get (dict "scheme" "HTTPS") }}{{ end -}}
+{{- $default = merge $default (dict "httpGet" $get) -}}
+{{- end -}}
+{{- toYaml (mergeOverwrite $default (deepCopy $own)) }}
+{{- end }}
 {{- /* The pod of a component. root, name, target, zone, c: its values. */}}
 {{- define "cinderblock.pod" -}}
 {{- $root := .root -}}{{- $c := .c -}}{{- $cluster := ne .target "all" -}}
@@ -142,12 +153,12 @@ spec:
       {{- with $c.extraEnvFrom }}
       envFrom: {{ toYaml . | nindent 8 }}
       {{- end }}
-      readinessProbe:
-        {{- if $c.readinessProbe }}{{ toYaml $c.readinessProbe | nindent 8 }}{{ else }}
-        httpGet: { path: /ready, port: {{ $c.service.portName }}{{ if $root.Values.tls.existingSecret }}, scheme: HTTPS{{ end }} }
-        periodSeconds: 5
-        failureThreshold: 3
-        {{- end }}
+      # Replay of the log takes minutes. /started does not depend on Redis or the bucket: a restart repairs neither.
+      startupProbe: {{ include "cinderblock.probe" (dict "root" $root "own" $c.startupProbe "timing" (dict "periodSeconds" 5 "failureThreshold" 720) "path" "/started" "port" $c.service.portName) | nindent 8 }}
+      readinessProbe: {{ include "cinderblock.probe" (dict "root" $root "own" $c.readinessProbe "timing" (dict "periodSeconds" 5 "failureThreshold" 3) "path" "/ready" "port" $c.service.portName) | nindent 8 }}
+      {{- if $c.livenessProbe }}
+      livenessProbe: {{ include "cinderblock.probe" (dict "root" $root "own" $c.livenessProbe "timing" (dict "periodSeconds" 10 "failureThreshold" 6) "path" "/started" "port" $c.service.portName) | nindent 8 }}
+      {{- end }}
       resources: {{ toYaml $c.resources | nindent 8 }}
       volumeMounts:
         - { name: config, mountPath: /etc/cinderblock/config.yaml, subPath: config.yaml }
