@@ -115,13 +115,15 @@ export async function wireSingle(
   );
   const cache = resultsCacheOf(config, base);
   const frontend = new QueryFrontend(
-    scheduler,
-    pool,
-    limits,
+    {
+      queue: scheduler,
+      renderer: pool,
+      limits,
+      cache: cache?.cache,
+      ends: undefined,
+      slow: new SlowQueries(config.logSlower, base),
+    },
     base,
-    cache?.cache,
-    undefined,
-    new SlowQueries(config.logSlower, base),
   );
 
   const ready = { draining: false };

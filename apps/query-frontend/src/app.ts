@@ -2,10 +2,12 @@ import { endOffsets } from "@cinderblock/kafka";
 import { type Component, kafkaOf, partitionedLog } from "@cinderblock/runtime";
 import { RemoteQueue } from "@cinderblock/transport";
 import { frontendSchema, resultsCacheOf, sourcesOf } from "./config.ts";
-import { type PartitionEnds, QueryFrontend } from "./frontend.ts";
+import { QueryFrontend } from "./frontend.ts";
 import { renderRoutes } from "./render-api.ts";
 import { frontendRpc } from "./rpc.ts";
-import { SlowQueries, slowQueryRoutes } from "./slow-queries.ts";
+import { SlowQueries } from "./slow-queries.ts";
+import { slowQueryRoutes } from "./slow-query-page.ts";
+import type { PartitionEnds } from "./sub-queries.ts";
 import { webRoutes } from "./web.ts";
 
 /** The public read API: checks queries, queues them at a scheduler, renders the results. */
@@ -29,13 +31,15 @@ export const queryFrontend: Component<typeof frontendSchema> = {
     const cache = resultsCacheOf(config, base);
     if (cache) host.addServices(cache.service);
     const frontend = new QueryFrontend(
-      new RemoteQueue(host.client, schedulers),
-      host.addPool(),
-      host.resources.limits,
+      {
+        queue: new RemoteQueue(host.client, schedulers),
+        renderer: host.addPool(),
+        limits: host.resources.limits,
+        cache: cache?.cache,
+        ends,
+        slow: new SlowQueries(config.logSlower, base),
+      },
       base,
-      cache?.cache,
-      ends,
-      new SlowQueries(config.logSlower, base),
     );
     const readConfig = {
       multitenancy: config.multitenancy,

@@ -11,9 +11,11 @@ import {
 import { invalidError } from "@cinderblock/errors";
 import type { FunctionOrder as Order } from "@cinderblock/query";
 import type { ConnectRouter } from "@cinderblock/rpc";
-import type { ExploreSelection, QueryFrontend } from "./frontend.ts";
+import { isJson, type ReadRpcConfig, requestContextOf } from "./connect-context.ts";
+import type { QueryFrontend } from "./frontend.ts";
 import { rawMessage } from "./raw-message.ts";
-import { requestContextOf, isJson, type ReadRpcConfig, seriesMessage } from "./rpc.ts";
+import type { ExploreSelection } from "./request.ts";
+import { seriesMessage } from "./series-message.ts";
 
 const ORDERS: Record<FunctionOrder, Order> = {
   [FunctionOrder.SELF]: "self",
@@ -50,7 +52,7 @@ function selection(s: Selection | undefined): ExploreSelection {
 export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, config: ReadRpcConfig): void {
   router.service(ExploreService, {
     async callTree(r, context) {
-      const bytes = await frontend.callTree(
+      const bytes = await frontend.explore.callTree(
         requestContextOf(context, config),
         selection(r.selection),
         r.baseline && selection(r.baseline),
@@ -73,7 +75,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
         offset: Number(r.offset),
         limit: Number(r.limit),
       };
-      const bytes = await frontend.functionTable(
+      const bytes = await frontend.explore.functionTable(
         requestContextOf(context, config),
         selection(r.selection),
         r.baseline && selection(r.baseline),
@@ -82,7 +84,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       return rawMessage(FunctionTableResponseSchema, bytes, isJson(context));
     },
     async functionNeighbours(r, context) {
-      const bytes = await frontend.functionNeighbours(
+      const bytes = await frontend.explore.functionNeighbours(
         requestContextOf(context, config),
         selection(r.selection),
         r.baseline && selection(r.baseline),
@@ -94,7 +96,11 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
     async functionLines(r, context) {
       return rawMessage(
         FunctionLinesResponseSchema,
-        await frontend.functionLines(requestContextOf(context, config), selection(r.selection), r.function),
+        await frontend.explore.functionLines(
+          requestContextOf(context, config),
+          selection(r.selection),
+          r.function,
+        ),
         isJson(context),
       );
     },
@@ -107,7 +113,12 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
         );
       return rawMessage(
         HeatmapResponseSchema,
-        await frontend.heatmap(requestContextOf(context, config), selection(r.selection), columns, rows),
+        await frontend.explore.heatmap(
+          requestContextOf(context, config),
+          selection(r.selection),
+          columns,
+          rows,
+        ),
         isJson(context),
       );
     },
@@ -116,7 +127,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       if (limit > 1000) throw invalidError(`limit is ${limit} profiles; the maximum is 1000`);
       if (r.minValue < 0n || r.maxValue < 0n)
         throw invalidError("min_value and max_value must not be negative");
-      const list = await frontend.profiles(
+      const list = await frontend.explore.profiles(
         requestContextOf(context, config),
         selection(r.selection),
         Number(r.minValue),
@@ -141,7 +152,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
         throw invalidError(
           "profile_id_selector and span_selector are not supported for series; use Profiles",
         );
-      const series = await frontend.series(requestContextOf(context, config), {
+      const series = await frontend.timeSeries.series(requestContextOf(context, config), {
         ...s,
         stepMs: Math.round(r.step * 1000),
         groupBy: r.groupBy,
@@ -153,14 +164,10 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       return { series: seriesMessage(series) };
     },
     async labelCounts(r, context) {
-      const { values, cardinality } = await frontend.labelCounts(
+      const { values, cardinality } = await frontend.labels.counts(
         requestContextOf(context, config),
-        r.name,
-        r.matchers,
-        Number(r.start),
-        Number(r.end),
-        r.prefix,
-        Number(r.limit),
+        { matchers: r.matchers, startMs: Number(r.start), endMs: Number(r.end) },
+        { name: r.name, prefix: r.prefix, limit: Number(r.limit) },
       );
       return {
         values: values.map((v) => ({ value: v.value, series: BigInt(v.series) })),

@@ -2,8 +2,9 @@ import type { Readable } from "node:stream";
 import { PatternBudget } from "@cinderblock/model";
 import type { FastifyReply } from "@cinderblock/rpc";
 import { exportFile } from "./export-api.ts";
-import type { RequestContext, QueryFrontend } from "./frontend.ts";
+import type { QueryFrontend } from "./frontend.ts";
 import { QueryParams } from "./query-params.ts";
+import type { RequestContext } from "./request.ts";
 
 describe("a long export", () => {
   const q = new QueryParams(
@@ -30,12 +31,14 @@ describe("a long export", () => {
       },
     } satisfies RequestContext;
     const frontend = {
-      async *exportSamples(c: RequestContext) {
-        for (const s of steps) {
-          if (s.startsWith("!")) c.warn(s.slice(1));
-          await Promise.resolve();
-          yield Buffer.from(s);
-        }
+      exports: {
+        async *samples(c: RequestContext) {
+          for (const s of steps) {
+            if (s.startsWith("!")) c.warn(s.slice(1));
+            await Promise.resolve();
+            yield Buffer.from(s);
+          }
+        },
       },
     } as unknown as QueryFrontend;
     let body: Readable | undefined,

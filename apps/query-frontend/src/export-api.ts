@@ -3,8 +3,9 @@ import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { EXPORTS, type ExportFormat, type SampleRows, serviceOfSelector } from "@cinderblock/exports/formats";
 import type { ProfileType } from "@cinderblock/model";
 import type { FastifyReply } from "@cinderblock/rpc";
-import type { RequestContext, MergeRequest, QueryFrontend } from "./frontend.ts";
+import type { QueryFrontend } from "./frontend.ts";
 import type { QueryParams } from "./query-params.ts";
+import type { MergeRequest, RequestContext } from "./request.ts";
 
 const FORMATS = Object.keys(EXPORTS) as ExportFormat[];
 
@@ -74,13 +75,13 @@ export async function exportFile(
   };
   switch (format) {
     case "pprof":
-      await send((await frontend.pprof(caller, request)) ?? new Uint8Array(0));
+      await send((await frontend.profiles.pprof(caller, request)) ?? new Uint8Array(0));
       return;
     case "otlp":
-      await send((await frontend.exportOtlp(caller, request, service)) ?? new Uint8Array(0));
+      await send((await frontend.exports.otlp(caller, request, service)) ?? new Uint8Array(0));
       return;
     case "parquet":
-      await send(await frontend.exportParquet(caller, request, rows));
+      await send(await frontend.exports.parquet(caller, request, rows));
       return;
     case "arrow": {
       // Wait for the first piece before the status, so that the status reports errors of the query. Data
@@ -94,7 +95,7 @@ export async function exportFile(
           caller.warn(reason);
         } else if (!partial) throw new CinderblockError("unavailable", `the export is incomplete: ${reason}`);
       };
-      const pieces = frontend.exportSamples({ ...caller, warn }, request, rows),
+      const pieces = frontend.exports.samples({ ...caller, warn }, request, rows),
         first = await pieces.next();
       begun = true;
       await send(
@@ -108,6 +109,6 @@ export async function exportFile(
       return;
     }
     default:
-      await send(await frontend.exportTree(caller, request, left?.request, format, name));
+      await send(await frontend.exports.tree(caller, request, left?.request, format, name));
   }
 }

@@ -4,4 +4,5 @@ export { QueryFrontend } from "./frontend.ts";
 export { frontendRpc } from "./rpc.ts";
 export { renderRoutes } from "./render-api.ts";
 export { webRoutes } from "./web.ts";
-export { SlowQueries, slowQueryRoutes } from "./slow-queries.ts";
+export { SlowQueries } from "./slow-queries.ts";
+export { slowQueryRoutes } from "./slow-query-page.ts";

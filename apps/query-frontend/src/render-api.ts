@@ -4,8 +4,9 @@ import { flamebearerProfile, type SeriesResult } from "@cinderblock/query";
 import { type FastifyReply, type FastifyRequest, httpError, type Routes } from "@cinderblock/rpc";
 import { tenantsForRead } from "@cinderblock/tenant";
 import { exportFile } from "./export-api.ts";
-import type { RequestContext, MergeRequest, QueryFrontend } from "./frontend.ts";
+import type { QueryFrontend } from "./frontend.ts";
 import { QueryParams } from "./query-params.ts";
+import type { MergeRequest, RequestContext } from "./request.ts";
 
 /** GET /pyroscope/render, /pyroscope/render-diff, /pyroscope/export and /pyroscope/label-values. */
 export function renderRoutes(
@@ -63,7 +64,7 @@ export function renderRoutes(
           if (label !== LABEL_NAME) throw invalidError("name is required");
           await reply
             .type("application/json")
-            .send(JSON.stringify((await frontend.profileTypes(caller, 0, 0)).map((t) => t.id)));
+            .send(JSON.stringify((await frontend.labels.profileTypes(caller, 0, 0)).map((t) => t.id)));
         }),
       );
     },
@@ -130,14 +131,14 @@ async function render(
     stacks: undefined,
   };
   if (q.text("format") === "dot") {
-    await reply.type("text/plain; charset=utf-8").send(await frontend.dot(caller, request));
+    await reply.type("text/plain; charset=utf-8").send(await frontend.profiles.dot(caller, request));
     return;
   }
   const stepS = timelineStep(startMs, endMs);
   const groupBy = q.all("groupBy");
   const [flame, series] = await Promise.all([
-    frontend.flame(caller, request, "flamebearer"),
-    frontend.series(caller, {
+    frontend.flameGraphs.flame(caller, request, "flamebearer"),
+    frontend.timeSeries.series(caller, {
       profileTypeId: type.id,
       labelSelector,
       startMs,
@@ -189,7 +190,7 @@ async function renderDiff(
   const left = side("left"),
     right = side("right");
   if (left.type.storedId !== right.type.storedId) throw invalidError("profile types must match");
-  const flame = await frontend.diff(caller, left, right, "flamebearer");
+  const flame = await frontend.flameGraphs.diff(caller, left, right, "flamebearer");
   await reply
     .type("application/json")
     .send(flamebearerProfile(left.type.sampleType, left.type.sampleUnit, "double", flame));

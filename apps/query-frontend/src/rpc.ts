@@ -15,41 +15,16 @@ import {
   Version,
 } from "@cinderblock/api";
 import { invalidError } from "@cinderblock/errors";
-import { type Annotation, type Label, parseProfileType } from "@cinderblock/model";
-import type { ExemplarKind, Exemplar, SeriesResult, StackSelector } from "@cinderblock/query";
+import { parseProfileType } from "@cinderblock/model";
+import type { ExemplarKind, StackSelector } from "@cinderblock/query";
 import type { HandlerContext, Routes } from "@cinderblock/rpc";
-import { tenantsForRead } from "@cinderblock/tenant";
-import type { RequestContext, MergeRequest, QueryFrontend } from "./frontend.ts";
-import type { Sources } from "@cinderblock/source-code";
-import { vcsRpc } from "./vcs-rpc.ts";
+import { isJson, type ReadRpcConfig, requestContextOf } from "./connect-context.ts";
 import { exploreRpc } from "./explore-rpc.ts";
+import type { QueryFrontend } from "./frontend.ts";
 import { rawMessage, wrapField } from "./raw-message.ts";
-
-export interface ReadRpcConfig {
-  multitenancy: boolean;
-  queryTimeoutMs: number;
-  version: string;
-  /** the source-code integration; undefined: not configured */
-  sources: Sources | undefined;
-}
-
-/** The caller of a query, from the headers of its call. */
-export function requestContextOf(context: HandlerContext, config: ReadRpcConfig): RequestContext {
-  const left = context.timeoutMs();
-  return {
-    tenants: tenantsForRead(context.requestHeader.get("x-scope-orgid") ?? undefined, config.multitenancy),
-    deadlineMs: Date.now() + Math.min(left ?? config.queryTimeoutMs, config.queryTimeoutMs),
-    signal: context.signal,
-    strong: context.requestHeader.get("x-read-consistency") === "strong",
-    warn: (reason) => {
-      context.responseHeader.append("x-cinderblock-partial", reason);
-    },
-  };
-}
-
-export function isJson(context: HandlerContext): boolean {
-  return (context.requestHeader.get("content-type") ?? "").includes("json");
-}
+import type { LabelQuery, MergeRequest, RequestContext } from "./request.ts";
+import { seriesMessage } from "./series-message.ts";
+import { vcsRpc } from "./vcs-rpc.ts";
 
 /** Routes of querier.v1.QuerierService, the explore API, the feature flags and the version. */
 export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Routes {
@@ -61,7 +36,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
     connect: (router) => {
       router.service(QuerierService, {
         async profileTypes(r, context) {
-          const types = await frontend.profileTypes(caller(context), Number(r.start), Number(r.end));
+          const types = await frontend.labels.profileTypes(caller(context), Number(r.start), Number(r.end));
           return {
             profileTypes: types.map((t) => ({
               ID: t.id,
@@ -75,33 +50,19 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
         },
         async labelNames(r, context) {
           return {
-            names: await frontend.labelNames(
-              caller(context),
-              r.matchers,
-              Number(r.start),
-              Number(r.end),
-              utf8(context),
-            ),
+            names: await frontend.labels.names(caller(context), labelQuery(r), utf8(context)),
           };
         },
         async labelValues(r, context) {
           return {
-            names: await frontend.labelValues(
-              caller(context),
-              r.name,
-              r.matchers,
-              Number(r.start),
-              Number(r.end),
-            ),
+            names: await frontend.labels.values(caller(context), r.name, labelQuery(r)),
           };
         },
         async series(r, context) {
-          const sets = await frontend.labelSets(
+          const sets = await frontend.labels.sets(
             caller(context),
-            r.matchers,
+            labelQuery(r),
             r.labelNames,
-            Number(r.start),
-            Number(r.end),
             utf8(context),
           );
           return { labelsSet: sets.map((labels) => ({ labels })) };
@@ -109,9 +70,9 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
         async selectMergeStacktraces(r, context) {
           const who = caller(context);
           const request = mergeRequest(r);
-          if (r.format === ProfileFormat.DOT) return { dot: await frontend.dot(who, request) };
+          if (r.format === ProfileFormat.DOT) return { dot: await frontend.profiles.dot(who, request) };
           if (r.format === ProfileFormat.PPROF) {
-            const pprof = await frontend.pprof(who, { ...request, maxNodes: 0 });
+            const pprof = await frontend.profiles.pprof(who, { ...request, maxNodes: 0 });
             return rawMessage(
               SelectMergeStacktracesResponseSchema,
               wrapField(5, wrapField(1, pprof ?? EMPTY_PPROF)),
@@ -119,7 +80,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
             );
           }
           if (r.format === ProfileFormat.TREE) {
-            const tree = await frontend.tree(who, request);
+            const tree = await frontend.flameGraphs.tree(who, request);
             return rawMessage(
               SelectMergeStacktracesResponseSchema,
               tree.length === 0 ? tree : wrapField(2, tree),
@@ -128,7 +89,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
           }
           return rawMessage(
             SelectMergeStacktracesResponseSchema,
-            wrapField(1, await frontend.flame(who, request, "proto")),
+            wrapField(1, await frontend.flameGraphs.flame(who, request, "proto")),
             isJson(context),
           );
         },
@@ -145,7 +106,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
             stacks: undefined,
           };
           if (r.format === ProfileFormat.TREE) {
-            const tree = await frontend.tree(who, request);
+            const tree = await frontend.flameGraphs.tree(who, request);
             return rawMessage(
               SelectMergeSpanProfileResponseSchema,
               tree.length === 0 ? tree : wrapField(2, tree),
@@ -154,12 +115,12 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
           }
           return rawMessage(
             SelectMergeSpanProfileResponseSchema,
-            wrapField(1, await frontend.flame(who, request, "proto")),
+            wrapField(1, await frontend.flameGraphs.flame(who, request, "proto")),
             isJson(context),
           );
         },
         async selectMergeProfile(r, context) {
-          const pprof = await frontend.pprof(caller(context), {
+          const pprof = await frontend.profiles.pprof(caller(context), {
             profileTypeId: r.profileTypeID,
             labelSelector: r.labelSelector,
             startMs: Number(r.start),
@@ -173,7 +134,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
           return rawMessage(ProfileSchema, pprof ?? EMPTY_PPROF, isJson(context));
         },
         async selectSeries(r, context) {
-          const series = await frontend.series(caller(context), {
+          const series = await frontend.timeSeries.series(caller(context), {
             profileTypeId: r.profileTypeID,
             labelSelector: r.labelSelector,
             startMs: Number(r.start),
@@ -194,7 +155,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
             throw invalidError(
               `exemplar_type ${ExemplarType[r.exemplarType]} does not fit query_type ${HeatmapQueryType[r.queryType]}: a heatmap of ${each}s has exemplars that are ${each}s`,
             );
-          const bytes = await frontend.selectHeatmap(caller(context), {
+          const bytes = await frontend.timeSeries.heatmap(caller(context), {
             profileTypeId: r.profileTypeID,
             labelSelector: r.labelSelector,
             startMs: Number(r.start),
@@ -215,12 +176,15 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
           for (const side of [r.left, r.right]) parseProfileType(side.profileTypeID);
           return rawMessage(
             DiffResponseSchema,
-            wrapField(1, await frontend.diff(who, mergeRequest(r.left), mergeRequest(r.right), "proto")),
+            wrapField(
+              1,
+              await frontend.flameGraphs.diff(who, mergeRequest(r.left), mergeRequest(r.right), "proto"),
+            ),
             isJson(context),
           );
         },
         async getProfileStats(_r, context) {
-          const s = await frontend.stats(caller(context));
+          const s = await frontend.blocks.stats(caller(context));
           return s
             ? {
                 dataIngested: true,
@@ -230,7 +194,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
             : {};
         },
         async analyzeQuery(r, context) {
-          const a = await frontend.analyze(caller(context), Number(r.start), Number(r.end));
+          const a = await frontend.blocks.analyze(caller(context), Number(r.start), Number(r.end));
           if (!a) return {};
           return {
             queryScopes: [
@@ -260,45 +224,6 @@ const EXEMPLARS: Partial<Record<ExemplarType, ExemplarKind>> = {
   [ExemplarType.SPAN]: "span",
 };
 
-/** types.v1.Series */
-export function seriesMessage(series: readonly SeriesResult[]): {
-  labels: Label[];
-  points: {
-    timestamp: bigint;
-    value: number;
-    exemplars?: ReturnType<typeof exemplar>[];
-    annotations?: Annotation[];
-  }[];
-}[] {
-  return series.map((s) => ({
-    labels: s.labels,
-    points: s.points.map((p) => ({
-      timestamp: BigInt(Math.round(p.timestampMs)),
-      value: p.value,
-      ...(p.exemplar ? { exemplars: [exemplar(p.exemplar)] } : {}),
-      ...(p.annotations ? { annotations: [...p.annotations] } : {}),
-    })),
-  }));
-}
-
-function exemplar(e: Exemplar): {
-  timestamp: bigint;
-  profileId: string;
-  spanId: string;
-  traceId: string;
-  value: bigint;
-  labels: Label[];
-} {
-  return {
-    timestamp: BigInt(e.timeMs),
-    profileId: e.id,
-    spanId: e.span,
-    traceId: e.trace ?? "",
-    value: e.value,
-    labels: e.labels,
-  };
-}
-
 /** A profile without data, like v1's: one empty sample type and the string "". */
 const EMPTY_PPROF = Uint8Array.of(10, 0, 50, 0, 90, 0);
 
@@ -324,4 +249,8 @@ function mergeRequest(r: SelectMergeStacktracesRequest): MergeRequest {
     stacks: stackSelector(r.stackTraceSelector),
     profileIds: r.profileIdSelector,
   };
+}
+
+function labelQuery(r: { matchers: string[]; start: bigint; end: bigint }): LabelQuery {
+  return { matchers: r.matchers, startMs: Number(r.start), endMs: Number(r.end) };
 }

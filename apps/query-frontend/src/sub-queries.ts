@@ -12,11 +12,17 @@ export interface JobQueue {
   enqueue(tenant: string, job: QueryJob, deadlineMs: number, signal?: AbortSignal): Promise<JobResult>;
 }
 
+/** End offsets of a log's partitions, and the ID of their topic. */
+export interface PartitionEnds {
+  topicId: string;
+  ends: number[];
+}
+
 /** Options of a query's run: deadline, cancellation, and the end offsets that a strong read must cover. */
 export interface SubQueryOptions {
   deadlineMs: number;
   signal: AbortSignal | undefined;
-  ends: { topicId: string; ends: number[] } | undefined;
+  ends: PartitionEnds | undefined;
   warn: (reason: string) => void;
   /** number of sub-queries, and how many of them the cache answered */
   count: { parts: number; kept: number };
