@@ -1,6 +1,7 @@
 import { request } from "node:http";
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import type { SentPush } from "@cinderblock/ingest";
+import { invalidError } from "@cinderblock/errors";
 import { ApiServer, BodyBudget } from "@cinderblock/rpc";
 import { testServer } from "@cinderblock/rpc/testing";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
@@ -23,7 +24,8 @@ describe("pushes over HTTP", () => {
     const distributor = {
       bodyLimit: () => LIMIT,
       admit: () => undefined,
-      push: (_tenant: string, _service: string, push: SentPush) => {
+      push: (_tenant: string, service: string, push: SentPush) => {
+        if (service === "wrong") return Promise.reject(invalidError("wrong labels", "invalid_labels"));
         pushed.push(push);
         return Promise.resolve();
       },
@@ -63,6 +65,15 @@ describe("pushes over HTTP", () => {
   }
   const text = Buffer.from("a;b 3\n"),
     octets = { "content-type": "application/octet-stream" };
+  it("answers wrong labels with v1's status for each format", async () => {
+    const status = async (query: string, headers = octets): Promise<number> =>
+      (await post(`/ingest?name=wrong${query}`, text, headers))[0];
+    for (const format of ["", "&format=groups", "&format=lines", "&format=trie", "&format=tree"])
+      expect([format, await status(format)]).toEqual([format, 400]);
+    for (const format of ["pprof", "jfr", "speedscope"])
+      expect([format, await status(`&format=${format}`)]).toEqual([format, 422]);
+    expect(await status("", { "content-type": "multipart/form-data; boundary=B" })).toBe(422);
+  });
   const ingested = (): string[] => pushed.map((p) => Buffer.from(p.body).toString());
 
   it.each<[string, (b: Buffer) => Uint8Array]>([

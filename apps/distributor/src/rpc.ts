@@ -193,13 +193,14 @@ async function ingest(
   }
 }
 
-/** Whether an error gets 422: an invalid pprof, JFR or multipart profile. Names and text formats get 400. */
+/** Whether an error gets 422: an invalid pprof, JFR, speedscope or multipart profile. Names and texts get 400. */
 function isProfileError(err: unknown, request: FastifyRequest): boolean {
   if (!(err instanceof CinderblockError) || err.reason === undefined) return false;
   const { format } = parametersOf(request);
   return (
     format === "pprof" ||
     format === "jfr" ||
+    format === "speedscope" ||
     mediaType(request.headers["content-type"]) === "multipart/form-data"
   );
 }

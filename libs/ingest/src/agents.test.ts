@@ -147,10 +147,79 @@ describe("profiles of agents, as v1 stores them", () => {
     await expect(trie(1, 97, 3, 0, 120, 121)).rejects.toThrow("expected the end of the trie, found 2 bytes");
   });
 
+  const speedscope = Buffer.from(
+      JSON.stringify({
+        $schema: "https://www.speedscope.app/file-format-schema.json",
+        shared: { frames: [{ name: "a", file: "a.py", line: 7 }] },
+        profiles: [{ type: "sampled", name: "t", unit: "none", startValue: 0, samples: [[0]], weights: [2] }],
+      }),
+    ),
+    recording = tinyJfr([{ type: "LiveObject", frames: [["Main", "a", 7]] }]);
+  describe.each<[IngestRequest["format"], Uint8Array, { name: string; own: string; app?: string }]>([
+    ["groups", Buffer.from("a 2\n"), { name: "process_cpu", own: "", app: "shop" }],
+    ["speedscope", speedscope, { name: "process_cpu", own: 'profile_name="t", ', app: "shop" }],
+    ["jfr", recording, { name: "memory", own: 'jfr_event="itimer", ', app: "shop.cpu" }],
+    ["pprof", pprof(), { name: "process_cpu", own: "" }],
+  ])("of format %s", (format, body, { name, own, app }) => {
+    const labelsOf = async (tags: Record<string, string>, application = "shop.cpu"): Promise<string> => {
+      const seen: string[] = [];
+      const processor = new PushProcessor(await loadHasher(), {
+        append: (_tenant: string, p: ProcessedProfile) => {
+          for (const g of p.groups)
+            seen.push(labelsText(g.labels.filter((l) => l.value !== "" && l.name !== "__delta__")));
+        },
+      });
+      const { error } = processor.process(
+        "t",
+        {
+          kind: "ingest",
+          request: {
+            ...REQUEST,
+            app: application,
+            format,
+            tags: Object.entries(tags).map(([n, value]) => ({ name: n, value })),
+          },
+          body,
+        },
+        TEST_LIMITS,
+        new RateGate(new SharedArrayBuffer(8)),
+        NOW,
+      );
+      return error ? `refused: ${error.message}` : seen.join("\n");
+    };
+    it("keep the application, without a text's type, next to a tag that names the service", async () => {
+      const tail = `${own}pyroscope_spy="x", service_name="web"}`,
+        named = app === undefined ? "" : `app_name="${app}", `;
+      expect(await labelsOf({ service_name: "web" })).toBe(`{__name__="${name}", ${named}${tail}`);
+      expect(await labelsOf({ service_name: "web", app_name: "mine" })).toBe(
+        `{__name__="${name}", app_name="mine", ${tail}`,
+      );
+    });
+    it("are refused with an empty service and with tags that the server sets", async () => {
+      expect(await labelsOf({ service_name: "" })).toMatch(/^refused: .* service name is not provided$/);
+      expect(await labelsOf({ pyroscope_spy: "mine" })).toMatch(
+        /^refused: .* duplicate label name: 'pyroscope_spy'$/,
+      );
+      const profileName = await labelsOf({ profile_name: "mine" });
+      expect(profileName).toContain(`profile_name="${format === "speedscope" ? "t" : "mine"}"`);
+      // Only JFR does without an application, as in v1.
+      const nameless = await labelsOf({}, "");
+      if (format === "jfr") expect(nameless).toContain('service_name="unknown_service"');
+      else expect(nameless).toMatch(/^refused: .* service name is not provided$/);
+    });
+  });
+  it.each(["groups", "lines", "trie", "jfr", "pprof"] as const)(
+    "of format %s do not arise from an empty body",
+    async (format) => {
+      expect(await rowsOf({ app: "shop.cpu", format }, new Uint8Array(0))).toEqual([]);
+    },
+  );
+
   it.each<[IngestRequest["format"], Uint8Array, string]>([
     ["groups", Buffer.from("a 1\n"), "90s"],
     ["lines", Buffer.from("a\n"), "90s"],
-    ["jfr", tinyJfr([{ type: "LiveObject", frames: [["Main", "a"]] }]), "90s"],
+    ["jfr", recording, "90s"],
+    ["speedscope", speedscope, "90s"],
     ["pprof", pprof({ timeNanos: 0n }), "90s"],
     ["pprof", pprof({ timeNanos: NOW_NANOS - 60_000_000_000n }), "60s"],
     // Older agents count microseconds: a time within 1970 counts as missing.

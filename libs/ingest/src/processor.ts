@@ -378,7 +378,6 @@ export class PushProcessor {
         });
       throw err;
     }
-    const service = labelValue(request.tags, LABEL_SERVICE_NAME) || request.app;
     fixScripting(tables, request.spyName);
     if (request.spyName === "dotnetspy" || (request.spyName === "unknown" && config?.has("inuse-space")))
       fixDotnet(tables);
@@ -386,11 +385,12 @@ export class PushProcessor {
     const types: string[] = [];
     for (let i = 0; i < tables.sampleTypes; i++) types.push(stringAt(tables, tables.typeType.data[i]!));
     if (tables.timeNanos < YEAR_NANOS) tables.timeNanos = request.fromNanos;
-    const labels = overlay(request.tags, [
+    const labels = [
+      ...request.tags,
       ...this.common(request),
       { name: LABEL_NAME, value: pprofName(types, config) },
-      { name: LABEL_SERVICE_NAME, value: service },
-    ]);
+      ...(hasTag(request, LABEL_SERVICE_NAME) ? [] : [{ name: LABEL_SERVICE_NAME, value: request.app }]),
+    ];
     this.one(tenant, tables, this.context(labels), limits, gate, nowMs, out);
   }
 
@@ -405,17 +405,17 @@ export class PushProcessor {
     gate: RateGate,
     nowMs: number,
     out: PushOutcome,
-    app = request.app,
     more: readonly Label[] = [],
   ): void {
     if (request.tags.some((t) => t.name === "profile_id" && t.value !== "")) return;
     out.decompressedBytes += bytes.length;
-    const labels = overlay(request.tags, [
+    const labels = [
+      ...request.tags.filter((t) => !more.some((l) => l.name === t.name)),
       ...this.common(request),
       { name: LABEL_NAME, value: type.name },
-      ...named(request, service, app),
+      ...named(request, service),
       ...more,
-    ]);
+    ];
     this.one(tenant, this.decodePlain(bytes), this.context(labels), limits, gate, nowMs, out);
   }
 
@@ -492,7 +492,6 @@ export class PushProcessor {
         gate,
         nowMs,
         out,
-        app,
         [{ name: "profile_name", value: p.name }],
       );
     }
@@ -507,6 +506,7 @@ export class PushProcessor {
     nowMs: number,
     out: PushOutcome,
   ): void {
+    if (body.length === 0) return;
     let recording: Uint8Array | undefined = body,
       contexts: Uint8Array | undefined;
     if (request.boundary !== "") {
@@ -531,12 +531,13 @@ export class PushProcessor {
     );
     for (const p of profiles) {
       out.decompressedBytes += p.bytes.length;
-      const labels = overlay(request.tags, [
+      const labels = [
+        ...request.tags,
         ...this.common(request),
         { name: LABEL_NAME, value: p.name },
         { name: "jfr_event", value: event },
-        ...named(request, request.app, request.app),
-      ]);
+        ...(request.app === "" ? [] : named(request, request.app)),
+      ];
       try {
         this.one(tenant, this.decodePlain(p.bytes), this.context(labels), limits, gate, nowMs, out);
       } catch (err) {
@@ -826,19 +827,15 @@ function labelBytes(labels: Labels): Uint8Array {
   return out.copy();
 }
 
-/**
- * Labels from the application's name, which is the service unless a tag names one; then the name goes into
- * the label `app_name`.
- */
-function named(request: IngestRequest, service: string, app: string): Label[] {
-  const own = request.tags.some((t) => t.name === LABEL_SERVICE_NAME && t.value !== "");
-  return own ? [{ name: "app_name", value: app }] : [{ name: LABEL_SERVICE_NAME, value: service }];
-}
+const hasTag = (request: IngestRequest, name: string): boolean => request.tags.some((t) => t.name === name);
 
-/** Merges tags with the labels that the endpoint sets; the endpoint's labels win. */
-function overlay(tags: readonly Label[], own: Label[]): Label[] {
-  const names = new Set(own.map((l) => l.name));
-  return [...tags.filter((t) => !names.has(t.name)), ...own];
+/**
+ * Labels from the application's name, without the type of a text. A tag `service_name` names the service, also
+ * an empty one, which is refused; the application is then the label `app_name`, unless a tag has this name.
+ */
+function named(request: IngestRequest, service: string): Label[] {
+  if (!hasTag(request, LABEL_SERVICE_NAME)) return [{ name: LABEL_SERVICE_NAME, value: service }];
+  return hasTag(request, "app_name") ? [] : [{ name: "app_name", value: service }];
 }
 
 function mib(bytes: number): string {

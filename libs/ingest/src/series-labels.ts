@@ -20,13 +20,13 @@ import type { IngestLimits } from "@cinderblock/tenant";
 import { relabelSeries } from "./relabel.ts";
 
 /**
- * Sorts labels by name and adds a missing `service_name`. Duplicates stay, because validation reports them.
+ * Sorts labels by name and adds a missing `service_name`. Duplicates and an empty `service_name` stay, because
+ * validation reports them.
  */
 export function withServiceName(sent: Labels): Label[] {
   const labels = [...sent];
-  const at = labels.findIndex((l) => l.name === LABEL_SERVICE_NAME);
-  if (at < 0) labels.push({ name: LABEL_SERVICE_NAME, value: "unknown_service" });
-  else if (labels[at]!.value === "") labels[at] = { name: LABEL_SERVICE_NAME, value: "unknown_service" };
+  if (!labels.some((l) => l.name === LABEL_SERVICE_NAME))
+    labels.push({ name: LABEL_SERVICE_NAME, value: "unknown_service" });
   return sortLabels(labels);
 }
 
