@@ -77,7 +77,8 @@ async function startContainer(
         .replace("/etc/cinderblock/config.yaml", join(server.dir, "config.yaml"))
         .replace(/=\/data/, `=${join(server.dir, "data")}`)
         .replace("$(POD_NAME)", name)
-        .replace("$(POD_IP)", "127.0.0.1"),
+        .replace("$(POD_IP)", "127.0.0.1")
+        .replace("$(CPU_REQUEST)", "1"),
     );
   const log = openSync(join(server.dir, "log"), "a");
   const child = startProcess(

@@ -1,6 +1,6 @@
 import { describeWith, freePort, type RedisServer, startRedis, startS3Server } from "@cinderblock/testkit";
 import { Cluster, type Component } from "./cluster.ts";
-import type { Server } from "./server.ts";
+import { folder, Server } from "./server.ts";
 import { until } from "./wait.ts";
 
 const MEMBERS: Component[] = ["ingester", "store-gateway", "query-scheduler", "compactor"];
@@ -27,6 +27,24 @@ async function staysUnready(s: Server, ring: string, cause: RegExp): Promise<voi
   ]);
   expect(text).toMatch(cause);
 }
+
+it("an ingester with a limit of 1 GiB on a node of 32 processors takes less than 350 MB when idle", async () => {
+  const s = new Server(folder(), "ingester"),
+    port = await freePort();
+  const preload =
+    "import os from 'node:os'; import { syncBuiltinESMExports } from 'node:module'; os.availableParallelism = () => 32; syncBuiltinESMExports();";
+  s.env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` };
+  s.answers = async (path) => (await fetch(`${s.url}${path.replace("ready", "started")}`)).status === 200;
+  await s.start("-ring.store=redis", `-redis.address=127.0.0.1:${port}`, `-memory.limit-bytes=${1024 ** 3}`);
+  expect(s.log()).toMatch(
+    /queryThreads=5 ingestThreads=5 .*memory budgets|memory budgets.*queryThreads=5 ingestThreads=5/,
+  );
+  const metrics = await (await fetch(`${s.url}/metrics`)).text(),
+    rss = Number(/^process_resident_memory_bytes (\S+)$/m.exec(metrics)![1]);
+  expect(rss).toBeGreaterThan(50e6);
+  expect(rss).toBeLessThan(350e6);
+  await s.stop("SIGKILL");
+}, 60_000);
 
 describeWith(["redis", "s3"], "readiness of processes of a cluster", () => {
   it("waits for Redis and a quorum, and outlasts an outage of Redis", async () => {

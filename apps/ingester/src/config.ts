@@ -100,7 +100,7 @@ const ingesterSection = {
     "ingester.workers",
     "ingester.workers",
     0,
-    "Number of ingest threads, among which heads are sharded by service; 0 uses one fewer than the number of cores.",
+    "Number of ingest threads, among which heads are sharded by service; 0 uses one fewer than the CPUs of -process.cpus.",
     { min: 0 },
   ),
   queryStoreAfter: duration(
@@ -120,7 +120,7 @@ export function ingesterConfigOf(
 ): IngesterConfig {
   return {
     dataPath: c.dataPath,
-    workers: c.ingestWorkers,
+    workers: budgets.ingestWorkers,
     windowMs: Math.max(5000, c.maxBlockDuration),
     headBytes: budgets.heads,
     logBytes: c.logMb * 1048576,

@@ -1,5 +1,4 @@
 import { statSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { CinderblockError, CorruptError, kindOf, messageOf, noRoom } from "@cinderblock/errors";
 import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
 import { isUnwritable } from "@cinderblock/files";
@@ -132,7 +131,7 @@ export class Ingester implements Service, SourceClient {
     this.base = base;
     this.onFatal = onFatal;
     this.blocksOnDisk = new LocalBlocks(config.dataPath, base.log);
-    this.threads = config.workers > 0 ? config.workers : Math.max(1, availableParallelism() - 1);
+    this.threads = config.workers;
     this.diskUsage = new DiskUsage(this.threads);
     this.disk = new DiskGuard(
       config,

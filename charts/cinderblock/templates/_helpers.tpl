@@ -99,6 +99,10 @@ spec:
         - "-pyroscopedb.data-path=/data"
         - "-compactor.data-dir=/data/compactor"
         - "-blocks-storage.bucket-store.sync-dir=/data/sync"
+        {{- if dig "requests" "cpu" "" $c.resources }}
+        # Without a CPU limit a process sees every processor of its node.
+        - "-process.cpus=$(CPU_REQUEST)"
+        {{- end }}
         {{- if not (dig "storage" "backend" "" (include "cinderblock.config" $root | fromYaml)) }}
         - "-storage.filesystem.dir=/data/bucket"
         {{- end }}
@@ -140,6 +144,10 @@ spec:
       env:
         - { name: POD_NAME, valueFrom: { fieldRef: { fieldPath: metadata.name } } }
         - { name: POD_IP, valueFrom: { fieldRef: { fieldPath: status.podIP } } }
+        {{- if dig "requests" "cpu" "" $c.resources }}
+        # Rounded up to whole CPUs.
+        - { name: CPU_REQUEST, valueFrom: { resourceFieldRef: { resource: requests.cpu, divisor: "1" } } }
+        {{- end }}
         {{- if and $cluster $root.Values.redis.existingSecret }}
         - { name: REDIS_PASSWORD, valueFrom: { secretKeyRef: { name: {{ $root.Values.redis.existingSecret }}, key: password } } }
         {{- end }}

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { availableParallelism, totalmem } from "node:os";
+import { type Container, readContainer } from "./container.ts";
 
 const MIB = 1048576;
 
@@ -10,15 +10,28 @@ export interface MemoryConfig {
   readonly memoryInflight: number;
   readonly memoryBlocks: number;
   readonly compactorMemory: number;
-  /** number of query workers; 0: derived from the processors */
+  /** number of query workers; 0: derived from the CPUs */
   readonly queryWorkers: number;
+  /** number of ingest threads, of a process with an ingester; 0: derived from the CPUs */
+  readonly ingestWorkers?: number;
+  /** CPUs to derive threads from; 0: those of the container */
+  readonly cpus: number;
 }
 
 /**
- * Memory of the threads' code, stacks and heaps, measured under load: 120 MB when idle, the rest is
- * uncollected garbage.
+ * Memory of the main thread's code, stack and heap, and of each ingest thread with a query thread. Measured
+ * under load with one pair: 184 MiB, 120 MB when idle and the rest
+ * uncollected garbage. Idle
+ * processes with 7 to 63 pairs need 33 MiB for each.
  */
-const RUNTIME_BYTES = 184 * MIB;
+const MAIN_BYTES = 148 * MIB,
+  THREAD_PAIR_BYTES = 36 * MIB;
+/** CPUs that count for the default number of threads: beyond them, more processes scale better. */
+const MOST_CPUS = 8;
+/** Fraction of the limit, as a divisor, that threads may use by default. */
+const THREADS_SHARE = 5;
+/** Default limit on a machine without a memory limit, which other programs share. */
+const UNLIMITED_BYTES = 4 * 1024 * MIB;
 
 /** Memory budgets in bytes, and the numbers of query workers and connections. */
 export interface Budgets {
@@ -27,7 +40,11 @@ export interface Budgets {
   inflight: number;
   blocks: number;
   compactor: number;
+  /** query threads, and of a distributor validating threads */
   workers: number;
+  ingestWorkers: number;
+  /** memory of the runtime with these threads, which the budgets above leave out */
+  runtime: number;
   /** maximum connections of the server's port */
   connections: number;
   /** headers above 64 KiB, of all connections together */
@@ -47,28 +64,31 @@ function fileDescriptors(): number {
   }
 }
 
-let container: number | undefined;
-/** Memory of the container: the limit of its cgroup, or the machine's memory. */
-function containerMemory(): number {
-  return (container ??= readContainerMemory());
-}
-function readContainerMemory(): number {
-  for (const path of ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]) {
-    try {
-      const n = Number(readFileSync(path, "utf8").trim());
-      if (Number.isFinite(n) && n > 0 && n < totalmem()) return n;
-    } catch {
-      /* no such cgroup file: try the next one, then the machine */
-    }
-  }
-  return totalmem();
+let container: Container | undefined;
+function thisContainer(): Container {
+  return (container ??= readContainer());
 }
 
-/** Splits the memory limit into budgets. */
-export function budgetsOf(c: MemoryConfig): Budgets {
-  const limit = c.memoryLimit > 0 ? c.memoryLimit : Math.min(containerMemory() / 2, 4 * 1024 * MIB);
-  // Reserve the runtime's own memory; a cut briefly needs about twice the memory of its head.
-  const free = Math.max(32 * MIB, limit - RUNTIME_BYTES);
+/**
+ * Number of ingest threads and of query threads without flags: one CPU is the main thread's. A container on a
+ * large machine gets threads for its own CPUs, and no more than its memory carries.
+ */
+function defaultThreads(cpus: number, limit: number): number {
+  const affordable = Math.floor(limit / THREADS_SHARE / THREAD_PAIR_BYTES);
+  return Math.max(1, Math.min(Math.min(cpus, MOST_CPUS) - 1, affordable));
+}
+
+/** Splits the memory limit into budgets, after the memory of the threads. */
+export function budgetsOf(c: MemoryConfig, { cpus, memoryBytes, isLimited } = thisContainer()): Budgets {
+  const half = memoryBytes / 2,
+    limit =
+      c.memoryLimit > 0 ? c.memoryLimit : Math.floor(isLimited ? half : Math.min(half, UNLIMITED_BYTES));
+  const threads = defaultThreads(c.cpus > 0 ? c.cpus : cpus, limit),
+    workers = c.queryWorkers > 0 ? c.queryWorkers : threads,
+    ingestWorkers = (c.ingestWorkers ?? 0) > 0 ? c.ingestWorkers! : threads,
+    runtime = MAIN_BYTES + (THREAD_PAIR_BYTES / 2) * (workers + ingestWorkers);
+  // A cut briefly needs about twice the memory of its head.
+  const free = Math.max(32 * MIB, limit - runtime);
   const share = (set: number, part: number): number => (set > 0 ? set : Math.floor(free * part));
   return {
     limit,
@@ -76,7 +96,9 @@ export function budgetsOf(c: MemoryConfig): Budgets {
     inflight: share(c.memoryInflight, 0.1),
     blocks: share(c.memoryBlocks, 0.2),
     compactor: share(c.compactorMemory, 0.15),
-    workers: c.queryWorkers > 0 ? c.queryWorkers : Math.max(1, availableParallelism() - 1),
+    workers,
+    ingestWorkers,
+    runtime,
     headers: Math.floor(limit / 16),
     connections: Math.max(64, Math.floor(Math.min(limit / CONNECTION_BYTES, (fileDescriptors() * 3) / 4))),
   };

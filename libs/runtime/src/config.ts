@@ -421,14 +421,21 @@ export const commonSchema = {
     "querier.workers",
     "querier.workers",
     0,
-    "Number of query threads; 0 uses one fewer than the number of cores.",
+    "Number of query threads; 0 uses one fewer than the CPUs of -process.cpus.",
+    { min: 0 },
+  ),
+  cpus: int(
+    "process.cpus",
+    "process.cpus",
+    0,
+    "Number of CPUs from which the default numbers of threads are derived: at most 8 count, and threads use at most a fifth of -memory.limit-bytes. 0: the CPU quota of the container, rounded up; without one, the machine's processors.",
     { min: 0 },
   ),
   memoryLimit: int(
     "memory.limit-bytes",
     "memory.limit_bytes",
     0,
-    "Memory in bytes of this process, from which the default memory budgets are derived. 0: half of the container's memory, at most 4 GiB.",
+    "Memory in bytes of this process, from which the default memory budgets are derived. 0: half of the container's memory limit; without such a limit, half of the machine's memory, at most 4 GiB.",
     { min: 0 },
   ),
   memoryHeads: int(

@@ -76,6 +76,20 @@ export class Resources {
     this.scripts = scripts;
     this.build = build;
     this.budgets = budgetsOf(config);
+    const { limit, runtime, heads, inflight, blocks, compactor, workers, ingestWorkers } = this.budgets;
+    base.log.info(
+      {
+        limit,
+        runtime,
+        heads,
+        inflight,
+        blocks,
+        compactor,
+        queryThreads: workers,
+        ingestThreads: ingestWorkers,
+      },
+      "memory budgets in bytes, and threads",
+    );
     this.bodies = new BodyBudget(this.budgets.inflight, base.metrics);
     this.internalBodies = new BodyBudget(2 * this.budgets.inflight, base.metrics, "processes");
     this.limits = new TenantLimits(limitsOf(config));
