@@ -274,4 +274,34 @@ describe("the command line", () => {
     const away = cli("push", url, cpu);
     expect([away.status, away.err]).toEqual([1, expect.stringContaining("start a server or set -url")]);
   });
+
+  it("prints the effect of each key of a server's file, and reads the bucket that the file names", () => {
+    const dir = folder(),
+      path = join(dir, "v1.yaml");
+    mkdirSync(dir, { recursive: true });
+    const check = (text: string): ReturnType<typeof cli> => {
+      writeFileSync(path, text);
+      return cli("config", "check", path);
+    };
+    const sound = check(
+      "target: all\nmemberlist: {join_members: [a]}\nstorage: {storage_prefix: p}\ncompactor: {data_dir: x, compaction_concurrency: 4}\n",
+    );
+    expect([sound.status, sound.err]).toEqual([0, ""]);
+    expect(sound.out).toMatch(
+      /^warning, no effect: 1\n {2}compactor\.compaction_concurrency: .*\nwithout a meaning here: 1\n {2}memberlist\.join_members: .*\nmapped: 1\n {2}storage\.storage_prefix -> -storage\.prefix\ntaken: 2\n {2}target\n {2}compactor\.data_dir\n$/,
+    );
+    const wrong = check("limits: {retention: 30d}\nserver: {http_tls_config: {cert: PEM}}\n");
+    expect(wrong.status).toBe(1);
+    expect(wrong.out).toMatch(
+      /^refused: 2\n.*unknown key limits\.retention; did you mean .*\n.*http_tls_config\.cert/,
+    );
+    expect(cli("blocks", "list", `-config.file=${path}`).err).toContain("unknown key limits.retention");
+    // The deprecated name of the prefix counts for the tool, too: the bucket's root has blocks, the prefix none.
+    const prefixed = join(dir, "prefixed.yaml");
+    writeFileSync(
+      prefixed,
+      `target: all\ncompactor: {data_dir: x}\nstorage: {storage_prefix: p, filesystem: {dir: ${server.dir}/bucket}}\n`,
+    );
+    expect(rows(cli("blocks", "list", `-config.file=${prefixed}`, "-output=json"))).toEqual([]);
+  });
 });

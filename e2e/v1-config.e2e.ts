@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeWith, startRedis } from "@cinderblock/testkit";
@@ -47,14 +48,20 @@ const refused = async (text: string, ...flags: string[]): Promise<string> => {
 };
 
 describe("configuration of Pyroscope v1", () => {
-  it("starts the single binary, applies supported keys, and names keys without effect", async () => {
+  it("starts the single binary, applies supported keys, and names keys without effect by reason", async () => {
     const s = new Server();
     await s.start(withFile(s, `target: all\nmultitenancy_enabled: true\n${COMMON}${filesystem(s.dir)}`));
     const config = await (await fetch(`${s.url}/api/v1/status/config`)).text();
     expect(config).toMatch(/multitenancy_enabled: true/);
     expect(config).toMatch(/ingestion_burst_size_mb: 100000/); // flags override the file, as in v1
     expect(config).toMatch(/compactor_blocks_retention_period: 90d/);
-    expect(s.log()).toMatch(/level=warn msg="configuration key has no effect: .*" key=memberlist\n/);
+    expect(s.log()).toMatch(
+      /level=info msg="configuration keys have no effect" keys=memberlist.join_members reason="the rings live in Redis/,
+    );
+    expect(s.log()).toMatch(
+      /level=warn msg="configuration keys have no effect" keys=ingester.lifecycler.min_ready_duration reason=/,
+    );
+    expect(s.log().match(/configuration keys have no effect/g)).toHaveLength(2);
     expect((await s.json("/querier.v1.QuerierService/ProfileTypes", { start: "1", end: "2" })).status).toBe(
       401,
     );
@@ -70,8 +77,32 @@ describe("configuration of Pyroscope v1", () => {
     );
     const s = new Server();
     await s.start(withFile(s, `metastore: { raft: { dir: x } }\nsegment_writer: {}\n${filesystem(s.dir)}`));
-    expect(s.log()).toMatch(/configuration key has no effect.* key=metastore/);
+    expect(s.log()).toMatch(
+      /configuration keys have no effect" keys=metastore.raft.dir reason="an option of Pyroscope's v2/,
+    );
     expect(await s.stop()).toBe(0);
+  });
+
+  it("is explained by -config.check, which starts nothing", async () => {
+    const dir = folder(),
+      file = join(dir, "v1.yaml");
+    mkdirSync(dir, { recursive: true });
+    writeFileSync(file, `${COMMON}${filesystem(dir)}`);
+    const check = (...flags: string[]) =>
+      spawnSync("apps/cinderblock/bin/cinderblock", ["-config.check", `-config.file=${file}`, ...flags], {
+        encoding: "utf8",
+      });
+    const sound = check("-storage.storage-prefix=a");
+    expect([sound.status, sound.stderr]).toEqual([0, ""]);
+    expect(sound.stdout).toContain(
+      "without a meaning here: 1\n  memberlist.join_members: the rings live in Redis",
+    );
+    expect(sound.stdout).toContain("mapped: 1\n  -storage.storage-prefix -> -storage.prefix\n");
+    const wrong = check("-compactor.retention=30d", "-server.path-prefix=/p", "-usage-stats.enabled");
+    expect([wrong.status, wrong.stderr]).toEqual([1, "cinderblock: 2 flags and keys are refused\n"]);
+    expect(wrong.stdout).toMatch(/^refused: 2\n {2}-compactor\.retention: unknown flag .*did you mean/);
+    // The checks across options apply, too.
+    expect(check("-storage.backend=s3").stderr).toContain("-storage.s3.bucket-name");
   });
 
   it("with an unknown key is an error that names it and the nearest key", async () => {

@@ -236,7 +236,9 @@ export class Deployment {
         const lines = server
           .log()
           .split("\n")
-          .filter((l) => /level=(warn|error|fatal)/.test(l) && !l.includes("configuration key has no effect"))
+          .filter(
+            (l) => /level=(warn|error|fatal)/.test(l) && !l.includes("configuration keys have no effect"),
+          )
           .slice(-each);
         return lines.map((l) => `  ${name}: ${l.slice(0, 400)}`).join("\n");
       })

@@ -1,6 +1,7 @@
 import { helpText, loadConfig } from "@cinderblock/config";
-import { acceptedV1Keys, buildInfo, commonSchema } from "@cinderblock/runtime";
+import { buildInfo, commonSchema, knownNames } from "@cinderblock/runtime";
 import { compactSelected, inspectBlocks, listBlocks, rebuildIndex, verifyBlocks } from "./blocks.ts";
+import { checkConfig } from "./config-check.ts";
 import { createBase, type CliConfig, type Context, type Output, schema } from "./context.ts";
 import { cancelDeletion, deleteSeries, listDeletions } from "./deletions.ts";
 import { importProfiles } from "./import.ts";
@@ -17,6 +18,12 @@ const COMMANDS: readonly {
   does: string;
   run: (c: Context) => Promise<number>;
 }[] = [
+  {
+    words: "config check",
+    args: "FILE…",
+    does: "print what becomes of each key of a server's configuration file: taken, mapped, without effect, refused",
+    run: checkConfig,
+  },
   {
     words: "push",
     args: "FILE…",
@@ -181,8 +188,8 @@ export async function runCommand(argv: readonly string[], out: Output, err: Outp
   try {
     const args = words.slice(command.words.split(" ").length);
     const { config, help } = loadConfig({ ...commonSchema, ...schema }, flags, process.env, {
-      flags: [],
-      yaml: acceptedV1Keys.yaml,
+      ...knownNames,
+      flags: "schema",
     });
     if (help) {
       out.write(

@@ -2,5 +2,9 @@ export { bool, duration, float, formatDuration, int, parseDuration, secret, str,
 export type { ConfigOf, Option, Schema } from "./option.ts";
 export { parseYaml, stringifyYaml } from "./yaml.ts";
 export { formatValue, parseValue } from "./option.ts";
-export { helpText, loadConfig, markdown, toYaml } from "./load.ts";
-export type { AcceptedKeys, LoadedConfig } from "./load.ts";
+export { loadConfig } from "./load.ts";
+export type { Decision, LoadedConfig } from "./load.ts";
+export type { ForeignOption, KnownNames, OtherOption, Outcome } from "./known.ts";
+export { isDefault } from "./known.ts";
+export { nearest } from "./suggest.ts";
+export { decisionsText, helpText, markdown, toYaml } from "./print.ts";

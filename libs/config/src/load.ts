@@ -1,236 +1,199 @@
-import { readFileSync } from "node:fs";
-import { isMap, isNode, isScalar, parseDocument, stringify } from "yaml";
 import { CinderblockError } from "@cinderblock/errors";
-import { type ConfigOf, formatValue, type Option, parseValue, type Schema } from "./option.ts";
+import { parseArguments, PROGRAM_FLAGS } from "./arguments.ts";
+import { readFile, sectionsOf } from "./file.ts";
+import { type ForeignOption, isDefault, type KnownNames, type OtherOption } from "./known.ts";
+import { type ConfigOf, type Option, parseValue, type Schema } from "./option.ts";
+import { nearest } from "./suggest.ts";
 
-/** Flags and YAML sections of v1 that are accepted and have no effect here. */
-export interface AcceptedKeys {
-  flags: readonly RegExp[];
-  yaml: readonly RegExp[];
+/** The effect of a flag or key that was given. */
+export interface Decision {
+  /** the flag with its hyphen, or the path in the file */
+  name: string;
+  /** `fits`: a foreign option with its default, or with a value that this system satisfies without it */
+  is: "taken" | "other component" | "mapped" | "fits" | "meaningless" | "warned" | "refused";
+  /** the option that a mapped one sets, the reason, or the error; empty without one */
+  text: string;
 }
 
-/** Loaded configuration, with warnings for the log. */
+/** Loaded configuration, with the decision on every flag and key that was given. */
 export interface LoadedConfig<S extends Schema> {
   config: ConfigOf<S>;
-  /** accepted flags and keys without effect here */
-  warnings: string[];
+  decisions: Decision[];
   help: "short" | "all" | undefined;
   version: boolean;
   modules: boolean;
+  /** -config.check: refused options are in `decisions` instead of being thrown */
+  check: boolean;
 }
+
+/** Known options by one of their names. */
+interface ByName {
+  own: Map<string, { key: string; o: Option<unknown> }>;
+  others: Map<string, OtherOption>;
+  foreign: Map<string, ForeignOption>;
+}
+
+function byName(schema: Schema, known: KnownNames, name: "flag" | "yaml"): ByName {
+  const index = <T extends { flag: string; yaml: string }>(options: readonly T[]): Map<string, T> =>
+    new Map(options.filter((o) => o[name] !== "").map((o) => [o[name], o]));
+  return {
+    own: new Map(Object.entries(schema).map(([key, o]) => [o[name], { key, o }])),
+    others: index(known.others),
+    foreign: index(known.foreign),
+  };
+}
+
+const namesOf = (by: ByName): Set<string> =>
+  new Set([...by.own.keys(), ...by.others.keys(), ...by.foreign.keys()]);
 
 /**
  * Loads the configuration: defaults, then YAML (`${ENV}` expanded only on request), then flags; later ones
- * win. `-flag` and `--flag` are the same.
- * @throws `invalid`
+ * win. `-flag` and `--flag` are the same. A name is an option of the schema or one of `known`; any other name
+ * is an error with the nearest known name.
+ * @throws `invalid` with a line for each option that is refused
  */
 export function loadConfig<S extends Schema>(
   schema: S,
   argv: readonly string[],
   env: NodeJS.ProcessEnv,
-  accepted: AcceptedKeys,
+  known: KnownNames,
 ): LoadedConfig<S> {
-  const byFlag = new Map(Object.entries(schema).map(([key, o]) => [o.flag, { key, o }]));
-  const byYaml = new Map(Object.entries(schema).map(([key, o]) => [o.yaml, { key, o }]));
-  const values: Record<string, unknown> = Object.fromEntries(
-    Object.entries(schema).map(([k, o]) => [k, o.initial]),
-  );
-  const out: LoadedConfig<S> = {
+  const flags = byName(schema, known, "flag"),
+    keys = byName(schema, known, "yaml");
+  const isBool = (flag: string): boolean =>
+    (flags.own.get(flag)?.o ?? flags.others.get(flag) ?? flags.foreign.get(flag))?.kind === "bool";
+  const args = parseArguments(argv, isBool);
+  const settings = new Settings(schema, flags);
+
+  if (args.file !== "") {
+    const paths = namesOf(keys);
+    for (const { path, value, where } of readFile(
+      args.file,
+      args.set.has("config.expand-env") ? env : undefined,
+      paths,
+    ))
+      settings.decide(path, value, where, keys, () => {
+        const sections = sectionsOf(paths);
+        sections.delete("");
+        return `${args.file}: unknown key ${path}${suggestion(path, keys.own.keys(), [...paths, ...sections])}`;
+      });
+    settings.endLayer();
+  }
+  const strict = known.flags === "schema";
+  const ofFlags = strict
+    ? { own: flags.own, others: new Map<string, never>(), foreign: new Map<string, never>() }
+    : flags;
+  const names = [...namesOf(ofFlags), ...PROGRAM_FLAGS];
+  for (const { name, value } of args.flags)
+    settings.decide(
+      `-${name}`,
+      value,
+      `-${name}`,
+      ofFlags,
+      () => `unknown flag -${name}${suggestion(name, flags.own.keys(), names)}; see -help`,
+    );
+
+  const { decisions, values } = settings;
+  const refused = decisions.filter((d) => d.is === "refused");
+  const check = args.set.has("config.check");
+  if (refused.length > 0 && !check)
+    throw new CinderblockError("invalid", refused.map((d) => d.text).join("\n"));
+  return {
     config: values as ConfigOf<S>,
-    warnings: [],
-    help: undefined,
-    version: false,
-    modules: false,
+    decisions,
+    help: args.set.has("help-all") ? "all" : args.set.has("help") || args.set.has("h") ? "short" : undefined,
+    version: args.set.has("version"),
+    modules: args.set.has("modules"),
+    check,
   };
+}
 
-  const flags: { name: string; value: string }[] = [];
-  let file = "",
-    expand = false;
-  for (let i = 0; i < argv.length; i++) {
-    const m = /^--?([^=\s]+)(?:=(.*))?$/s.exec(argv[i]!);
-    if (!m)
-      throw new CinderblockError(
-        "invalid",
-        `unexpected argument ${JSON.stringify(argv[i])}; write flags as -name=value`,
-      );
-    const name = m[1]!;
-    if (name === "h" || name === "help") {
-      out.help = "short";
-      continue;
-    }
-    if (name === "help-all") {
-      out.help = "all";
-      continue;
-    }
-    if (name === "version") {
-      out.version = true;
-      continue;
-    }
-    if (name === "modules") {
-      out.modules = true;
-      continue;
-    }
-    const known = byFlag.get(name);
-    const isBool = known ? known.o.kind === "bool" : name === "config.expand-env";
-    const value = m[2] ?? (isBool ? "true" : argv[++i]);
-    if (value === undefined) throw new CinderblockError("invalid", `flag -${name} needs a value`);
-    if (name === "config.file") {
-      file = value;
-      continue;
-    }
-    if (name === "config.expand-env") {
-      expand = value === "true";
-      continue;
-    }
-    flags.push({ name, value });
+/** Values of a schema, and the decisions on the names that set them. */
+class Settings {
+  readonly values: Record<string, unknown>;
+  readonly decisions: Decision[] = [];
+  /** the name and value that set an option in the current layer: the file, or the flags */
+  private layer = new Map<string, { name: string; value: unknown; mapped: boolean }>();
+
+  private readonly flags: ByName;
+
+  constructor(schema: Schema, flags: ByName) {
+    this.flags = flags;
+    this.values = Object.fromEntries(Object.entries(schema).map(([k, o]) => [k, o.initial]));
   }
 
-  if (file !== "") {
-    let text: string;
+  /** Lets later values replace those set so far, through whichever name. */
+  endLayer(): void {
+    this.layer = new Map();
+  }
+
+  /** Decides on one flag or key. @param unknown text of the error for a name that nothing declares */
+  decide(name: string, value: unknown, where: string, by: ByName, unknown: () => string): void {
+    const bare = name.replace(/^-/, "");
     try {
-      text = readFileSync(file, "utf8");
+      const own = by.own.get(bare);
+      if (own) return this.set(own, value, name, where, false);
+      const other = by.others.get(bare);
+      if (other) {
+        // A component does not have the other's rules for lists and mappings.
+        if (other.kind !== "yaml") parseValue({ ...other, initial: undefined, doc: "" }, value, where);
+        this.add(name, "other component");
+        return;
+      }
+      const foreign = by.foreign.get(bare);
+      if (foreign) this.decideForeign(foreign, name, value, where);
+      else this.add(name, "refused", unknown());
     } catch (err) {
-      throw new CinderblockError("invalid", `-config.file: ${(err as Error).message}`, { cause: err });
+      if (!(err instanceof CinderblockError) || err.kind !== "invalid") throw err;
+      this.add(name, "refused", err.message);
     }
-    if (expand) text = expandEnv(text, env);
-    const doc = parseDocument(text);
-    if (doc.errors.length > 0) throw new CinderblockError("invalid", `${file}: ${doc.errors[0]!.message}`);
-    const sections = new Set(
-      [...byYaml.keys()].flatMap((p) => p.split(".").map((_, i, all) => all.slice(0, i).join("."))),
-    );
-    const walk = (node: unknown, path: string): void => {
-      if (isMap(node) && (path === "" || sections.has(path))) {
-        for (const pair of node.items) {
-          const key = isScalar(pair.key) ? String(pair.key.value) : String(pair.key);
-          walk(pair.value, path === "" ? key : `${path}.${key}`);
-        }
-        return;
-      }
-      const known = byYaml.get(path);
-      if (known) {
-        values[known.key] = parseValue(
-          known.o,
-          isScalar(node)
-            ? node.value
-            : (known.o.kind === "yaml" || known.o.list) && isNode(node)
-              ? node.toJS(doc)
-              : node,
-          `${file}: ${path}`,
-        );
-        return;
-      }
-      if (accepted.yaml.some((r) => r.test(path)) && !isMistyped(path, [...byYaml.keys()])) {
-        out.warnings.push(path);
-        return;
-      }
-      if (path === "" || (sections.has(path) && (node === null || (isScalar(node) && node.value === null))))
-        return;
+  }
+
+  private decideForeign(o: ForeignOption, name: string, value: unknown, where: string): void {
+    if (isDefault(o, value, where)) {
+      this.add(name, "fits");
+      return;
+    }
+    const { outcome } = o;
+    if (outcome.is !== "mapped")
+      this.add(
+        name,
+        outcome.is,
+        outcome.is === "refused" ? `${where} is not supported: ${outcome.why}` : outcome.why,
+      );
+    else {
+      const own = this.flags.own.get(outcome.to);
+      if (own) this.set(own, value, name, where, true);
+      else this.add(name, "other component");
+    }
+  }
+
+  /** Sets an option; two names of one option must agree within a layer. @throws `invalid` */
+  private set(
+    { key, o }: { key: string; o: Option<unknown> },
+    raw: unknown,
+    name: string,
+    where: string,
+    mapped: boolean,
+  ): void {
+    const value = parseValue(o, raw, where);
+    const before = this.layer.get(key);
+    if (before && (before.mapped || mapped) && before.name !== name && before.value !== value)
       throw new CinderblockError(
         "invalid",
-        `${file}: unknown key ${path}${suggestion(path, [...byYaml.keys()])}`,
+        `${where} and ${before.name} set the same option to different values; leave one out`,
       );
-    };
-    walk(doc.contents, "");
+    this.layer.set(key, { name, value, mapped });
+    this.values[key] = value;
+    this.add(name, mapped ? "mapped" : "taken", mapped ? `-${o.flag}` : "");
   }
-  for (const { name, value } of flags) {
-    const known = byFlag.get(name);
-    if (known) {
-      values[known.key] = parseValue(known.o, value, `-${name}`);
-      continue;
-    }
-    if (accepted.flags.some((r) => r.test(name)) && !isMistyped(name, [...byFlag.keys()])) {
-      out.warnings.push(`-${name}`);
-      continue;
-    }
-    throw new CinderblockError(
-      "invalid",
-      `unknown flag -${name}${suggestion(name, [...byFlag.keys()])}; see -help`,
-    );
+
+  private add(name: string, is: Decision["is"], text = ""): void {
+    this.decisions.push({ name, is, text });
   }
-  return out;
 }
 
-function expandEnv(text: string, env: NodeJS.ProcessEnv): string {
-  return text.replace(
-    /\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}/g,
-    (_, name: string, otherwise: string | undefined) => env[name] ?? otherwise ?? "",
-  );
-}
-
-function suggestion(name: string, known: readonly string[]): string {
-  let best = "",
-    score = Math.max(3, name.length / 3);
-  for (const k of known) {
-    const d = distance(name, k);
-    if (d < score) {
-      score = d;
-      best = k;
-    }
-  }
-  return best === "" ? "" : `; did you mean ${best}?`;
-}
-
-/**
- * Whether a name is within two edits of a known name. No other flag of v1 is that close; a test checks that.
- */
-function isMistyped(name: string, known: readonly string[]): boolean {
-  return (
-    name.length > 8 && known.some((k) => Math.abs(k.length - name.length) <= 2 && distance(name, k) <= 2)
-  );
-}
-
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
-  }
-  return row[b.length]!;
-}
-
-/** The configuration as YAML; `only` selects all values or only changed ones. Secrets are masked. */
-export function toYaml<S extends Schema>(schema: S, config: ConfigOf<S>, only: "all" | "changed"): string {
-  const tree: Record<string, unknown> = {};
-  for (const [key, o] of Object.entries(schema)) {
-    const value = config[key as keyof S];
-    if (only === "changed" && value === o.initial) continue;
-    const path = o.yaml.split(".");
-    let at = tree;
-    for (const p of path.slice(0, -1)) at = (at[p] ??= {}) as Record<string, unknown>;
-    at[path.at(-1)!] = o.kind === "duration" || o.kind === "secret" ? formatValue(o, value) : value;
-  }
-  return stringify(tree);
-}
-
-function typeName(o: Option<unknown>): string {
-  return o.kind === "secret" ? "string" : o.kind;
-}
-
-/** Sentence with the valid values of an option, after its doc; empty without choices. */
-function choicesText(o: Option<unknown>): string {
-  return o.choices ? ` One of ${o.choices.map((c) => (c === "" ? '""' : c)).join(", ")}.` : "";
-}
-
-/** Text of -help. */
-export function helpText(schema: Schema, program: string): string {
-  const lines = Object.values(schema)
-    .sort((a, b) => (a.flag < b.flag ? -1 : 1))
-    .map(
-      (o) =>
-        `  -${o.flag} ${typeName(o)}\n    \t${o.doc}${choicesText(o)} (default ${JSON.stringify(formatValue(o, o.initial))})`,
-    );
-  return `Usage of ${program}:\n  -config.file string\n    \tYAML configuration file; flags override its values.\n  -config.expand-env\n    \tExpand \${VAR} and \${VAR:default} in the configuration file. (default "false")\n${lines.join("\n")}\n`;
-}
-
-/** Content of docs/reference/configuration.md. */
-export function markdown(schema: Schema): string {
-  const rows = Object.values(schema)
-    .sort((a, b) => (a.flag < b.flag ? -1 : 1))
-    .map(
-      (o) =>
-        `| \`-${o.flag}\` | \`${o.yaml}\` | ${typeName(o)} | \`${formatValue(o, o.initial) || '""'}\` | ${o.doc.replaceAll("|", "\\|")}${choicesText(o)} |`,
-    );
-  return `# Configuration\n\nGenerated by \`npm run gen\` from the schemas: \`libs/runtime/src/config.ts\` and the \`config.ts\` of each component. Do not edit.\n\nPrecedence: default, then the YAML file (\`-config.file\`), then flags. \`\${VAR}\` and \`\${VAR:default}\` are expanded in the file only with \`-config.expand-env\`. Flags and keys of Pyroscope v1 without a meaning in Cinderblock (memberlist, consul, etcd, components that do not exist yet) are accepted with a warning at startup.\n\n| flag | YAML | type | default | meaning |\n|---|---|---|---|---|\n${rows.join("\n")}\n`;
+function suggestion(name: string, preferred: Iterable<string>, others: Iterable<string>): string {
+  const near = nearest(name, preferred, others);
+  return near === undefined ? "" : `; did you mean ${near}?`;
 }

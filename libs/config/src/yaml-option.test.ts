@@ -9,7 +9,7 @@ const schema = {
     return v as string[];
   }),
 };
-const none = { flags: [], yaml: [] };
+const none = { others: [], foreign: [], flags: "all" as const };
 
 describe("an option that is a list", () => {
   it("accepts a YAML list or text in the file, and YAML or JSON text in a flag", () => {

@@ -1,4 +1,4 @@
-import type { ConfigOf, Schema } from "@cinderblock/config";
+import { type ConfigOf, type Schema, str } from "@cinderblock/config";
 import { ClusterProcess } from "./cluster-process.ts";
 import { type CommonConfig, commonSchema } from "./config.ts";
 import type { Build, Scripts } from "./resources.ts";
@@ -41,7 +41,11 @@ export function runComponent<S extends Schema>(
   program: string,
 ): Promise<number> {
   // A separate process needs a ring that others can read; the single binary does not.
-  const schema = { ...component.schema, ringStore: { ...commonSchema.ringStore, initial: "redis" } };
+  const schema = {
+    ...component.schema,
+    target: str("target", undefined, component.name, "Component to run.", { choices: [component.name] }),
+    ringStore: { ...commonSchema.ringStore, initial: "redis" },
+  };
   return run(
     {
       name: component.name,

@@ -1,9 +1,10 @@
 import { loadConfig } from "@cinderblock/config";
 import { budgetsOf } from "./budgets.ts";
-import { acceptedV1Keys, commonSchema, limitsOf } from "./config.ts";
+import { commonSchema, limitsOf } from "./config.ts";
+import { knownNames } from "./v1/known.ts";
 
 const MIB = 1048576;
-const config = (...flags: string[]) => loadConfig(commonSchema, flags, {}, acceptedV1Keys).config;
+const config = (...flags: string[]) => loadConfig(commonSchema, flags, {}, knownNames).config;
 
 describe("limits", () => {
   it("limit a body to what the process can hold, for any tenant limit", () => {

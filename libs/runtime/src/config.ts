@@ -1,15 +1,5 @@
 import { readFileSync } from "node:fs";
-import {
-  type AcceptedKeys,
-  bool,
-  type ConfigOf,
-  duration,
-  float,
-  int,
-  secret,
-  str,
-  yaml,
-} from "@cinderblock/config";
+import { bool, type ConfigOf, duration, float, int, secret, str, yaml } from "@cinderblock/config";
 import { parseRetentionRules, type RetentionRule } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
 import { parseIngestionLimit, parseRelabelRules, parseSampling, parseUsageGroups } from "@cinderblock/ingest";
@@ -369,6 +359,7 @@ export const commonSchema = {
   logFormat: str("log.format", "server.log_format", "logfmt", "Log format.", {
     choices: ["logfmt", "json"],
   }),
+  tracingEnabled: bool("tracing.enabled", "tracing.enabled", true, "Send traces to -tracing.otlp-endpoint."),
   tracingEndpoint: str(
     "tracing.otlp-endpoint",
     "tracing.otlp_endpoint",
@@ -884,16 +875,6 @@ export const commonSchema = {
 
 /** Values of the options that all components share. */
 export type CommonConfig = ConfigOf<typeof commonSchema>;
-
-/** Options of v1 without effect here, or not supported yet: accepted, and named in a warning. */
-export const acceptedV1Keys: AcceptedKeys = {
-  flags: [
-    /^(memberlist|kafka|redis|consul|etcd|ring|distributor|ingester|querier|query-frontend|query-scheduler|store-gateway|compactor|overrides-exporter|blocks-storage|pyroscopedb|server|storage|usage-stats|self-profiling|tracing|runtime-config|tenant-settings|embedded-grafana|admin-server|api|config|validation|metastore|segment-writer|query-backend|compaction-worker|symbolizer|adaptive-placement|recording-rules|experiment|debug-info|architecture|write-path|auth|client-capability)([.-].*)?$/,
-  ],
-  yaml: [
-    /^(memberlist|frontend|kafka|frontend_worker|overrides_exporter|runtime_config|tenant_settings|self_profiling|analytics|show_banner|admin_server|embedded_grafana|metastore|query_backend|adaptive_placement|symbolizer|segment_writer|compaction_worker|api|distributor|querier|ingester|compactor|store_gateway|query_scheduler|server|storage|pyroscopedb|tracing|limits)(\..*)?$/,
-  ],
-};
 
 /** Limits of a tenant in the units of the code, from the options. */
 export function limitsOf(c: CommonConfig): Limits {

@@ -6,7 +6,8 @@ import { loadConfig } from "@cinderblock/config";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { TenantLimits } from "@cinderblock/tenant";
 import { temporaryFolder } from "@cinderblock/testkit";
-import { acceptedV1Keys, type CommonConfig, commonSchema, limitsOf } from "./config.ts";
+import { type CommonConfig, commonSchema, limitsOf } from "./config.ts";
+import { knownNames } from "./v1/known.ts";
 import { parseOverrides, RuntimeOverrides } from "./overrides.ts";
 
 const base = () => ({
@@ -16,7 +17,7 @@ const base = () => ({
   now: () => Date.now(),
 });
 function config(...flags: string[]): CommonConfig {
-  return loadConfig(commonSchema, flags, {}, acceptedV1Keys).config;
+  return loadConfig(commonSchema, flags, {}, knownNames).config;
 }
 const parse = (text: string) => parseOverrides([{ name: "f.yaml", text }]);
 
@@ -89,7 +90,18 @@ describe("the runtime configuration", () => {
     );
   });
   it.each([
-    ["overrides:\n  t:\n    ingestion_rate: 1", "f.yaml: overrides.t.ingestion_rate: unknown limit"],
+    [
+      "overrides:\n  t:\n    ingestion_rate: 1",
+      "f.yaml: overrides.t.ingestion_rate: unknown limit; did you mean ingestion_rate_mb?",
+    ],
+    ["overrides: {t: {s3_sse_type: SSE-KMS}}", "overrides.t.s3_sse_type is not supported: encryption"],
+    [
+      "overrides: {t: {store_gateway_tenant_shard_size: 3}}",
+      "store_gateway_tenant_shard_size is not supported",
+    ],
+    ["overrides: {t: {retention_period: 30d}}", "set -compactor.blocks-retention-period"],
+    ["overrides: {t: {write_path: segment-writer}}", "overrides.t.write_path: Cinderblock supports only"],
+    ["overrides: {t: {symbolizer: {enabled: true}}}", "set -symbolizer.enabled for all tenants"],
     ["overrides:\n  t:\n    ingestion_rate_mb: fast", "overrides.t.ingestion_rate_mb: expected a number"],
     ["tenants: {}", "f.yaml: unknown key tenants"],
     ["overrides: [1]", "expected keys and values"],
@@ -98,9 +110,18 @@ describe("the runtime configuration", () => {
     expect(() => parse(text)).toThrow(message);
   });
   it("names limits of v1 without effect", () => {
-    expect(parse("overrides: {t: {store_gateway_tenant_shard_size: 3, max_query_length: 1d}}")).toEqual({
-      tenants: new Map([["t", { maxQueryLength: 86_400_000 }]]),
-      withoutEffect: ["store_gateway_tenant_shard_size"],
+    const text = `overrides:
+  t:
+    enable_query_backend_from: 2026-01-01
+    symbolizer: {max_unresolved_locations: 1}
+    store_gateway_tenant_shard_size: 0
+    s3_sse_type: ""
+    write_path: ingester
+    max_query_length: 1d
+`;
+    expect(parse(text)).toEqual({
+      tenants: new Map([["t", { writePath: "ingester", maxQueryLength: 86_400_000 }]]),
+      withoutEffect: ["enable_query_backend_from", "symbolizer.max_unresolved_locations"],
     });
     expect(parse("")).toEqual({ tenants: new Map(), withoutEffect: [] });
   });

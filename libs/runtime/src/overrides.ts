@@ -1,6 +1,9 @@
 import { readFile } from "node:fs/promises";
 import {
+  type ForeignOption,
   formatValue,
+  isDefault,
+  nearest,
   type Option,
   parseValue,
   parseYaml,
@@ -13,6 +16,7 @@ import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import type { Limits, TenantLimits } from "@cinderblock/tenant";
 import { type CommonConfig, commonSchema, limitsOf } from "./config.ts";
+import { knownNames } from "./v1/known.ts";
 
 /** YAML key below `limits` -> the option that it sets for all tenants. */
 const LIMITS = new Map<string, { key: string; option: Option<unknown> }>(
@@ -20,31 +24,16 @@ const LIMITS = new Map<string, { key: string; option: Option<unknown> }>(
     option.yaml.startsWith("limits.") ? [[option.yaml.slice(7), { key, option }] as const] : [],
   ),
 );
-/** Limits of Pyroscope v1 without effect here: a file with them is accepted, and a warning names them. */
-const WITHOUT_EFFECT = new Set([
-  "push_max_concurrency",
-  "ingestion_artificial_delay",
-  "include_stripped_profiles",
-  "store_gateway_tenant_shard_size",
-  "query_sanitize_on_merge",
-  "max_async_query_concurrency",
-  "compactor_tenant_shard_size",
-  "s3_sse_type",
-  "s3_sse_kms_key_id",
-  "s3_sse_kms_encryption_context",
-  "write_path_ingester_weight",
-  "write_path_segment_writer_weight",
-  "write_path_segment_writer_timeout",
-  "write_path_compression",
-  "async_ingest",
-  "recording_rules",
-  "max_recording_rules",
-  "enable_query_backend",
-  "enable_query_backend_from",
-  "query_tree_enabled",
-  "retention_period",
-  "symbolizer",
-]);
+/** Limits of Pyroscope v1 that are not limits here, by YAML key below `limits`. */
+const FOREIGN = new Map<string, ForeignOption>(
+  knownNames.foreign.flatMap((option) =>
+    option.yaml.startsWith("limits.") ? [[option.yaml.slice(7), option] as const] : [],
+  ),
+);
+/** Sections below `limits`: their keys are limits with a dot. */
+const SECTIONS = new Set(
+  [...FOREIGN.keys()].flatMap((key) => (key.includes(".") ? [key.split(".")[0]!] : [])),
+);
 
 /** Overrides of the runtime files by tenant: option values by their configuration key. */
 export interface ParsedOverrides {
@@ -69,16 +58,49 @@ export function parseOverrides(texts: readonly { name: string; text: string }[])
     for (const [tenant, entry] of Object.entries(mapping(top.overrides ?? {}, `${name}: overrides`))) {
       const values = tenants.get(tenant) ?? {};
       for (const [key, raw] of Object.entries(mapping(entry ?? {}, `${name}: overrides.${tenant}`))) {
-        const known = LIMITS.get(key),
-          where = `${name}: overrides.${tenant}.${key}`;
-        if (known) values[known.key] = parseValue(known.option, raw, where);
-        else if (WITHOUT_EFFECT.has(key) || key.startsWith("adaptive_placement_")) withoutEffect.add(key);
-        else throw new CinderblockError("invalid", `${where}: unknown limit`);
+        const where = `${name}: overrides.${tenant}.${key}`;
+        if (SECTIONS.has(key))
+          for (const [part, value] of Object.entries(mapping(raw ?? {}, where)))
+            apply(values, `${key}.${part}`, value, `${where}.${part}`, withoutEffect);
+        else apply(values, key, raw, where, withoutEffect);
       }
       tenants.set(tenant, values);
     }
   }
   return { tenants, withoutEffect: [...withoutEffect] };
+}
+
+/** Applies one limit to a tenant's values. @throws `invalid` for a limit that cannot be ignored or is unknown */
+function apply(
+  values: Record<string, unknown>,
+  key: string,
+  raw: unknown,
+  where: string,
+  withoutEffect: Set<string>,
+): void {
+  const known = LIMITS.get(key);
+  if (known) {
+    values[known.key] = parseValue(known.option, raw, where);
+    if (known.option === commonSchema.writePath && values[known.key] !== "ingester")
+      throw new CinderblockError("invalid", `${where}: Cinderblock supports only ingester`);
+    return;
+  }
+  const foreign = FOREIGN.get(key);
+  if (!foreign) {
+    const near = nearest(key, LIMITS.keys(), FOREIGN.keys());
+    throw new CinderblockError(
+      "invalid",
+      `${where}: unknown limit${near === undefined ? "" : `; did you mean ${near}?`}`,
+    );
+  }
+  if (isDefault(foreign, raw, where)) return;
+  const { outcome } = foreign;
+  if (outcome.is === "mapped" || outcome.is === "refused")
+    throw new CinderblockError(
+      "invalid",
+      `${where} is not supported: ${outcome.is === "refused" ? outcome.why : `set -${outcome.to} for all tenants`}`,
+    );
+  withoutEffect.add(key);
 }
 
 function mapping(value: unknown, where: string): Record<string, unknown> {

@@ -1,14 +1,22 @@
-import { type ConfigOf, helpText, loadConfig, type Schema } from "@cinderblock/config";
+import {
+  type ConfigOf,
+  type Decision,
+  decisionsText,
+  helpText,
+  loadConfig,
+  type Schema,
+} from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
 import { checkTls } from "@cinderblock/rpc";
 import type { Service, ServiceGroup } from "@cinderblock/service";
 import { type Base, createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { authorizerOf } from "./auth.ts";
-import { acceptedV1Keys, type CommonConfig } from "./config.ts";
+import type { CommonConfig } from "./config.ts";
 import { bucketOf } from "./storage-config.ts";
 import { type Build, Resources, type Scripts } from "./resources.ts";
 import { stopBoundMs, stopWithin } from "./stop.ts";
 import { clientTlsOf, serverTlsOf } from "./tls-config.ts";
+import { knownNames } from "./v1/known.ts";
 
 /** Wired components: services in start order, and the server. */
 export interface WiredProgram {
@@ -43,7 +51,7 @@ export async function run<S extends Schema>(
 ): Promise<number> {
   let loaded;
   try {
-    loaded = loadConfig(program.schema, argv, process.env, acceptedV1Keys);
+    loaded = loadConfig(program.schema, argv, process.env, knownNames);
     if (loaded.help) {
       process.stdout.write(helpText(program.schema, program.name));
       return 0;
@@ -58,15 +66,24 @@ export async function run<S extends Schema>(
       process.stdout.write(`${program.modules.join("\n")}\n`);
       return 0;
     }
+    if (loaded.check) {
+      process.stdout.write(decisionsText(loaded.decisions));
+      const refused = loaded.decisions.filter((d) => d.is === "refused").length;
+      if (refused > 0) {
+        process.stderr.write(`${program.name}: ${refused} flags and keys are refused\n`);
+        return 1;
+      }
+    }
     checkCommon(loaded.config as unknown as CommonConfig);
     program.check(loaded.config);
+    if (loaded.check) return 0;
   } catch (err) {
     process.stderr.write(`${program.name}: ${(err as Error).message}\n`);
     return 1;
   }
   const config = loaded.config as unknown as CommonConfig;
   const log = createLogger({ level: config.logLevel, format: config.logFormat as "logfmt" | "json" });
-  const tracer = startTracing(config.tracingEndpoint, build.version);
+  const tracer = startTracing(config.tracingEnabled ? config.tracingEndpoint : "", build.version);
   const base: Base = { log, metrics: new Metrics(), tracer, now: () => Date.now() };
   base.metrics
     .gauge("pyroscope_build_info", "Build information of this process.", [
@@ -84,11 +101,8 @@ export async function run<S extends Schema>(
       },
       1,
     );
-  for (const key of loaded.warnings)
-    log.warn(
-      { key },
-      "configuration key has no effect: it belongs to another component, or to a part of Pyroscope v1 that Cinderblock does not have",
-    );
+  for (const { level, keys, reason } of withoutEffect(loaded.decisions))
+    log[level]({ keys, reason }, "configuration keys have no effect");
 
   const stopping = Promise.withResolvers<number>();
   const fatal = (reason: string): void => {
@@ -151,6 +165,21 @@ export async function run<S extends Schema>(
     return 1;
   }
   return code;
+}
+
+/** Flags and keys without effect, by reason: a line of the log for each. */
+function withoutEffect(
+  decisions: readonly Decision[],
+): { level: "info" | "warn"; keys: string; reason: string }[] {
+  const groups = Map.groupBy(
+    decisions.filter((d) => d.is === "meaningless" || d.is === "warned"),
+    (d) => d.text,
+  );
+  return [...groups].map(([reason, group]) => ({
+    level: group[0]!.is === "warned" ? "warn" : "info",
+    keys: group.map((d) => d.name).join(","),
+    reason,
+  }));
 }
 
 /** Refuses options that this version does not support. @throws `invalid` */

@@ -1,0 +1,54 @@
+/** Repeated blocks of options: a key-value store of a ring and a gRPC client. Lines as in V1_NAMES, without prefixes. */
+export const BLOCKS: Readonly<Record<string, string>> = {
+  kvstore: `
+consul.hostname|consul.host|string|localhost:8500
+consul.acl-token|consul.acl_token|string|
+consul.client-timeout|consul.http_client_timeout|duration|20s
+consul.consistent-reads|consul.consistent_reads|bool|false
+consul.watch-rate-limit|consul.watch_rate_limit|float|1
+consul.watch-burst-size|consul.watch_burst_size|int|1
+consul.cas-retry-delay|consul.cas_retry_delay|duration|1s
+etcd.endpoints|etcd.endpoints|list|
+etcd.dial-timeout|etcd.dial_timeout|duration|10s
+etcd.max-retries|etcd.max_retries|int|10
+etcd.tls-enabled|etcd.tls_enabled|bool|false
+etcd.tls-cert-path|etcd.tls_cert_path|string|
+etcd.tls-key-path|etcd.tls_key_path|string|
+etcd.tls-ca-path|etcd.tls_ca_path|string|
+etcd.tls-server-name|etcd.tls_server_name|string|
+etcd.tls-insecure-skip-verify|etcd.tls_insecure_skip_verify|bool|false
+etcd.tls-cipher-suites|etcd.tls_cipher_suites|string|
+etcd.tls-min-version|etcd.tls_min_version|string|
+etcd.username|etcd.username|string|
+etcd.password|etcd.password|string|
+multi.primary|multi.primary|string|
+multi.secondary|multi.secondary|string|
+multi.mirror-enabled|multi.mirror_enabled|bool|false
+multi.mirror-timeout|multi.mirror_timeout|duration|2s
+`,
+  "grpc-client": `
+grpc-max-recv-msg-size|max_recv_msg_size|int|104857600
+grpc-max-send-msg-size|max_send_msg_size|int|104857600
+grpc-compression|grpc_compression|string|
+grpc-client-rate-limit|rate_limit|float|0
+grpc-client-rate-limit-burst|rate_limit_burst|int|0
+backoff-on-ratelimits|backoff_on_ratelimits|bool|false
+backoff-min-period|backoff_config.min_period|duration|100ms
+backoff-max-period|backoff_config.max_period|duration|10s
+backoff-retries|backoff_config.max_retries|int|10
+initial-stream-window-size|initial_stream_window_size|string|63KiB1023B
+initial-connection-window-size|initial_connection_window_size|string|63KiB1023B
+tls-enabled|tls_enabled|bool|false
+tls-cert-path|tls_cert_path|string|
+tls-key-path|tls_key_path|string|
+tls-ca-path|tls_ca_path|string|
+tls-server-name|tls_server_name|string|
+tls-insecure-skip-verify|tls_insecure_skip_verify|bool|false
+tls-cipher-suites|tls_cipher_suites|string|
+tls-min-version|tls_min_version|string|
+connect-timeout|connect_timeout|duration|5s
+connect-backoff-base-delay|connect_backoff_base_delay|duration|1s
+connect-backoff-max-delay|connect_backoff_max_delay|duration|5s
+cluster-validation.label|cluster_validation.label|string|
+`,
+};
