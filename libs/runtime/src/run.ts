@@ -129,15 +129,21 @@ export async function run<S extends Schema>(
     return 1;
   }
   const { group, server, ready, drain } = wired;
-  try {
+  const starting = (async () => {
     await resources.overrides.start();
     await server.start();
     await group.start();
-    log.info({ version: build.version }, "ready");
+  })();
+  let started = false;
+  try {
+    // A start may wait for Kafka, or replay a log: a signal ends it.
+    await Promise.race([starting.then(() => (started = true)), stopping.promise]);
   } catch (err) {
     log.error({ err }, "startup failed");
     return 1;
   }
+  if (started) log.info({ version: build.version }, "ready");
+  else starting.catch((err: unknown) => log.info({ err }, "startup ended by the shutdown"));
   const code = await stopping.promise;
   ready.draining = true;
   if (config.shutdownDelay > 0)
@@ -147,7 +153,7 @@ export async function run<S extends Schema>(
   try {
     await stopWithin(
       [
-        { name: "hand-over", stop: drain },
+        ...(started ? [{ name: "hand-over", stop: drain }] : []),
         { name: "server", stop: () => server.stop() },
         { name: "services", stop: () => group.stop() },
         { name: "runtime configuration", stop: () => resources.overrides.stop() },

@@ -14,8 +14,12 @@ export interface Service {
 /** Lifecycle state of a service. Terminated and Failed are final. */
 export type ServiceState = "New" | "Starting" | "Running" | "Stopping" | "Terminated" | "Failed";
 
-/** Starts services in order and stops them in reverse; tracks the state of each. */
+/**
+ * Starts services in order and stops them in reverse; tracks the state of each. A stop during the start stops
+ * the running services and starts no more; the end of the process ends a service that is starting.
+ */
 export class ServiceGroup {
+  private stopped = false;
   private readonly states = new Map<string, ServiceState>();
   private readonly services: readonly Service[];
   constructor(services: readonly Service[]) {
@@ -25,6 +29,7 @@ export class ServiceGroup {
 
   async start(): Promise<void> {
     for (const s of this.services) {
+      if (this.stopped) return;
       this.states.set(s.name, "Starting");
       try {
         await s.start();
@@ -36,12 +41,13 @@ export class ServiceGroup {
     }
   }
 
-  /** Stops all started services; throws the first error after all have stopped. */
+  /** Stops all running and failed services; throws the first error after all have stopped. */
   async stop(): Promise<void> {
+    this.stopped = true;
     let first: unknown;
     for (const s of [...this.services].reverse()) {
       const state = this.states.get(s.name);
-      if (state !== "Running" && state !== "Failed" && state !== "Starting") continue;
+      if (state !== "Running" && state !== "Failed") continue;
       this.states.set(s.name, "Stopping");
       try {
         await s.stop();
