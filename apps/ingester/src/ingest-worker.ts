@@ -234,7 +234,7 @@ const methods: IngestWorkerMethods = {
   },
   async labels({ ulids, ask, stop }) {
     const { heads, missing } = pick(ulids);
-    return { ...(await labelAnswer(heads, ask, paceOf(stop))), missing };
+    return moved({ ...(await labelAnswer(heads, ask, paceOf(stop))), missing });
   },
   stats: () => shard.stats(),
   close: () => shard.close(),

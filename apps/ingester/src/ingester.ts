@@ -9,6 +9,7 @@ import {
   type BlockInfo,
   type ExecuteAnswer,
   type Exclusions,
+  joinLabelAnswers,
   type LabelAnswer,
   type LabelRequest,
   mergePartials,
@@ -793,11 +794,7 @@ export class Ingester implements Service, SourceClient {
       this.onHeads<LabelAnswer & { missing: string[] }>("labels", heads, { tenant, ask, stop }),
       this.setAside(tenant, local, this.pool.labels("local", tenant, local, ask, until?.signal)),
     ]);
-    return {
-      names: [...a, b].flatMap((x) => x.names),
-      sets: [...a, b].flatMap((x) => x.sets),
-      missing: [...this.missingOf(a), ...b.missing],
-    };
+    return { ...joinLabelAnswers([...a, b]), missing: [...this.missingOf(a), ...b.missing] };
   }
 
   async stop(): Promise<void> {

@@ -1,11 +1,16 @@
 import { CinderblockError } from "@cinderblock/errors";
-import type {
-  BlockInfo,
-  ExecuteAnswer,
-  Exclusions,
-  SeriesRanges,
-  SourceClient,
-  SourceQuery,
+import { LabelIndex } from "@cinderblock/block";
+import {
+  type BlockInfo,
+  distinctSets,
+  type ExecuteAnswer,
+  type Exclusions,
+  type LabelAnswer,
+  type LabelRequest,
+  labelsOfSets,
+  type SeriesRanges,
+  type SourceClient,
+  type SourceQuery,
 } from "@cinderblock/query";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { Querier, type Sources } from "./querier.ts";
@@ -81,7 +86,8 @@ class Store implements SourceClient {
   labels(
     _t: string,
     ulids: readonly string[],
-  ): Promise<{ names: string[]; sets: never[]; missing: string[] }> {
+    _ask?: LabelRequest,
+  ): Promise<LabelAnswer & { missing: string[] }> {
     const missing = ulids.filter((u) => !this.there.has(u));
     if (missing.length > 0) this.listed = this.learns;
     return Promise.resolve({ names: ulids.filter((u) => this.there.has(u)), sets: [], missing });
@@ -93,6 +99,44 @@ const sources = (store: Store): Sources => ({
   coveredBy: () => Promise.resolve(false),
   reach: () => Promise.resolve([]),
   refresh: () => Promise.resolve(),
+});
+
+describe("label sets", () => {
+  it("are answered in columns, and in label sets for a frontend or from a source of the previous release", async () => {
+    const series = [{ labels: [{ name: "a", value: "1" }] }, { labels: [{ name: "b", value: "é" }] }],
+      sets = series.map((s) => s.labels),
+      table = new LabelIndex(series).sets();
+    // One source of this release, and one of the previous release, which ignores `columns`.
+    for (const answer of [
+      { names: [], sets: [], tables: [table] },
+      { names: [], sets },
+    ]) {
+      const store = new Store([block(A, 1)], [A], []),
+        asked: LabelRequest[] = [];
+      store.labels = (_t: string, _ulids: readonly string[], ask?: LabelRequest) => {
+        asked.push(ask!);
+        return Promise.resolve({ ...answer, missing: [] });
+      };
+      const run = async (columns?: boolean): Promise<LabelAnswer> => {
+        const ask: LabelRequest = {
+          kind: "series",
+          names: [],
+          query: { matchers: [], startMs: 1, endMs: 100 },
+        };
+        const r = await new Querier(sources(store), base).run(
+          "t",
+          { kind: "labels", ask, ...(columns === undefined ? {} : { columns }) },
+          Date.now() + 1000,
+          signal,
+        );
+        if (r.kind !== "labels") throw new Error(`expected labels, found ${r.kind}`);
+        return r.answer;
+      };
+      expect((await run()).sets).toEqual(sets);
+      expect(labelsOfSets(distinctSets(await run(true)))).toEqual(sets);
+      expect(asked.every((a) => a.kind === "series" && a.columns === true)).toBe(true);
+    }
+  });
 });
 
 describe("blocks compacted and deleted between plan and query", () => {

@@ -5,7 +5,8 @@ import {
   type ExecuteAnswer,
   type Exclusions,
   type JobResult,
-  type LabelAnswer,
+  joinLabelAnswers,
+  type LabelRequest,
   type PartialResult,
   type QueryJob,
   selectorOf,
@@ -13,6 +14,7 @@ import {
   type SourceClient,
   type SourceQuery,
   type Deadline,
+  withoutColumns,
 } from "@cinderblock/query";
 import type { Base } from "@cinderblock/telemetry";
 import { exclusionsOf, type QueryPlan } from "./comparison.ts";
@@ -120,7 +122,7 @@ export class Querier {
       case "select":
         return this.select(q, job.query);
       case "labels":
-        return this.labels(q, job.ask);
+        return this.labels(q, job.ask, job.columns === true);
       case "digests": {
         const { candidates, stored, warnings } = await this.candidates(q, {
           clients: new Set(),
@@ -270,7 +272,7 @@ export class Querier {
     startMs: number,
     endMs: number,
     without: PlanExclusions,
-  ): Promise<{ plan: QueryPlan; warnings: string[]; digest: string }> {
+  ): Promise<{ plan: QueryPlan; warnings: string[]; digest: () => string }> {
     const { candidates, owner, stored, warnings } = await this.candidates(q, without);
     const { chosen, warnings: unplanned } = planBlocks(candidates, startMs, endMs);
     const plan: QueryPlan = new Map();
@@ -282,7 +284,7 @@ export class Querier {
     }
     return {
       plan,
-      digest: digestOf(candidates, stored, startMs, endMs),
+      digest: () => digestOf(candidates, stored, startMs, endMs),
       warnings: [
         ...warnings,
         ...unplanned,
@@ -415,7 +417,7 @@ export class Querier {
       }),
     );
     this.reportMissing(q.tenant, gone, lastPlan, warnings);
-    return { kind: "select", parts, warnings, digest: warnings.length > 0 ? "" : digest };
+    return { kind: "select", parts, warnings, digest: warnings.length > 0 ? "" : digest() };
   }
 
   private collectResult(
@@ -488,8 +490,9 @@ export class Querier {
     });
   }
 
-  private labels(q: QueryContext, ask: Extract<QueryJob, { kind: "labels" }>["ask"]): Promise<JobResult> {
-    const { query } = ask;
+  private labels(q: QueryContext, question: LabelRequest, columns: boolean): Promise<JobResult> {
+    const { query } = question,
+      ask: LabelRequest = question.kind === "series" ? { ...question, columns: true } : question;
     const ranged = query.startMs > 0 && query.endMs > 0;
     return this.replanOnFailure(async (without, lastPlan) => {
       const { plan, warnings } = await this.plan(
@@ -510,17 +513,14 @@ export class Querier {
           ),
         ),
       );
-      const answer: LabelAnswer = {
-        names: answers.flatMap((a) => a.names),
-        sets: answers.flatMap((a) => a.sets),
-      };
+      const joined = joinLabelAnswers(answers);
       this.reportMissing(
         q.tenant,
         answers.flatMap((a) => a.missing),
         lastPlan,
         warnings,
       );
-      return { kind: "labels", answer, warnings };
+      return { kind: "labels", answer: columns ? joined : withoutColumns(joined), warnings };
     });
   }
 }

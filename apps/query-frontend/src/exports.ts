@@ -64,10 +64,12 @@ export class Exports {
     const range = this.runner.range(caller, r),
       type = parseProfileType(r.profileTypeId),
       selector = selectorText(selectorOf(r, this.runner.bounds(caller).patterns));
-    const sets = range ? await this.labels.sets(caller, { matchers: [selector], ...range }, [], true) : [];
+    const names = range
+      ? (await this.labels.sets(caller, { matchers: [selector], ...range }, [], true)).names
+      : [];
     const table = {
       rows,
-      labels: sortedNames(sets.flat().map((l) => l.name)).filter((n) => !n.startsWith("__")),
+      labels: sortedNames(names).filter((n) => !n.startsWith("__")),
       profileType: type.id,
       unit: type.sampleUnit,
     };

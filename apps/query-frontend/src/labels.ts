@@ -1,13 +1,14 @@
+import type { LabelSets } from "@cinderblock/block";
 import { compareUtf8 } from "@cinderblock/bytes";
 import { invalidError } from "@cinderblock/errors";
+import { LABEL_PROFILE_TYPE, parseProfileType, type ProfileType } from "@cinderblock/model";
 import {
-  type Label,
-  LABEL_PROFILE_TYPE,
-  labelsKey,
-  parseProfileType,
-  type ProfileType,
-} from "@cinderblock/model";
-import type { LabelRequest } from "@cinderblock/query";
+  countValues,
+  distinctSets,
+  joinLabelAnswers,
+  type LabelAnswer,
+  type LabelRequest,
+} from "@cinderblock/query";
 import { labelRange } from "./limits.ts";
 import type { QueryRunner } from "./query-runner.ts";
 import type { LabelQuery, RequestContext } from "./request.ts";
@@ -35,15 +36,10 @@ export class Labels {
   }
 
   /** Distinct label sets of series. @param names labels of the sets; empty: all */
-  async sets(caller: RequestContext, query: LabelQuery, names: string[], utf8: boolean): Promise<Label[][]> {
-    const wanted = utf8 ? names : names.filter(isLegacyName);
-    const { sets } = await this.request(caller, query, (q) => ({ kind: "series", names: wanted, query: q }));
-    const out = new Map<string, Label[]>();
-    for (const s of sets) {
-      const shown = utf8 ? s : s.filter((l) => isLegacyName(l.name));
-      if (shown.length > 0) out.set(labelsKey(shown), shown);
-    }
-    return [...out.values()];
+  async sets(caller: RequestContext, query: LabelQuery, names: string[], utf8: boolean): Promise<LabelSets> {
+    const wanted = utf8 ? names : names.filter(isLegacyName),
+      answer = await this.request(caller, query, (q) => ({ kind: "series", names: wanted, query: q }));
+    return distinctSets(answer, utf8 ? undefined : isLegacyName);
   }
 
   /** Profile types in byte order of their IDs. */
@@ -63,13 +59,9 @@ export class Labels {
     { name, prefix, limit }: { name: string; prefix: string; limit: number },
   ): Promise<{ values: { value: string; series: number }[]; cardinality: number }> {
     if (name === "") throw invalidError("name is required");
-    const { sets } = await this.request(caller, query, (q) => ({ kind: "series", names: [], query: q }));
-    const counts = new Map<string, number>();
-    for (const labels of new Map(sets.map((s) => [labelsKey(s), s])).values()) {
-      const value = labels.find((l) => l.name === name)?.value;
-      if (value !== undefined && value.startsWith(prefix)) counts.set(value, (counts.get(value) ?? 0) + 1);
-    }
-    const values = [...counts]
+    const answer = await this.request(caller, query, (q) => ({ kind: "series", names: [], query: q }));
+    const values = [...countValues(distinctSets(answer), name)]
+      .filter(([value]) => value.startsWith(prefix))
       .map(([value, series]) => ({ value, series }))
       .sort((a, b) => b.series - a.series || compareUtf8(a.value, b.value));
     return { values: limit > 0 ? values.slice(0, limit) : values, cardinality: values.length };
@@ -79,17 +71,15 @@ export class Labels {
     caller: RequestContext,
     { matchers, startMs, endMs }: LabelQuery,
     toRequest: (query: LabelQuery) => LabelRequest,
-  ): Promise<{ names: string[]; sets: Label[][] }> {
+  ): Promise<LabelAnswer> {
     const range = labelRange(startMs, endMs, this.runner.limits(caller), this.runner.now());
     if (!range) return { names: [], sets: [] };
     const results = await this.runner.results(caller, {
       kind: "labels",
       ask: toRequest({ matchers, ...range }),
+      columns: true,
     });
-    return {
-      names: results.flatMap((r) => (r.kind === "labels" ? r.answer.names : [])),
-      sets: results.flatMap((r) => (r.kind === "labels" ? r.answer.sets : [])),
-    };
+    return joinLabelAnswers(results.flatMap((r) => (r.kind === "labels" ? [r.answer] : [])));
   }
 }
 

@@ -9,6 +9,7 @@ import {
   SelectHeatmapResponseSchema,
   SelectMergeSpanProfileResponseSchema,
   SelectMergeStacktracesResponseSchema,
+  SeriesResponseSchema,
   type SelectMergeStacktracesRequest,
   type StackTraceSelector,
   TimeSeriesAggregationType,
@@ -16,7 +17,7 @@ import {
 } from "@cinderblock/api";
 import { invalidError } from "@cinderblock/errors";
 import { parseProfileType } from "@cinderblock/model";
-import type { ExemplarKind, StackSelector } from "@cinderblock/query";
+import { encodeSeriesResponse, type ExemplarKind, type StackSelector } from "@cinderblock/query";
 import type { HandlerContext, Routes } from "@cinderblock/rpc";
 import { isJson, type ReadRpcConfig, requestContextOf } from "./connect-context.ts";
 import { exploreRpc } from "./explore-rpc.ts";
@@ -65,7 +66,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
             r.labelNames,
             utf8(context),
           );
-          return { labelsSet: sets.map((labels) => ({ labels })) };
+          return rawMessage(SeriesResponseSchema, encodeSeriesResponse(sets), isJson(context));
         },
         async selectMergeStacktraces(r, context) {
           const who = caller(context);

@@ -1,6 +1,7 @@
 import {
   type ExecuteAnswer,
   type Exclusions,
+  joinLabelAnswers,
   type LabelAnswer,
   type LabelRequest,
   mergePartials,
@@ -221,11 +222,7 @@ export class QueryPool implements Service {
       ask,
       stop: shareAbort(signal),
     });
-    return {
-      names: answers.flatMap((a) => a.names),
-      sets: answers.flatMap((a) => a.sets),
-      missing: answers.flatMap((a) => a.missing),
-    };
+    return { ...joinLabelAnswers(answers), missing: answers.flatMap((a) => a.missing) };
   }
 
   /**

@@ -138,7 +138,7 @@ const methods: QueryWorkerMethods = {
     const set = await blocks,
       { blocks: open, missing } = await set.get(call);
     set.trim();
-    return { ...(await labelAnswer(open, ask, paceOf(call))), missing };
+    return moved({ ...(await labelAnswer(open, ask, paceOf(call))), missing });
   },
   async render(call) {
     return moved(await render(call, paceOf(call)));

@@ -1,5 +1,5 @@
 import type { Label } from "@cinderblock/model";
-import type { SourceForm } from "@cinderblock/block";
+import type { LabelSets, SourceForm } from "@cinderblock/block";
 import type { Exclusions } from "./duplicates.ts";
 import type { PartialResult, RowKeys, SourceQuery } from "./execute.ts";
 import type { LabelQuery } from "./labels.ts";
@@ -33,6 +33,8 @@ export interface SeriesRanges {
 export interface LabelAnswer {
   names: string[];
   sets: Label[][];
+  /** label sets as columns, for a request with `columns`; the same set may be in several */
+  tables?: LabelSets[];
 }
 
 /** A partial result, and the requested ULIDs that the client lacks. */
@@ -89,12 +91,19 @@ export interface Deadline {
 export type LabelRequest =
   | { kind: "names"; query: LabelQuery }
   | { kind: "values"; name: string; query: LabelQuery }
-  | { kind: "series"; names: string[]; query: LabelQuery };
+  | {
+      kind: "series";
+      names: string[];
+      query: LabelQuery;
+      /** answer in `tables`; absent: the caller is of the previous release and reads `sets` */
+      columns?: boolean;
+    };
 
 /** A job in the query queue: frontends add jobs, queriers take them. */
 export type QueryJob = (
   | { kind: "select"; query: SourceQuery }
-  | { kind: "labels"; ask: LabelRequest }
+  /** `columns`: answer in `tables`; absent: the frontend is of the previous release and reads `sets` */
+  | { kind: "labels"; ask: LabelRequest; columns?: boolean }
   | { kind: "blocks"; startMs: number; endMs: number }
   | { kind: "digests"; ranges: { startMs: number; endMs: number }[] }
 ) & {

@@ -36,7 +36,16 @@ export {
   rowKeys,
   seriesRanges,
 } from "./execute.ts";
-export { labelAnswer, labelNames, labelValues, seriesLabels } from "./labels.ts";
+export {
+  distinctSets,
+  joinLabelAnswers,
+  labelAnswer,
+  labelNames,
+  labelValues,
+  seriesLabels,
+  withoutColumns,
+} from "./labels.ts";
+export { countValues, encodeSeriesResponse, labelsOfSets } from "./label-sets.ts";
 export type { LabelQuery } from "./labels.ts";
 export { rowTimes, sharedTimes } from "./row-times.ts";
 export type { RowTimes, SharedTimes } from "./row-times.ts";

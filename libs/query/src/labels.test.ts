@@ -2,7 +2,7 @@ import { LabelIndex, type ProfileSource, type SourceSeries } from "@cinderblock/
 import { type Label, labelsKey, parseSelector, selectorMatches } from "@cinderblock/model";
 import fc from "fast-check";
 import type { LabelRequest } from "./contracts.ts";
-import { type LabelQuery, labelAnswer } from "./labels.ts";
+import { type LabelQuery, labelAnswer, withoutColumns } from "./labels.ts";
 
 const source = (series: readonly SourceSeries[]): ProfileSource =>
   ({ series, labelIndex: new LabelIndex(series) }) as unknown as ProfileSource;
@@ -86,8 +86,9 @@ describe("label questions", () => {
               ...NAMES.map((name) => ({ kind: "values", name, query }) as const),
               { kind: "series", names: [], query },
               { kind: "series", names, query },
+              { kind: "series", names, query, columns: true },
             ] satisfies LabelRequest[]) {
-              const answer = await labelAnswer(sources, ask);
+              const answer = withoutColumns(await labelAnswer(sources, ask));
               answer.names.sort();
               expect(answer).toEqual(plain(sources, ask));
             }

@@ -119,7 +119,42 @@ export async function labelAnswer(
       return { names: await labelNames(sources, ask.query, pace), sets: [] };
     case "values":
       return { names: await labelValues(sources, ask.name, ask.query, pace), sets: [] };
-    case "series":
-      return { names: [], sets: await seriesLabels(sources, ask.names, ask.query, pace) };
+    case "series": {
+      const sets = await labelSets(sources, ask.names, ask.query, pace);
+      return ask.columns === true
+        ? { names: [], sets: [], tables: [sets] }
+        : { names: [], sets: labelsOfSets(sets) };
+    }
   }
+}
+
+/** Answers of several sources as one; what two of them have is in it twice. */
+export function joinLabelAnswers(answers: readonly LabelAnswer[]): LabelAnswer {
+  return {
+    names: answers.flatMap((a) => a.names),
+    sets: answers.flatMap((a) => a.sets),
+    tables: answers.flatMap((a) => a.tables ?? []),
+  };
+}
+
+/** An answer for a caller of the previous release, which reads no columns. */
+export function withoutColumns({ names, sets, tables = [] }: LabelAnswer): LabelAnswer {
+  return { names, sets: [...sets, ...tables.flatMap(labelsOfSets)] };
+}
+
+/**
+ * Distinct label sets of an answer, in its order.
+ * @param name restricts the labels by their names
+ */
+export function distinctSets(
+  { sets, tables = [] }: LabelAnswer,
+  name?: (name: string) => boolean,
+): LabelSets {
+  // The sets of one source are distinct.
+  const [first] = tables;
+  if (first && tables.length === 1 && sets.length === 0 && (!name || first.names.every(name))) return first;
+  const merger = new LabelSetMerger();
+  for (const labels of sets) merger.addLabels(name ? labels.filter((l) => name(l.name)) : labels);
+  for (const t of tables) merger.add(t, { name });
+  return merger.finish();
 }
