@@ -97,6 +97,7 @@ memory.block-idle-timeout|memory.block_idle_timeout|duration|||-
 memory.head-bytes|memory.head_bytes|int||0|-
 memory.inflight-bytes|memory.inflight_bytes|int||0|-
 memory.limit-bytes|memory.limit_bytes|int||0|-
+process.cpus|process.cpus|int||0|-
 pyroscopedb.data-path|pyroscopedb.data_path|string|||-
 pyroscopedb.disk-ballast-mb|pyroscopedb.disk_ballast_mb|int||0|-
 pyroscopedb.head-idle|pyroscopedb.head_idle|duration|||-
