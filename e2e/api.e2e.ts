@@ -2,16 +2,18 @@ import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import {
   createConnectTransport,
   createGrpcTransport,
   createGrpcWebTransport,
 } from "@connectrpc/connect-node";
-import { PushRequestSchema, PusherService, QuerierService } from "@cinderblock/api";
+import { ProfileSchema, PushRequestSchema, PusherService, QuerierService } from "@cinderblock/api";
 import { tinyPprof } from "@cinderblock/testkit";
 import { CPU, Server } from "./server.ts";
+
+type Profile = MessageShape<typeof ProfileSchema>;
 
 const now = Math.floor(Date.now() / 3600_000) * 3600_000 - 1800_000;
 const profile = (work: number, atMs = now): Uint8Array =>
@@ -187,6 +189,49 @@ describe("the single binary", () => {
     expect([r.flamebearer.numTicks, Object.keys(r.groups).length, r.timeline.durationDelta]).toEqual([
       66, 6, 15,
     ]);
+  });
+
+  it("takes its merged pprof back: a service with that profile has the same stacks, values and mappings", async () => {
+    const transport = createConnectTransport({ baseUrl: server.url, httpVersion: "1.1" }),
+      client = createClient(QuerierService, transport);
+    const merged = (service: string): Promise<Profile> =>
+      client.selectMergeProfile({
+        profileTypeID: CPU,
+        labelSelector: `{service_name="${service}"}`,
+        start: BigInt(now - 1000),
+        end: BigInt(now + 1000),
+      });
+    const content = (p: Profile): unknown => {
+      const text = (i: bigint): string => p.stringTable[Number(i)]!;
+      const frame = (id: bigint): string => {
+        const l = p.location[Number(id) - 1]!,
+          m = p.mapping[Number(l.mappingId) - 1]!;
+        const lines = l.line.map(({ functionId, line }) => {
+          const f = p.function[Number(functionId) - 1]!;
+          return `${text(f.name)} ${text(f.systemName)} ${text(f.filename)}:${line}`;
+        });
+        return `${lines.join(",")} ${text(m.filename)} ${m.hasFunctions} ${m.hasFilenames}`;
+      };
+      return {
+        types: [...p.sampleType, p.periodType!].map((t) => `${text(t.type)}/${text(t.unit)}`),
+        samples: p.sample.map((x) => `${x.locationId.map(frame).join(";")} ${x.value.join()}`).sort(),
+      };
+    };
+    const first = await merged("shop");
+    await createClient(PusherService, transport).push({
+      series: [
+        {
+          labels: [
+            { name: "__name__", value: "process_cpu" },
+            { name: "service_name", value: "copy" },
+          ],
+          samples: [{ rawProfile: toBinary(ProfileSchema, first) }],
+        },
+      ],
+    });
+    const second = await merged("copy");
+    expect(first.sample.length).toBe(2);
+    expect(content(second)).toEqual(content(first));
   });
 
   it.each([
@@ -488,7 +533,7 @@ describe("with a tokens file", () => {
   const status = async (path: string, init: RequestInit = {}): Promise<number> =>
     (await fetch(`${server.url}${path}`, init)).status;
 
-  it("requires a token on every route except /ready and the UI's files, and does not reveal which routes exist", async () => {
+  it("requires a token on every route except /ready, /started and the UI's files, and does not reveal which routes exist", async () => {
     const bodies: RequestInit = {
       method: "POST",
       headers: { "content-type": "application/json", "x-scope-orgid": "a" },
@@ -525,7 +570,7 @@ describe("with a tokens file", () => {
       "/nothing",
     ])
       expect([path, await status(path)]).toEqual([path, 401]);
-    for (const path of ["/ready", "/", "/explore", "/icon.svg"])
+    for (const path of ["/ready", "/started", "/", "/explore", "/icon.svg"])
       expect([path, await status(path)]).toEqual([path, 200]);
     for (const path of [
       "/cinderblock.explore.v1.ExploreService/CallTree",
@@ -558,7 +603,7 @@ describe("with a tokens file", () => {
     ).json()) as { routes: { path: string; methods: string[] }[] };
     expect(routes.length).toBeGreaterThan(70);
     const open =
-      /^\/(|ready|explore|compare|files|status|comparison|comparison-diff|icon\.svg|assets\/.*|grpc\.health\.v1\.Health\/(Check|Watch))$/;
+      /^\/(|ready|started|explore|compare|files|status|comparison|comparison-diff|icon\.svg|assets\/.*|grpc\.health\.v1\.Health\/(Check|Watch))$/;
     const asked = async (path: string, method: string, token: string, tenant: string): Promise<number> =>
       (
         await fetch(`${server.url}${path}`, {
