@@ -25,7 +25,24 @@ interface Container {
 interface Workload {
   kind: string;
   metadata: { name: string; annotations?: Record<string, string>; labels: Record<string, string> };
-  spec: { template: { spec: { containers: Container[] } } };
+  spec: {
+    updateStrategy?: { type: string };
+    template: {
+      metadata: { annotations: Record<string, string>; labels: Record<string, string> };
+      spec: {
+        containers: Container[];
+        nodeSelector?: Record<string, string>;
+        affinity?: { nodeAffinity?: object; podAntiAffinity?: Record<string, Term[]> };
+      };
+    };
+  };
+}
+interface Term {
+  topologyKey: string;
+  labelSelector: {
+    matchLabels: Record<string, string>;
+    matchExpressions: { key: string; operator: string; values?: string[] }[];
+  };
 }
 
 let tool: Helm;
@@ -37,6 +54,149 @@ const workloads = async (...flags: string[]): Promise<Map<string, Workload>> =>
       .map((m) => [m!.metadata.name.replace(/^t-cinderblock-?/, ""), m!]),
   );
 const container = (w: Workload): Container => w.spec.template.spec.containers[0]!;
+
+const DIRECT = [...MICRO, "--set", "kafka.enabled=false"],
+  ZONES = ["zone-a", "zone-b", "zone-c"];
+
+describeWith(["helm"], "the chart's zones", () => {
+  beforeAll(() => {
+    tool = helm();
+  });
+
+  /** Whether a required term of a pod's anti-affinity keeps it out of the domain of a pod with some labels. */
+  const repels = (term: Term, labels: Record<string, string>): boolean =>
+    Object.entries(term.labelSelector.matchLabels).every(([k, v]) => labels[k] === v) &&
+    term.labelSelector.matchExpressions.every(({ key, operator, values }) =>
+      operator === "Exists" ? key in labels : operator === "NotIn" && !values!.includes(labels[key]!),
+    );
+  const anti = (w: Workload): Term[] =>
+    w.spec.template.spec.affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
+
+  it("are known to every component that places replicas", async () => {
+    for (const [name, w] of await workloads(...DIRECT)) {
+      const { args } = container(w);
+      expect([name, args.includes("-distributor.zone-awareness-enabled=true")]).toEqual([name, true]);
+      expect([name, args.filter((a) => a.startsWith("-ingester.availability-zone="))]).toEqual([
+        name,
+        name.startsWith("ingester-") ? [`-ingester.availability-zone=${name.slice("ingester-".length)}`] : [],
+      ]);
+    }
+    // Through Kafka each zone reads all partitions: no replica is placed.
+    for (const w of (await workloads(...MICRO)).values())
+      expect(container(w).args.join(" ")).not.toContain("zone-awareness");
+  });
+
+  it("never share a failure domain, and are pinned by a selector each", async () => {
+    const plain = await workloads(...DIRECT),
+      pods = ZONES.map((z) => plain.get(`ingester-${z}`)!);
+    for (const [i, w] of pods.entries()) {
+      expect(anti(w).map((t) => t.topologyKey)).toEqual(["topology.kubernetes.io/zone"]);
+      for (const [k, other] of pods.entries())
+        expect([i, k, repels(anti(w)[0]!, other.spec.template.metadata.labels)]).toEqual([i, k, i !== k]);
+      // Other components, and ingesters without zones, are welcome.
+      expect(repels(anti(w)[0]!, plain.get("distributor")!.spec.template.metadata.labels)).toBe(false);
+      const { "cinderblock/zone": _, ...zoneless } = w.spec.template.metadata.labels;
+      expect(repels(anti(w)[0]!, zoneless)).toBe(false);
+    }
+    const own = await workloads(
+      ...DIRECT,
+      "--set-json",
+      `pyroscope.components.ingester.zones=${JSON.stringify([
+        { name: "a", nodeSelector: { "topology.kubernetes.io/zone": "eu-1a" } },
+        { name: "b", topologyKey: "kubernetes.io/hostname" },
+        { name: "c", topologyKey: "" },
+      ])}`,
+      "--set-json",
+      `pyroscope.components.ingester.affinity=${JSON.stringify({
+        nodeAffinity: {},
+        podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [{ topologyKey: "rack" }] },
+      })}`,
+      ...["--set", "pyroscope.components.ingester.nodeSelector.disk=fast"],
+    );
+    const of = (z: string) => own.get(`ingester-${z}`)!.spec.template.spec;
+    expect(of("a").nodeSelector).toEqual({ disk: "fast", "topology.kubernetes.io/zone": "eu-1a" });
+    expect(of("b").nodeSelector).toEqual({ disk: "fast" });
+    expect(["a", "b", "c"].map((z) => anti(own.get(`ingester-${z}`)!).map((t) => t.topologyKey))).toEqual([
+      ["rack", "topology.kubernetes.io/zone"],
+      ["rack", "kubernetes.io/hostname"],
+      ["rack"],
+    ]);
+    expect(of("a").affinity!.nodeAffinity).toEqual({});
+  });
+
+  it("have one disruption budget, and roll one after the other", async () => {
+    const all = parseAllDocuments(await tool.template(CHART, ...DIRECT)).map(
+      (d) => d.toJS() as { kind: string; metadata: { name: string }; spec: object } | null,
+    );
+    expect(
+      all.filter((m) => m?.kind === "PodDisruptionBudget" && m.metadata.name.includes("ingester")),
+    ).toEqual([
+      expect.objectContaining({
+        metadata: expect.objectContaining({ name: "t-cinderblock-ingester" }),
+        spec: {
+          maxUnavailable: 1,
+          selector: {
+            matchLabels: {
+              "app.kubernetes.io/name": "cinderblock",
+              "app.kubernetes.io/instance": "t",
+              "app.kubernetes.io/component": "ingester",
+            },
+          },
+        },
+      }),
+    ]);
+    const plain = await workloads(...DIRECT);
+    for (const [name, w] of plain) {
+      const zoned = name.startsWith("ingester-"),
+        group = zoned ? "t-cinderblock-ingester" : undefined;
+      expect([name, w.spec.updateStrategy?.type, w.metadata.labels["rollout-group"]]).toEqual([
+        name,
+        zoned ? "OnDelete" : undefined,
+        group,
+      ]);
+      if (!zoned) continue;
+      expect(w.metadata.annotations).toEqual({ "rollout-max-unavailable": "1" });
+      expect(w.spec.template.metadata.labels).toMatchObject({
+        name: w.metadata.name,
+        "rollout-group": group,
+      });
+    }
+  });
+});
+
+describeWith(["helm"], "a change of configuration", () => {
+  beforeAll(() => {
+    tool = helm();
+  });
+
+  /** Workloads whose pods differ from those without the values. */
+  const restarted = async (...values: string[]): Promise<string[]> => {
+    const before = await workloads(...DIRECT),
+      after = await workloads(...DIRECT, ...values);
+    return [...after]
+      .filter(
+        ([name, w]) => JSON.stringify(w.spec.template) !== JSON.stringify(before.get(name)!.spec.template),
+      )
+      .map(([name]) => name)
+      .sort();
+  };
+  const set = (key: string): string[] => ["--set", `pyroscope.structuredConfig.${key}`];
+
+  it("restarts the components that read the key, and no other", async () => {
+    expect(await restarted(...set("compactor.compaction_interval=1m"))).toEqual(["compactor"]);
+    expect(await restarted(...set("query_scheduler.max_outstanding_requests_per_tenant=7"))).toEqual([
+      "query-scheduler",
+    ]);
+    expect(await restarted(...set("pyroscopedb.ship_interval=10s"))).toEqual(
+      ZONES.map((z) => `ingester-${z}`),
+    );
+    const every = [...(await workloads(...DIRECT)).keys()].sort();
+    expect(await restarted(...set("storage.prefix=p"))).toEqual(every);
+    // A key that no component is known to read counts for all.
+    expect(await restarted(...set("unknown.key=1"))).toEqual(every);
+    expect(await restarted("--set", "pyroscope.tenantOverrides.a.ingestion_rate_mb=9")).toEqual([]);
+  });
+});
 
 describeWith(["helm"], "the chart's probes", () => {
   beforeAll(() => {

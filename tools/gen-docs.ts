@@ -1,10 +1,20 @@
 // Writes the files that follow from the schema: the reference of configuration, the page on Pyroscope's options,
-// and the names of all options for the programs of single components; --check compares instead.
-import { schema } from "@cinderblock/cinderblock/config";
+// the names of all options for the programs of single components, and the chart's list of YAML keys that only some
+// components read; --check compares instead.
+import { components, schema } from "@cinderblock/cinderblock/config";
 import { markdown } from "@cinderblock/config";
 import { ownOptionLines } from "@cinderblock/runtime";
 import { generated } from "./generated.ts";
 import { v1OptionsPage } from "./v1-options-page.ts";
+
+/** YAML key -> names of the components that read it, without the keys that all of them read. */
+const readers: Record<string, string[]> = {};
+for (const { yaml } of Object.values(schema)) {
+  const names = components
+    .filter((c) => Object.values<{ yaml: string }>(c.schema).some((o) => o.yaml === yaml))
+    .map((c) => c.name);
+  if (names.length > 0 && names.length < components.length) readers[yaml] = names.sort();
+}
 
 generated(
   {
@@ -18,6 +28,7 @@ export const OWN_OPTIONS = \`
 ${ownOptionLines(Object.values(schema))}
 \`;
 `,
+    "charts/cinderblock/config-readers.json": `${JSON.stringify(Object.fromEntries(Object.entries(readers).sort()), null, 2)}\n`,
   },
   "the schema",
 );

@@ -43,6 +43,43 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and .Values.pyroscope.components (not (dig "storage" "backend" "" $config)) }}{{ fail "pyroscope.components needs a bucket that all of them reach: set pyroscope.structuredConfig.storage, or s3.bundled.enabled to try it out" }}{{ end -}}
 {{- toYaml $config }}
 {{- end }}
+{{- /* The configuration that a component reads, a line for each value: its pods restart when these lines change. root, target. */}}
+{{- define "cinderblock.configOf" -}}
+{{- $readers := dict -}}
+{{- if ne .target "all" }}{{ $readers = .root.Files.Get "config-readers.json" | fromJson }}{{ end -}}
+{{- include "cinderblock.leaves" (dict "at" (include "cinderblock.config" .root | fromYaml) "path" "" "readers" $readers "target" .target) }}
+{{- end }}
+{{- define "cinderblock.leaves" -}}
+{{- range $key, $value := .at }}
+{{- $path := $key }}{{ if $.path }}{{ $path = printf "%s.%s" $.path $key }}{{ end }}
+{{- $readers := get $.readers $path }}
+{{- if and $readers (not (has $.target $readers)) }}
+{{- else if and (kindIs "map" $value) (not $readers) }}{{ include "cinderblock.leaves" (dict "at" $value "path" $path "readers" $.readers "target" $.target) }}
+{{- else }}{{ $path }}={{ toJson $value }}{{ "\n" }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- /* Zones of a component as objects: a name alone is a zone anywhere. One nameless zone without zones. */}}
+{{- define "cinderblock.zones" -}}
+{{- $zones := list -}}
+{{- range default (list "") .zones }}{{ if kindIs "map" . }}{{ $zones = append $zones . }}{{ else }}{{ $zones = append $zones (dict "name" .) }}{{ end }}{{ end -}}
+{{- toJson (dict "zones" $zones) }}
+{{- end }}
+{{- /* Affinity of a pod. In zones, pods of two zones never share a failure domain. root, c, target, zone. */}}
+{{- define "cinderblock.affinity" -}}
+{{- $affinity := deepCopy (default dict .c.affinity) -}}
+{{- $domain := "topology.kubernetes.io/zone" }}{{ if hasKey .zone "topologyKey" }}{{ $domain = .zone.topologyKey }}{{ end -}}
+{{- if and .zone.name $domain -}}
+{{- $others := list (dict "key" "cinderblock/zone" "operator" "Exists") (dict "key" "cinderblock/zone" "operator" "NotIn" "values" (list .zone.name)) -}}
+{{- $labels := merge (include "cinderblock.selector" .root | fromYaml) (dict "app.kubernetes.io/component" .target) -}}
+{{- $term := dict "topologyKey" $domain "labelSelector" (dict "matchLabels" $labels "matchExpressions" $others) -}}
+{{- $anti := default dict $affinity.podAntiAffinity -}}
+{{- $required := append (default list $anti.requiredDuringSchedulingIgnoredDuringExecution) $term -}}
+{{- $_ := set $anti "requiredDuringSchedulingIgnoredDuringExecution" $required -}}
+{{- $_ := set $affinity "podAntiAffinity" $anti -}}
+{{- end -}}
+{{- if $affinity }}{{ toYaml $affinity }}{{ end }}
+{{- end }}
 {{- /* What a component has: its own keys over those of all. */}}
 {{- define "cinderblock.component" -}}
 {{- $all := omit (deepCopy .root.Values.pyroscope) "components" -}}
@@ -59,19 +96,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- toYaml (mergeOverwrite $default (deepCopy $own)) }}
 {{- end }}
-{{- /* The pod of a component. root, name, target, zone, c: its values. */}}
+{{- /* The pod of a component. root, name, target, group, zone: an object, c: its values. */}}
 {{- define "cinderblock.pod" -}}
 {{- $root := .root -}}{{- $c := .c -}}{{- $cluster := ne .target "all" -}}
 metadata:
   annotations:
-    checksum/config: {{ include "cinderblock.config" $root | sha256sum }}
+    checksum/config: {{ include "cinderblock.configOf" (dict "root" $root "target" .target) | sha256sum }}
     profiles.grafana.com/service_name: {{ .name }}
     {{- with $c.podAnnotations }}{{ toYaml . | nindent 4 }}{{ end }}
   labels:
     {{- include "cinderblock.labels" $root | nindent 4 }}
     app.kubernetes.io/component: {{ .target }}
-    {{- with .zone }}
-    cinderblock/zone: {{ . }}
+    {{- if .zone.name }}
+    cinderblock/zone: {{ .zone.name }}
+    # Labels that grafana/rollout-operator looks for.
+    name: {{ .name }}
+    rollout-group: {{ .group }}
     {{- end }}
     {{- with $c.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
     {{- with $c.extraLabels }}{{ toYaml . | nindent 4 }}{{ end }}
@@ -127,10 +167,11 @@ spec:
         {{- end }}
         {{- end }}
         {{- end }}
-        {{- with .zone }}
-        - "-ingester.availability-zone={{ . }}"
+        {{- if .zone.name }}
+        - "-ingester.availability-zone={{ .zone.name }}"
         {{- end }}
-        {{- if and .zone (not $root.Values.kafka.enabled) }}
+        {{- /* Distributors place replicas, and ingesters must agree with them. */}}
+        {{- if and $cluster (dig "ingester" "zones" "" $root.Values.pyroscope.components) (not $root.Values.kafka.enabled) }}
         - "-distributor.zone-awareness-enabled=true"
         {{- end }}
         {{- range $flag, $value := $c.extraArgs }}
@@ -200,14 +241,14 @@ spec:
     - { name: data, emptyDir: {} }
     {{- end }}
     {{- with $c.extraVolumes }}{{ toYaml . | nindent 4 }}{{ end }}
-  {{- with $c.nodeSelector }}
+  {{- with mergeOverwrite (deepCopy (default dict $c.nodeSelector)) (default dict .zone.nodeSelector) }}
   nodeSelector: {{ toYaml . | nindent 4 }}
   {{- end }}
   {{- with $c.tolerations }}
   tolerations: {{ toYaml . | nindent 4 }}
   {{- end }}
-  {{- with $c.affinity }}
-  affinity: {{ toYaml . | nindent 4 }}
+  {{- with include "cinderblock.affinity" (dict "root" $root "c" $c "target" .target "zone" .zone) }}
+  affinity: {{ . | nindent 4 }}
   {{- end }}
   {{- with $c.topologySpreadConstraints }}
   topologySpreadConstraints: {{ toYaml . | nindent 4 }}
