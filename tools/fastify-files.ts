@@ -13,7 +13,7 @@ export const FASTIFY_FILES: readonly string[] = [
   "apps/query-frontend/src/export-api.test.ts",
   "apps/query-frontend/src/export-api.ts",
   "apps/query-frontend/src/render-api.ts",
-  "apps/query-frontend/src/slow-queries.ts",
+  "apps/query-frontend/src/slow-query-page.ts",
   "apps/query-frontend/src/web.ts",
   "apps/store-gateway/src/pages.ts",
   "libs/ring/src/status-page.ts",
