@@ -1,6 +1,6 @@
 import { createServer, request as httpRequest, type Server as HttpServer } from "node:http";
 import { gzipSync } from "node:zlib";
-import { atEnd, chromium as findChromium, freePort, tinyPprof } from "@cinderblock/testkit";
+import { atEnd, chromium as findChromium, freePort, tinyPprof, type TinyProfile } from "@cinderblock/testkit";
 import { type Browser, type BrowserContext, chromium, type Page, type Request } from "playwright-core";
 import { Server } from "./server.ts";
 
@@ -199,14 +199,17 @@ export async function push(
   atMs: number,
   stacks: Stack[],
   headers: Record<string, string> = {},
+  { name: profileName, ...profile }: { name: string } & Pick<TinyProfile, "types" | "period"> = {
+    name: "process_cpu",
+  },
 ): Promise<void> {
-  const body = gzipSync(tinyPprof({ stacks, timeNanos: BigInt(atMs) * 1_000_000n }));
+  const body = gzipSync(tinyPprof({ stacks, timeNanos: BigInt(atMs) * 1_000_000n, ...profile }));
   const { status, body: answer } = await server.json(
     "/push.v1.PusherService/Push",
     {
       series: [
         {
-          labels: Object.entries({ __name__: "process_cpu", service_name: service, ...labels }).map(
+          labels: Object.entries({ __name__: profileName, service_name: service, ...labels }).map(
             ([name, value]) => ({ name, value }),
           ),
           samples: [{ rawProfile: body.toString("base64") }],

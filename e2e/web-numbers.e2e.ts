@@ -6,6 +6,7 @@ import { gzipSync } from "node:zlib";
 import { fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { ProfileSchema } from "@cinderblock/api";
 import { describeWith, firefoxProfiler, freePort, part, tinyPprof } from "@cinderblock/testkit";
+import type { Locator } from "playwright-core";
 import { CART, END, flame, HOUR, LATE, push, settled, shop, spoken, type Stack, visit } from "./browser.ts";
 import { CPU, folder } from "./server.ts";
 
@@ -102,6 +103,133 @@ describeWith(["chromium"], "numbers", () => {
       }
     },
   );
+
+  inBrowser(
+    "are the same in every view of a selection: time line, labels, functions, flame graph, services, comparison",
+    async () => {
+      const windows: [number, number][] = [
+          [END - HOUR, END],
+          [END - 45 * 60_000 - 12_345, END - 7_777],
+          [END - 2 * HOUR, END - 30_000],
+          [END - 10 * 60_000, END],
+        ],
+        number = async (at: Locator): Promise<number> => Number(await at.getAttribute("data-total"));
+      for (const [from, until] of windows) {
+        const range = `f=${from}&u=${until}`;
+        const wanted = [...(await exact('{service_name="cart"}', from, until)).values()].reduce(
+          (n, f) => n + f.self,
+          0,
+        );
+        const { page, context, problems } = await open(`explore?${range}&${CART}&pane=labels&g=version`);
+        for (const label of ["version", "pod", "region"]) {
+          await page.getByRole("button", { name: label, exact: true }).click();
+          await page.locator(".by-label tbody tr").first().waitFor();
+          await settled(page);
+          const rows = await page
+            .locator(".by-label tbody tr")
+            .evaluateAll((all) => all.map((r) => Number(r.getAttribute("data-total"))));
+          expect([label, rows.reduce((n, v) => n + v, 0)]).toEqual([label, wanted]);
+          expect(await number(page.getByRole("region", { name: "Labels" }))).toBe(wanted);
+          expect(await number(page.locator(".course"))).toBe(wanted);
+          // The bars are shares of one track.
+          const bars = await page
+            .locator(".by-label .bar")
+            .evaluateAll((all) =>
+              all.map(
+                (b) => b.getBoundingClientRect().width / b.parentElement!.getBoundingClientRect().width,
+              ),
+            );
+          bars.forEach((width, i) => expect(width).toBeCloseTo(rows[i]! / wanted, 2));
+        }
+        await page.getByRole("tab", { name: "Functions" }).click();
+        await page.locator(".table-scroll [role=row]").first().waitFor();
+        expect(await number(page.getByTestId("function-count"))).toBe(wanted);
+        await page.getByRole("tab", { name: "Flame graph" }).click();
+        await flame(page);
+        expect(await number(page.getByTestId("total"))).toBe(wanted);
+        await page.getByRole("button", { name: "Compare", exact: true }).click();
+        await flame(page);
+        expect(await number(page.getByTestId("total"))).toBe(wanted);
+        expect(await number(page.locator(".course"))).toBe(wanted);
+        await page.goto(`${server.url}/?v=1&${range}`);
+        await page.getByRole("row", { name: /cart/ }).waitFor();
+        expect(await number(page.getByRole("row", { name: /cart/ }).locator("[data-total]"))).toBe(wanted);
+        // With a filter of functions, all views count the same stacks.
+        await page.goto(`${server.url}/explore?v=1&${range}&${CART}&on=json.Marshal&pane=labels&g=version`);
+        await page.locator(".by-label tbody tr").first().waitFor();
+        await settled(page);
+        const part = await number(page.getByRole("region", { name: "Labels" }));
+        expect(part > 0 && part < wanted).toBe(true);
+        expect(await number(page.locator(".course"))).toBe(part);
+        await page.getByRole("tab", { name: "Flame graph" }).click();
+        await flame(page);
+        expect(await number(page.getByTestId("total"))).toBe(part);
+        expect(problems).toEqual([]);
+        await context.close();
+      }
+    },
+    180_000,
+  );
+
+  inBrowser("of memory in use are averages of the snapshots, without totals and rates", async () => {
+    const MiB = 1024 ** 2;
+    for (let minute = 1; minute <= 50; minute++)
+      for (const [pod, size] of [
+        ["a", 100 * MiB],
+        ["b", 50 * MiB],
+      ] as const)
+        await push(
+          server,
+          "heap",
+          { pod },
+          END - minute * 60_000 + 30_000,
+          [{ frames: ["main", "cache"], values: [size] }],
+          {},
+          { name: "memory", types: [["inuse_space", "bytes"]], period: ["space", "bytes"] },
+        );
+    const HEAP = `p=${encodeURIComponent("memory:inuse_space:bytes:space:bytes")}`,
+      SERVICE = `s=${encodeURIComponent('service_name="heap"')}`;
+    // 50 minutes of the window's three hours have profiles.
+    const range = `f=${END - 3 * HOUR}&u=${END}`;
+    const { page, context, problems } = await open(`explore?${range}&${HEAP}&${SERVICE}&fn=cache`);
+    await flame(page);
+    await page.getByText("total 150 MiB avg").waitFor();
+    await page.getByTestId("function-values").getByText("150 MiB avg").first().waitFor();
+    expect(await page.getByLabel("Values", { exact: true }).count()).toBe(0);
+    await page.goto(`${server.url}/explore?v=1&${range}&${HEAP}&${SERVICE}&pane=labels&g=pod&per=s`);
+    await page.locator(".by-label tbody tr").first().waitFor();
+    await settled(page);
+    expect(
+      (await page.locator(".by-label tbody tr").allInnerTexts()).map((t) => t.split("\t").slice(0, 3)),
+    ).toEqual([
+      ["a", "100 MiB avg", "66.7 %"],
+      ["b", "50 MiB avg", "33.3 %"],
+    ]);
+    await page.goto(`${server.url}/?v=1&${range}&${HEAP}`);
+    await page.getByRole("row", { name: /heap/ }).getByText("150 MiB avg").waitFor();
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
+  inBrowser("over time have the interval as step, gaps, and one axis and step in a comparison", async () => {
+    // A profile a minute and pod: shorter windows must not get a shorter step.
+    for (const minutes of [5, 15, 45, 120]) {
+      const { page, context, problems } = await open(`explore?f=${END - minutes * 60_000}&u=${END}&${CART}`);
+      await page.locator(".course[data-step]").waitFor();
+      expect(Number(await page.locator(".course").getAttribute("data-step"))).toBeGreaterThanOrEqual(60);
+      expect(problems).toEqual([]);
+      await context.close();
+    }
+    const { page, context, problems } = await open(
+      `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}`,
+    );
+    await flame(page);
+    await page.getByTestId("averages").waitFor();
+    expect(await page.locator(".timeline canvas").count()).toBe(1);
+    expect(await page.getByTestId("averages").innerText()).toMatch(/A 0\.0210 cores\s+B 0\.0350 cores/);
+    expect(problems).toEqual([]);
+    await context.close();
+  });
 
   inBrowser("as cores and per second, averaged over the range, in every pane, and in the link", async () => {
     // 120 profiles of 1,050 ms in the late hour.

@@ -19,6 +19,8 @@ import {
 import { CPU, folder } from "./server.ts";
 
 const { server, open, inBrowser, theBrowser } = shop();
+/** Request of the values over time. */
+const TIMELINE = "cinderblock.explore.v1.ExploreService/Series";
 
 describeWith(["chromium"], "the incident story", () => {
   inBrowser(
@@ -190,8 +192,8 @@ describeWith(["chromium"], "queries", () => {
     await page.getByRole("textbox", { name: "Query" }).fill(text);
     await page.keyboard.press("Enter");
     await flame(page);
-    expect(asked("SelectSeries").at(-1)).toMatchObject({
-      labelSelector: '{service_name="cart",region!="us",pod=~"cart-.*"}',
+    expect(asked(TIMELINE).at(-1)).toMatchObject({
+      selection: { labelSelector: '{service_name="cart",region!="us",pod=~"cart-.*"}' },
     });
     const chips = page.getByRole("list", { name: "Labels" }).locator(".chip");
     expect((await chips.allInnerTexts()).map((t) => t.split("\n")[0])).toEqual([
@@ -208,12 +210,12 @@ describeWith(["chromium"], "queries", () => {
       'service_name!="cart", pod=~"cart-.*"',
     );
     await settled(page);
-    const before = asked("SelectSeries").length;
+    const before = asked(TIMELINE).length;
     await page.getByRole("textbox", { name: "Query" }).fill('service_name="cart", pod=');
     await page.keyboard.press("Enter");
     expect(await page.getByRole("alert").innerText()).toContain("a quoted value is expected at character 26");
     await page.waitForTimeout(300);
-    expect(asked("SelectSeries").length).toBe(before);
+    expect(asked(TIMELINE).length).toBe(before);
     expect(problems).toEqual([]);
     await context.close();
   });
@@ -230,8 +232,8 @@ describeWith(["chromium"], "queries", () => {
         .getByRole("button", { name: /eu 1 series|eu 2 series/ })
         .click();
       await flame(page);
-      expect(asked("SelectSeries").at(-1)).toMatchObject({
-        labelSelector: '{service_name="cart",region="eu"}',
+      expect(asked(TIMELINE).at(-1)).toMatchObject({
+        selection: { labelSelector: '{service_name="cart",region="eu"}' },
       });
       await page.getByRole("button", { name: 'Remove region="eu"' }).click();
       await page.getByRole("tab", { name: "Labels" }).click();
@@ -456,7 +458,7 @@ describeWith(["chromium"], "releases", () => {
       (await page.locator(".by-label tbody tr").allInnerTexts()).map((t) => t.split(/\t/).slice(0, 3)),
     ).toEqual([["2", "6 s", "100.0 %"]]);
     expect(await page.getByText("of the stacks that are chosen").isVisible()).toBe(true);
-    expect([asked("Series").length >= 2, asked("SelectSeries")]).toEqual([true, []]);
+    expect([asked(TIMELINE).length >= 2, asked("SelectSeries")]).toEqual([true, []]);
     expect(problems).toEqual([]);
     await context.close();
   });

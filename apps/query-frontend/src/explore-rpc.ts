@@ -7,6 +7,7 @@ import {
   FunctionTableResponseSchema,
   HeatmapResponseSchema,
   type Selection,
+  TimelineResponseSchema,
 } from "@cinderblock/api";
 import { invalidError } from "@cinderblock/errors";
 import type { FunctionOrder as Order } from "@cinderblock/query";
@@ -15,7 +16,6 @@ import { isJson, type ReadRpcConfig, requestContextOf } from "./connect-context.
 import type { QueryFrontend } from "./frontend.ts";
 import { rawMessage } from "./raw-message.ts";
 import type { ExploreSelection } from "./request.ts";
-import { seriesMessage } from "./series-message.ts";
 
 const ORDERS: Record<FunctionOrder, Order> = {
   [FunctionOrder.SELF]: "self",
@@ -146,22 +146,16 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       };
     },
     async series(r, context) {
-      const { filter, ...s } = selection(r.selection),
-        { callSite, only, without } = filter;
-      if (s.profileIds.length > 0 || s.spans.length > 0)
-        throw invalidError(
-          "profile_id_selector and span_selector are not supported for series; use Profiles",
-        );
-      const series = await frontend.timeSeries.series(requestContextOf(context, config), {
-        ...s,
+      const s = selection(r.selection);
+      if (s.spans.length > 0) throw invalidError("span_selector is not supported for series");
+      if (!(r.step >= 0)) throw invalidError(`step is ${r.step} s; it must not be negative`);
+      if (r.limit < 0n) throw invalidError(`limit is ${r.limit} series; it must not be negative`);
+      const bytes = await frontend.timeSeries.timeline(requestContextOf(context, config), s, {
         stepMs: Math.round(r.step * 1000),
         groupBy: r.groupBy,
-        average: false,
         limit: Number(r.limit),
-        callSite: [],
-        ...(callSite.length + only.length + without.length > 0 ? { stacks: { ...filter, hide: [] } } : {}),
       });
-      return { series: seriesMessage(series) };
+      return rawMessage(TimelineResponseSchema, bytes, isJson(context));
     },
     async labelCounts(r, context) {
       const { values, cardinality } = await frontend.labels.counts(

@@ -51,6 +51,7 @@ export class QueryBounds {
       list("trace IDs", query.traces);
     }
     if (query.kind === "profile") list("functions of the call site", query.stacks?.callSite);
+    if (query.kind === "profile-points" && query.stacks) this.checkStackFilter(query.stacks);
     if (query.kind !== "series") return;
     this.checkGroupBy(query.range.groupBy);
     list("functions of the call site", query.callSite);

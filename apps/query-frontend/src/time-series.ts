@@ -8,7 +8,13 @@ import {
 } from "@cinderblock/query";
 import type { TimeRange } from "./limits.ts";
 import type { QueryRunner } from "./query-runner.ts";
-import type { PointRequest, RequestContext, SelectHeatmapRequest, SeriesRequest } from "./request.ts";
+import type {
+  ExploreSelection,
+  PointRequest,
+  RequestContext,
+  SelectHeatmapRequest,
+  SeriesRequest,
+} from "./request.ts";
 
 /** Time series of Pyroscope's API: sums or averages by time, and heatmaps. */
 export class TimeSeries {
@@ -51,6 +57,40 @@ export class TimeSeries {
       range: { startMs: r.startMs, endMs: r.endMs, ...range, stepMs: r.stepMs, groupBy: r.groupBy },
       limit: r.limit,
       exemplars: r.exemplars,
+    });
+  }
+
+  /** cinderblock.explore.v1.SeriesResponse: values and covered time over time. */
+  async timeline(
+    caller: RequestContext,
+    s: ExploreSelection,
+    r: { stepMs: number; groupBy: string[]; limit: number },
+  ): Promise<Uint8Array> {
+    const range = this.runner.range(caller, s),
+      bounds = this.runner.bounds(caller),
+      { callSite, only, without } = s.filter,
+      select = {
+        profileTypeId: s.profileTypeId,
+        labelSelector: s.labelSelector,
+        ...(s.profileIds.length > 0 ? { profileIds: s.profileIds } : {}),
+      };
+    bounds.checkSelection(select);
+    bounds.checkGroupBy(r.groupBy);
+    const parts = range
+      ? await this.runner.parts(caller, {
+          kind: "profile-points",
+          select: { ...select, ...range },
+          ...(callSite.length + only.length + without.length > 0
+            ? { stacks: { ...s.filter, hide: [] } }
+            : {}),
+        })
+      : [];
+    return this.runner.renderBytes(caller, {
+      kind: "timeline",
+      parts,
+      startMs: s.startMs,
+      endMs: s.endMs,
+      ...r,
     });
   }
 

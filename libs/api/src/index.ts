@@ -47,6 +47,7 @@ export {
   FunctionOrder,
   FunctionTableResponseSchema,
   HeatmapResponseSchema,
+  SeriesResponseSchema as TimelineResponseSchema,
 } from "./gen/cinderblock/explore/v1/explore_pb.js";
 export type { Selection } from "./gen/cinderblock/explore/v1/explore_pb.js";
 export { SettingsService } from "./gen/settings/v1/setting_pb.js";

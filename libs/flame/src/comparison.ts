@@ -1,20 +1,12 @@
-/** Figures of one whole selection. They do not depend on filters of functions or on a focus. */
-export interface SideFigures {
-  /** sum of the values */
-  total: number;
-  /** length of the union of the times that the profiles cover */
-  coveredMs: number;
-  /** median distance of successive profiles in a series */
-  intervalMs: number;
-}
+import type { Figures } from "./figures.ts";
 
 /**
  * Figures of both whole sides of a comparison, the denominators of each of its figures: of the comparison (B)
  * and of the baseline (A).
  */
 export interface Sides {
-  now: SideFigures;
-  before: SideFigures;
+  now: Figures;
+  before: Figures;
   /** whether values are states at an instant, which a sum over time does not describe */
   gauge: boolean;
 }
@@ -33,12 +25,12 @@ export interface Pair {
 
 /** Sides of two trees without times, such as two files: each value refers to its own root. */
 export function sidesOf(f: { sum: number; baseSum: number }): Sides {
-  const side = (total: number): SideFigures => ({ total, coveredMs: 0, intervalMs: 0 });
+  const side = (total: number): Figures => ({ total, coveredMs: 0, intervalMs: 0 });
   return { now: side(f.sum), before: side(f.baseSum), gauge: false };
 }
 
 /** Divisor that brings a side's values to a basis; 0 where the side has none. */
-function divisor(f: SideFigures, basis: Basis, gauge: boolean): number {
+function divisor(f: Figures, basis: Basis, gauge: boolean): number {
   if (basis === "share") return f.total;
   if (gauge) return f.intervalMs > 0 ? f.coveredMs / f.intervalMs : 0;
   return basis === "rate" ? f.coveredMs / 1000 : 1;
@@ -64,12 +56,4 @@ export function factorOf({ now, before }: Pair): number | undefined {
 /** Whether the covered times of the sides differ by more than 5 %, so that their totals are not comparable. */
 export function unequalTimes({ now, before }: Sides): boolean {
   return Math.abs(now.coveredMs - before.coveredMs) > 0.05 * Math.max(now.coveredMs, before.coveredMs);
-}
-
-/**
- * Whether values of a profile type are states at an instant, such as memory in use.
- * @param type ID of a profile type: name, sample type, sample unit, period type, period unit
- */
-export function isGauge(type: string): boolean {
-  return /^[^:]*:(inuse(_.*)?|live(_.*)?|goroutines?|threads?|threadcreate):/.test(type);
 }

@@ -3,7 +3,8 @@ import { foldedText } from "./draw.ts";
 import { type Flame, FOLDED } from "./layout.ts";
 import { createPainter } from "./palette.ts";
 import { eachStack } from "./transform.ts";
-import { formatShare, formatValue, type Unit } from "./units.ts";
+import type { Unit } from "./figures.ts";
+import { formatShare, formatValue } from "./units.ts";
 
 /**
  * Folded stacks, one per line: `root;child;leaf 42`. Replaces `;` in names by `:`, because the format has no

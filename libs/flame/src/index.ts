@@ -3,8 +3,8 @@ export type { CallTree } from "./call-tree.ts";
 export { boxAt, boxOf, shownShare, FOLDED, layoutFlame, levelOf, pathOf } from "./layout.ts";
 export type { Flame } from "./layout.ts";
 export { collapseRecursion, eachStack, invertTree } from "./transform.ts";
-export { factorOf, isGauge, pairOf, sidesOf, unequalTimes } from "./comparison.ts";
-export type { Basis, Pair, SideFigures, Sides } from "./comparison.ts";
+export { factorOf, pairOf, sidesOf, unequalTimes } from "./comparison.ts";
+export type { Basis, Pair, Sides } from "./comparison.ts";
 export { callGraph } from "./call-graph.ts";
 export type { CallGraph } from "./call-graph.ts";
 export { search, searchPattern } from "./search.ts";
@@ -20,7 +20,25 @@ export {
   formatFactor,
   formatShare,
   formatValue,
-  unitOf,
 } from "./units.ts";
-export type { Average, Rate, Unit } from "./units.ts";
+export {
+  averageOf,
+  coverOf,
+  heightMeasure,
+  heightOf,
+  intervalOf,
+  isCpuTime,
+  isGauge,
+  lengthOf,
+  measureOf,
+  rateOf,
+  shareOf,
+  timelineStep,
+  unionOf,
+  unitOf,
+  unitOfType,
+  UNKNOWN_INTERVAL_MS,
+} from "./figures.ts";
+export { spread, stepAt } from "./spread.ts";
+export type { Figures, Unit, ValueUnit } from "./figures.ts";
 export { toFirefox, toFolded, toFoldedDiff, toHtml, toSpeedscope, toSvg } from "./export.ts";

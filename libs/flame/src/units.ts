@@ -1,12 +1,5 @@
 import { factorOf, type Pair } from "./comparison.ts";
-
-/** Unit of a profile type's values. */
-export type Unit = "nanoseconds" | "bytes" | "count";
-
-/** Unit of a sample type's values, from pprof's unit name. */
-export function unitOf(sampleUnit: string): Unit {
-  return sampleUnit === "nanoseconds" ? "nanoseconds" : sampleUnit === "bytes" ? "bytes" : "count";
-}
+import type { ValueUnit } from "./figures.ts";
 
 const TIME: readonly [number, string][] = [
   [86400e9, "d"],
@@ -33,24 +26,11 @@ const COUNT: readonly [number, string][] = [
   [1, ""],
 ];
 
-/** Values of a time range as values per second; CPU time becomes cores. */
-export interface Rate {
-  unit: Unit;
-  seconds: number;
-  cores: boolean;
-}
-
-/** Values of snapshots as their average. */
-export interface Average {
-  unit: Unit;
-  snapshots: number;
-}
-
 /**
  * A value with its unit and three digits: `1.25 min`, `640 MiB`, `12.0 k`; as a rate `0.35 cores`, `640
  * MiB/s`, `12.0 k/s`; as an average `640 MiB avg`. A rate or an average over an unknown time is `…`.
  */
-export function formatValue(value: number, unit: Unit | Rate | Average): string {
+export function formatValue(value: number, unit: ValueUnit): string {
   if (typeof unit !== "string" && "snapshots" in unit)
     return Number.isNaN(unit.snapshots)
       ? "…"
@@ -94,7 +74,7 @@ export function formatFactor(pair: Pair): string {
 }
 
 /** A signed difference of a pair: of rates per second, of averages per snapshot. */
-export function formatDelta({ now, before }: Pair, unit: Unit | Rate | Average): string {
+export function formatDelta({ now, before }: Pair, unit: ValueUnit): string {
   const d = now - before,
     each =
       typeof unit === "string"

@@ -5,6 +5,7 @@ import type { SymbolizerData } from "@cinderblock/symbolizer";
 import type {
   ExecuteAnswer,
   HeatmapRequest,
+  TimelineRequest,
   StackFilter,
   TablePage,
   LabelAnswer,
@@ -65,6 +66,7 @@ export type RenderCall =
   | (ComparisonInput & { kind: "call-tree"; maxNodes: number })
   | (ComparisonInput & { kind: "functions"; page: TablePage })
   | { kind: "heatmap"; parts: PartialResult[]; startMs: number; endMs: number; columns: number; rows: number }
+  | ({ kind: "timeline"; parts: PartialResult[] } & TimelineRequest)
   | (ComparisonInput & { kind: "neighbours"; name: string; maxNodes: number })
   | { kind: "function-lines"; parts: PartialResult[]; name: string; filter: StackFilter }
   | ({ kind: "select-heatmap"; parts: PartialResult[] } & HeatmapRequest)

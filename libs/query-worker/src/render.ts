@@ -1,6 +1,6 @@
 import type { Pace } from "@cinderblock/async";
 import { ByteWriter } from "@cinderblock/bytes";
-import { invalidError } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { readProfileFile } from "@cinderblock/profile-files";
 import {
   callSiteFilter,
@@ -11,6 +11,7 @@ import {
   encodeFunctionTable,
   encodeHeatmap,
   encodeSelectHeatmap,
+  encodeTimeline,
   encodeTreeBytes,
   finalTree,
   type FinalTree,
@@ -25,6 +26,7 @@ import {
   type Points,
   renderPprof,
   type ShownMetadata,
+  timelineOf,
   type ComparisonTree,
   mergeComparison,
 } from "@cinderblock/query";
@@ -89,6 +91,13 @@ export async function render(call: RenderCall, pace: Pace): Promise<RenderAnswer
       return {
         bytes: encodeHeatmap(mergedPoints(call.parts), call.startMs, call.endMs, call.columns, call.rows),
       };
+    case "timeline":
+      if (call.parts.some((p) => p.kind !== "points"))
+        throw new CinderblockError(
+          "unavailable",
+          "a source of the previous release does not support time lines with covered time",
+        );
+      return { bytes: encodeTimeline(timelineOf(mergedPoints(call.parts), call)) };
     case "select-heatmap":
       return { bytes: encodeSelectHeatmap(mergedPoints(call.parts), call) };
     case "neighbours": {

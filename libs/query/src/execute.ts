@@ -14,6 +14,7 @@ import {
   type ProfileList,
   selectByIds,
 } from "./points.ts";
+import { profilePoints } from "./timeline.ts";
 import { buildSamples, mergeSamples, type PartialSamples } from "./samples.ts";
 import { type Segment, segmentsOf } from "./segments.ts";
 import type { ExecuteAnswer, SeriesRanges } from "./contracts.ts";
@@ -64,6 +65,11 @@ export type SourceQuery =
       /** include the ID of each profile or span */
       ids?: boolean;
     }
+  /**
+   * points of profiles with series and annotations; with `stacks`, values of the accepted samples only. A
+   * kind of its own: an older release fails instead of counting filtered stacks
+   */
+  | { kind: "profile-points"; select: SelectRequest; stacks?: StackFilter }
   | { kind: "samples"; select: SelectRequest; spans: string[]; traces?: string[] }
   | { kind: "profiles"; select: SelectRequest; minValue: number; maxValue: number; limit: number };
 
@@ -172,6 +178,17 @@ export async function executeOn(
           ? await detailedPoints(s, { rows: s, selected }, query.each, query.ids === true)
           : pointsOf(table, selected),
       );
+    }
+    return { kind: "points", points: parts.length === 1 ? parts[0]! : mergePoints(parts) };
+  }
+  if (query.kind === "profile-points") {
+    const parts: Points[] = [];
+    for (const s of sources) {
+      await s.load(["totals"]);
+      let selected = selectRows(s, selector, from, to, exclude[s.ulid], s, shard);
+      if (ids.length > 0) selected = selectByIds(await s.load(["ids"]), selected, ids);
+      parts.push(await profilePoints(s, { rows: s, selected }, query.stacks, pace));
+      if (pace.due()) await pace.next();
     }
     return { kind: "points", points: parts.length === 1 ? parts[0]! : mergePoints(parts) };
   }

@@ -14,6 +14,8 @@ export type { ExemplarKind, Exemplar } from "./exemplars.ts";
 export { encodeHeatmap, mergeProfileLists } from "./points.ts";
 export type { Points, ProfileList, SingleProfile } from "./points.ts";
 export { flamebearerProfile, type ShownMetadata } from "./flamebearer.ts";
+export { encodeTimeline, timelineOf } from "./timeline.ts";
+export type { Timeline, TimelineRequest } from "./timeline.ts";
 export {
   callSiteFilter,
   encodeCallTree,

@@ -1,7 +1,7 @@
 import { ByteWriter } from "@cinderblock/bytes";
 import type { ProfileSource, RowTable } from "@cinderblock/block";
 import { CinderblockError, invalidError } from "@cinderblock/errors";
-import { type Label, labelsKey } from "@cinderblock/model";
+import { type Annotations, type Label, labelsKey } from "@cinderblock/model";
 import type { SelectedSeries } from "./select.ts";
 
 /**
@@ -14,6 +14,9 @@ export interface Points {
   /** label sets; `of` is the index of each point's label set */
   series?: Label[][];
   of?: Uint32Array;
+  /** lists of annotations; `noteOf` is the index of each point's list */
+  notes?: Annotations[];
+  noteOf?: Uint32Array;
   /** profile IDs, 16 bytes per point */
   id?: Uint8Array;
   /** span IDs, two 32-bit words per point */
@@ -60,6 +63,10 @@ export function mergePoints(parts: readonly Points[]): Points {
     out.series = [];
     out.of = new Uint32Array(n);
   }
+  if (parts.every((p) => p.notes && p.noteOf)) {
+    out.notes = [];
+    out.noteOf = new Uint32Array(n);
+  }
   if (parts.every((p) => p.id)) out.id = new Uint8Array(16 * n);
   if (parts.every((p) => p.span)) out.span = new Uint32Array(2 * n);
   if (parts.every((p) => p.trace)) out.trace = new Uint32Array(4 * n);
@@ -79,6 +86,11 @@ export function mergePoints(parts: readonly Points[]): Points {
         return i;
       });
       for (let i = 0; i < p.of!.length; i++) out.of[at + i] = map[p.of![i]!]!;
+    }
+    if (out.noteOf && out.notes) {
+      const first = out.notes.length;
+      for (const list of p.notes!) out.notes.push(list);
+      for (let i = 0; i < p.noteOf!.length; i++) out.noteOf[at + i] = first + p.noteOf![i]!;
     }
     at += p.timeMs.length;
   }

@@ -162,7 +162,7 @@ export class SeriesMerger {
 }
 
 /** Predicate for the samples of a segment that a filter accepts. */
-async function lettingThrough(
+export async function lettingThrough(
   source: ProfileSource,
   segment: Segment,
   stacks: StackFilter,
@@ -180,7 +180,7 @@ async function lettingThrough(
 }
 
 /** row -> sum of its accepted samples. */
-async function sumsOf(segment: Segment, keep: SamplePredicate): Promise<Map<number, bigint>> {
+export async function sumsOf(segment: Segment, keep: SamplePredicate): Promise<Map<number, bigint>> {
   const sums = new Map<number, bigint>();
   await visitBatches(segment, ["samples"], (table, batch) => {
     for (const { rows } of batch) {

@@ -9,9 +9,12 @@ import {
   type Selection,
   type Series,
   type SingleProfile,
+  type Timeline,
 } from "./types.ts";
 import { MAX_SHORT, SHORT_PREFIX } from "../state/links.ts";
-import type { Stacks } from "../state/state.ts";
+import { timelineStep, UNKNOWN_INTERVAL_MS } from "@cinderblock/flame";
+import { filtersThatChangeValues } from "../state/state.ts";
+import { intervalSeen, stepGrid, timelineOfSteps } from "../state/timeline.ts";
 
 /** Base address of the UI, from the address of its own script: works behind any proxy without a flag. */
 export const BASE = new URL(/* @vite-ignore */ "../", import.meta.url);
@@ -83,6 +86,25 @@ function levelsOf(f: JsonLevels | undefined): LevelGraph {
     levels: (f?.levels ?? []).map((l) => (l.values ?? []).map(Number)),
   };
 }
+
+interface SeriesJson {
+  labels?: { name: string; value: string }[];
+  points?: { timestamp: string; value?: number; annotations?: { key: string; value?: string }[] }[];
+}
+function seriesOf(s: SeriesJson): Series {
+  return {
+    labels: labelsOf(s.labels),
+    points: (s.points ?? []).map((p) => ({
+      ms: Number(p.timestamp),
+      value: Number(p.value ?? 0),
+      annotations: (p.annotations ?? []).map((a) => ({ key: a.key, value: a.value ?? "" })),
+    })),
+  };
+}
+
+/** Time and number of series that a Pyroscope v1 is asked for to find the interval of profiles. */
+const PROBE_MS = 900_000,
+  PROBE_SERIES = 20;
 
 /** Client of the server's API for one tenant. */
 export class Client {
@@ -200,7 +222,7 @@ export class Client {
     };
   }
 
-  /** Values over time; with `stacks`, only of the selected stacks. */
+  /** Points of querier.v1's SelectSeries: each is the end of its step. */
   async series(
     type: string,
     selector: string,
@@ -210,49 +232,138 @@ export class Client {
     groupBy: string[],
     limit: number,
     signal?: AbortSignal,
-    stacks?: Stacks,
   ): Promise<ApiAnswer<Series[]>> {
-    type Body = {
-      series?: {
-        labels?: { name: string; value: string }[];
-        points?: { timestamp: string; value?: number; annotations?: { key: string; value?: string }[] }[];
-      }[];
-    };
-    const { value, partial } = stacks
-      ? await this.json<Body>(
-          "cinderblock.explore.v1.ExploreService/Series",
-          {
-            selection: selectionJson({ type, selector, startMs, endMs, stacks, profileIds: [] }),
-            step: stepS,
-            groupBy,
-            limit: String(limit),
-          },
-          signal,
-        )
-      : await this.json<Body>(
-          "querier.v1.QuerierService/SelectSeries",
-          {
-            profileTypeID: type,
-            labelSelector: selector,
-            start: String(startMs),
-            end: String(endMs),
-            step: stepS,
-            groupBy,
-            ...(limit > 0 ? { limit: String(limit) } : {}),
-          },
-          signal,
-        );
+    const { value, partial } = await this.json<{ series?: SeriesJson[] }>(
+      "querier.v1.QuerierService/SelectSeries",
+      {
+        profileTypeID: type,
+        labelSelector: selector,
+        start: String(startMs),
+        end: String(endMs),
+        step: stepS,
+        groupBy,
+        ...(limit > 0 ? { limit: String(limit) } : {}),
+      },
+      signal,
+    );
+    return { value: (value.series ?? []).map(seriesOf), partial };
+  }
+
+  /**
+   * Values and covered time of a selection over time.
+   * @param stepMs minimum distance of the points; 0: one point
+   * @param limit number of the largest series; 0: all
+   * @param exact false: the server only has v1's SelectSeries
+   */
+  async timeline(
+    s: Selection,
+    stepMs: number,
+    groupBy: string[],
+    limit: number,
+    exact: boolean,
+    signal?: AbortSignal,
+  ): Promise<ApiAnswer<Timeline>> {
+    if (!exact) return this.timelineOfSteps(s, stepMs, groupBy, limit, signal);
+    try {
+      return await this.exactTimeline(s, stepMs, groupBy, limit, signal);
+    } catch (err) {
+      // Above the server's limit of single profiles, steps are precise enough; they cannot filter stacks.
+      const filtered = filtersThatChangeValues(s.stacks) !== undefined || s.profileIds.length > 0;
+      if (filtered || !(err instanceof ApiError) || !/limit for single profiles/.test(err.message)) throw err;
+      return this.timelineOfSteps(s, stepMs, groupBy, limit, signal);
+    }
+  }
+
+  private async exactTimeline(
+    s: Selection,
+    stepMs: number,
+    groupBy: string[],
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<ApiAnswer<Timeline>> {
+    const { value: v, partial } = await this.json<{
+      series?: SeriesJson[];
+      covers?: { coveredMs?: string; total?: string; pointsMs?: string[]; intervalMs?: string }[];
+      step?: number;
+      intervalMs?: string;
+      coveredMs?: string;
+      total?: string;
+    }>(
+      "cinderblock.explore.v1.ExploreService/Series",
+      {
+        selection: selectionJson({ ...s, stacks: { ...s.stacks, hide: [] } }),
+        step: stepMs / 1000,
+        groupBy,
+        limit: String(limit),
+      },
+      signal,
+    );
     return {
-      value: (value.series ?? []).map((s) => ({
-        labels: labelsOf(s.labels),
-        points: (s.points ?? []).map((p) => ({
-          ms: Number(p.timestamp),
-          value: Number(p.value ?? 0),
-          annotations: (p.annotations ?? []).map((a) => ({ key: a.key, value: a.value ?? "" })),
-        })),
-      })),
+      value: {
+        startMs: s.startMs,
+        stepMs: Math.round((v.step ?? 0) * 1000),
+        intervalMs: Number(v.intervalMs ?? 0),
+        coveredMs: Number(v.coveredMs ?? 0),
+        total: Number(v.total ?? 0),
+        series: (v.series ?? []).map((x, i) => {
+          const cover = v.covers?.[i];
+          const { labels, points } = seriesOf(x);
+          return {
+            labels,
+            points: points.map((p, k) => ({ ...p, coveredMs: Number(cover?.pointsMs?.[k] ?? 0) })),
+            total: Number(cover?.total ?? 0),
+            coveredMs: Number(cover?.coveredMs ?? 0),
+            intervalMs: Number(cover?.intervalMs ?? 0),
+          };
+        }),
+      },
       partial,
     };
+  }
+
+  private async timelineOfSteps(
+    s: Selection,
+    stepMs: number,
+    groupBy: string[],
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<ApiAnswer<Timeline>> {
+    // Covered time needs steps, even for one figure of the whole range.
+    const shortest = stepMs > 0 ? stepMs : timelineStep(s.endMs - s.startMs, 0, 60) * 1000,
+      grid = stepGrid(s.startMs, s.endMs, shortest),
+      { value, partial } = await this.series(
+        s.type,
+        s.selector,
+        grid.firstMs,
+        s.endMs,
+        grid.stepMs / 1000,
+        groupBy,
+        limit,
+        signal,
+      );
+    const last = Math.max(0, ...value.map((x) => x.points.at(-1)?.ms ?? 0));
+    const intervalMs =
+      last === 0 || grid.stepMs <= UNKNOWN_INTERVAL_MS
+        ? intervalSeen(value, grid.stepMs)
+        : await this.intervalBefore(s, last, signal);
+    return { value: timelineOfSteps(value, grid, intervalMs), partial };
+  }
+
+  /** Interval of the profiles of each series in a short time before an instant. */
+  private async intervalBefore(s: Selection, ms: number, signal?: AbortSignal): Promise<number> {
+    const startMs = Math.max(s.startMs, ms - PROBE_MS),
+      names = await this.labelNames([s.selector], startMs, ms, signal),
+      { value } = await this.series(
+        s.type,
+        s.selector,
+        startMs,
+        ms,
+        UNKNOWN_INTERVAL_MS / 1000,
+        names,
+        PROBE_SERIES,
+        signal,
+      );
+    return intervalSeen(value, UNKNOWN_INTERVAL_MS);
   }
 
   async functions(

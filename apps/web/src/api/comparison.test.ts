@@ -2,7 +2,7 @@ import { callTreeOfLevels, boxOf, layoutFlame } from "@cinderblock/flame";
 import { changeTexts, comparingOf, sharesOfFocus, summaryOf } from "../state/compare.ts";
 import { sidesOfServer, treeSource, wholeOf, withoutFocus } from "./comparison.ts";
 import type { ApiAnswer } from "./client.ts";
-import type { FunctionPage, Selection, Series } from "./types.ts";
+import type { FunctionPage, Selection, Timeline } from "./types.ts";
 
 const CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
   NOW = 1_795_532_400_000,
@@ -51,15 +51,15 @@ function stub(): {
         asked.push([path]);
         return answer(new ArrayBuffer(0));
       },
-      series: (_type, _selector, _startMs, endMs) => {
-        const run = endMs === NOW ? 50 : 180;
-        const points = Array.from({ length: run }, (_, i) => ({
-          ms: endMs - i * 60_000,
-          value: 1,
-          annotations: [],
-        }));
-        return answer<Series[]>([{ labels: {}, points }]);
-      },
+      timeline: ({ startMs, endMs }) =>
+        answer<Timeline>({
+          startMs,
+          stepMs: endMs - startMs,
+          intervalMs: 60_000,
+          coveredMs: (endMs === NOW ? 50 : 180) * 60_000,
+          total: 0,
+          series: [],
+        }),
     },
   };
 }

@@ -1,6 +1,5 @@
-import { isGauge, type SideFigures, type Sides } from "@cinderblock/flame";
+import { type Figures, isGauge, type Sides } from "@cinderblock/flame";
 import type { FlameSource } from "../flame-worker.ts";
-import { coverOfSeries, coverSteps } from "../state/covered.ts";
 import type { ApiAnswer, Client } from "./client.ts";
 import type { Selection } from "./types.ts";
 import { callTreeRequest } from "./wire.ts";
@@ -48,7 +47,7 @@ export async function treeSource(
  * They do not depend on filters of functions or on a focus.
  */
 export async function sidesOfServer(
-  client: Pick<Client, "diff" | "functions" | "series">,
+  client: Pick<Client, "diff" | "functions" | "timeline">,
   explore: boolean,
   selection: Selection,
   baseline: Selection,
@@ -56,10 +55,9 @@ export async function sidesOfServer(
 ): Promise<ApiAnswer<Sides>> {
   const a = wholeOf(selection),
     b = wholeOf(baseline);
-  const cover = async (s: Selection): Promise<Omit<SideFigures, "total">> => {
-    const { fromMs, stepS } = coverSteps(s.startMs, s.endMs),
-      { value } = await client.series(s.type, s.selector, fromMs, s.endMs, stepS, [], 0, signal);
-    return coverOfSeries(value, s.startMs, stepS);
+  const cover = async (s: Selection): Promise<Omit<Figures, "total">> => {
+    const { coveredMs, intervalMs } = (await client.timeline(s, 0, [], 0, explore, signal)).value;
+    return { coveredMs, intervalMs };
   };
   const [totals, now, before] = await Promise.all([
     explore ? client.functions(a, b, "", "self", false, 1, signal) : client.diff(a, b, V1_NODES, signal),

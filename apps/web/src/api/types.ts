@@ -21,6 +21,23 @@ export interface Series {
   labels: Record<string, string>;
   points: SeriesPoint[];
 }
+/** A series of a time line: values and covered time of its steps, by the end of the step. */
+export interface TimelineSeries {
+  labels: Record<string, string>;
+  points: (SeriesPoint & { coveredMs: number })[];
+  total: number;
+  coveredMs: number;
+  intervalMs: number;
+}
+/** Values and covered time of a selection over time. Steps without covered time have no point. */
+export interface Timeline {
+  startMs: number;
+  stepMs: number;
+  intervalMs: number;
+  coveredMs: number;
+  total: number;
+  series: TimelineSeries[];
+}
 interface FunctionRow {
   name: string;
   self: number;

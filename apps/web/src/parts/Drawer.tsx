@@ -2,11 +2,11 @@ import type { ReactNode } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { formatShare, formatValue, sidesOf } from "@cinderblock/flame";
 import type { FunctionFile } from "../api/types.ts";
+import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { changeTexts, type Comparing } from "../state/compare.ts";
 import { sourceLink } from "../state/source-link.ts";
 import { CopyButton } from "./CopyButton.tsx";
-import { measureOf } from "./measure.ts";
 import type { PaneProps } from "./tree.ts";
 
 const V1_FILTERS = "A plain Pyroscope v1 has no callers, callees and filters of functions.";
@@ -95,6 +95,7 @@ function SourceFile({
 /** Panel of the selected function: exact values and actions. */
 export function Drawer({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
+  const own = useMeasure(selection);
   const { fn, stacks } = state;
   const q = useQuery({
     queryKey: ["function", client.tenant, selection, baseline, fn],
@@ -112,7 +113,7 @@ export function Drawer({ selection, baseline, comparing }: PaneProps): ReactNode
   });
   const files = (lines.data ?? []).filter((f) => f.filename !== "");
   if (fn === "") return null;
-  const unit = comparing?.unit ?? measureOf(state, selection),
+  const unit = comparing?.unit ?? own,
     row = q.data?.row,
     total = comparing?.sides.now.total ?? q.data?.total ?? 0,
     compared: Comparing = comparing ?? {

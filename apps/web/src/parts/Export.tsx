@@ -7,6 +7,7 @@ import {
   toHtml,
   toSpeedscope,
   toSvg,
+  unitOfType,
 } from "@cinderblock/flame";
 import { BASE } from "../api/client.ts";
 import type { Selection } from "../api/types.ts";
@@ -15,7 +16,6 @@ import { useApp } from "../state/app.tsx";
 import { Dialog } from "./Dialog.tsx";
 import { Failure } from "./Failure.tsx";
 import type { FlameHandle } from "./FlameCanvas.tsx";
-import { unitOfType } from "./measure.ts";
 
 function save(name: string, data: BlobPart, type: string): void {
   const a = document.createElement("a");

@@ -13,7 +13,6 @@ import {
 import {
   boxAt,
   boxOf,
-  type Average,
   type ChangePalette,
   type ColorMode,
   drawFlame,
@@ -29,12 +28,11 @@ import {
   levelOf,
   createPainter,
   pathOf,
-  type Rate,
   rowTop,
   sidesOf,
   type Style,
-  type Unit,
   type Viewport,
+  type ValueUnit,
 } from "@cinderblock/flame";
 import { changeTexts, type Comparing, sharesOfFocus } from "../state/compare.ts";
 import { useTheme } from "./theme.ts";
@@ -52,7 +50,7 @@ export interface FlameHandle {
 
 interface Props {
   flame: Flame;
-  unit: Unit | Rate | Average;
+  unit: ValueUnit;
   /** figures of the whole sides of a comparison; without them, its shares are of the graph's own roots */
   comparing?: Comparing | undefined;
   /** total of the whole selection, for "of all"; larger than the graph's total if the graph shows a part */

@@ -1,22 +1,20 @@
 import { type ReactNode, type RefObject, useCallback, useEffect, useMemo, useState } from "react";
 import {
-  type Average,
   shownShare,
   type Flame,
-  type Rate,
-  type Unit,
   formatShare,
   formatValue,
   type SearchResult,
   search,
   searchPattern,
+  type ValueUnit,
 } from "@cinderblock/flame";
 import { withoutFocus } from "../api/comparison.ts";
 import { useFlame } from "../api/use-flame.ts";
+import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { FlameCanvas, type FlameHandle } from "./FlameCanvas.tsx";
-import { measureOf } from "./measure.ts";
 import { NODES, type PaneProps, useTree } from "./tree.ts";
 
 /** The flame graph: the overview, and for a focus the same call site with more detail. */
@@ -30,10 +28,11 @@ export function FlamePane({
 }: PaneProps & {
   handle: RefObject<FlameHandle | null>;
   /** unit and whole total of this side of a comparison, where each side has a graph of its own */
-  side?: { unit: Unit | Rate | Average; total: number } | undefined;
+  side?: { unit: ValueUnit; total: number } | undefined;
   label?: string;
 }): ReactNode {
   const { state, go, can } = useApp();
+  const own = useMeasure(selection);
   const { callSite } = state.stacks;
   const [step, setStep] = useState(0);
   const key = JSON.stringify([selection, baseline]);
@@ -72,7 +71,7 @@ export function FlamePane({
   // Until an answer is laid out, the screen shows an older picture.
   const busy =
     overview.query.isFetching || first.behind || (refining && (detail.query.isFetching || second.behind));
-  const unit = comparing?.unit ?? side?.unit ?? measureOf(state, selection),
+  const unit = comparing?.unit ?? side?.unit ?? own,
     all = comparing?.sides.now.total ?? side?.total ?? first.laid?.flames[0]?.sum ?? flame?.sum ?? 0;
   if (error)
     return (
@@ -143,7 +142,7 @@ export function FlamePane({
           </span>
         ) : null}
         {flame ? (
-          <span data-testid="total">
+          <span data-testid="total" data-total={first.laid?.flames[0]?.sum ?? flame.sum}>
             total {formatValue(first.laid?.flames[0]?.sum ?? flame.sum, unit)}
             {flame.baseTotal
               ? `, before ${formatValue(first.laid?.flames[0]?.baseSum ?? flame.baseSum, comparing?.baseUnit ?? unit)}`

@@ -5,10 +5,10 @@ import { callTreeRequest } from "../api/wire.ts";
 import { WorkerCalls } from "../api/worker-calls.ts";
 import { NODE_HEIGHT as HEIGHT, NODE_WIDTH as WIDTH } from "../graph-size.ts";
 import type { GraphDone, GraphJob, PlacedGraph } from "../graph-worker.ts";
+import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { changeOfWhole, changeTexts, type Comparing } from "../state/compare.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
-import { measureOf } from "./measure.ts";
 import type { PaneProps } from "./tree.ts";
 
 /** Number of functions in a graph, and number of requested call tree nodes. */
@@ -32,6 +32,7 @@ function placed(bytes: ArrayBuffer): Promise<PlacedGraph> {
 /** Call graph of the functions with the largest totals, callers above callees. */
 export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
+  const own = useMeasure(selection);
   const q = useQuery({
     queryKey: ["graph", client.tenant, selection, baseline],
     enabled: can?.explore === true,
@@ -54,7 +55,7 @@ export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactN
   if (can && !can.explore) return <p className="partial">A plain Pyroscope v1 has no exact call graph.</p>;
   if (q.error) return <Failure error={q.error} retry={() => void q.refetch()} />;
   const p = q.data?.graph,
-    unit = comparing?.unit ?? measureOf(state, selection),
+    unit = comparing?.unit ?? own,
     compared: Comparing | undefined = p?.graph.baseTotal
       ? (comparing ?? { sides: sidesOf(p.graph), basis: "share", unit, baseUnit: unit })
       : undefined,

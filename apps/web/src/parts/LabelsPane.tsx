@@ -1,17 +1,19 @@
 import type { ReactNode } from "react";
 import { useQuery } from "@tanstack/react-query";
-import { formatShare, formatValue } from "@cinderblock/flame";
+import { formatShare, formatValue, measureOf } from "@cinderblock/flame";
+import { useTimeline } from "../api/use-timeline.ts";
+import type { Selection } from "../api/types.ts";
 import { useApp } from "../state/app.tsx";
+import { basisOf } from "../state/compare.ts";
+import { labelRows } from "../state/label-rows.ts";
 import { selectorOf, withMatcher } from "../state/selector.ts";
 import { filtersThatChangeValues } from "../state/state.ts";
 import { Failure, Loading } from "./Failure.tsx";
-import { measureOf } from "./measure.ts";
-import type { PaneProps } from "./tree.ts";
 
 /** Values of each label among the samples; one click filters by a value or compares it with all others. */
-export function LabelsPane({ selection }: PaneProps): ReactNode {
+export function LabelsPane({ selection }: { selection: Selection }): ReactNode {
   const { state, go, client, can } = useApp(),
-    stacks = can?.explore ? filtersThatChangeValues(selection.stacks) : undefined;
+    filtered = can?.explore === true && filtersThatChangeValues(selection.stacks) !== undefined;
   const names = useQuery({
     queryKey: ["names", client.tenant, selection.selector, selection.startMs, selection.endMs, state.type],
     queryFn: ({ signal }) =>
@@ -23,45 +25,16 @@ export function LabelsPane({ selection }: PaneProps): ReactNode {
       ),
   });
   const label = state.group !== "" ? state.group : (names.data?.find((n) => n !== "service_name") ?? "");
-  const stepS = Math.max(1, Math.ceil((selection.endMs - selection.startMs) / 1000));
-  const q = useQuery({
-    queryKey: [
-      "by",
-      client.tenant,
-      selection.type,
-      selection.selector,
-      selection.startMs,
-      selection.endMs,
-      label,
-      stacks,
-    ],
-    enabled: label !== "",
-    queryFn: ({ signal }) =>
-      client.series(
-        selection.type,
-        selection.selector,
-        selection.startMs,
-        selection.endMs,
-        stepS,
-        [label],
-        0,
-        signal,
-        stacks,
-      ),
-  });
+  const q = useTimeline(selection, label, { enabled: label !== "", stepMs: 0, limit: 0 });
   if (names.error || q.error) return <Failure error={names.error ?? q.error} />;
-  const unit = measureOf(state, selection);
-  const rows = (q.data?.value ?? [])
-    .map((s) => ({ value: s.labels[label] ?? "", sum: s.points.reduce((n, p) => n + p.value, 0) }))
-    .filter((r) => !stacks || r.sum > 0)
-    .sort((a, b) => b.sum - a.sum);
-  const total = rows.reduce((n, r) => n + r.sum, 0);
+  const timeline = q.isPlaceholderData ? undefined : q.data?.value,
+    { rows, total } = labelRows(timeline, label, filtered);
   const chosen = (value: string, op: "=" | "!="): typeof state.side => ({
     ...state.side,
     selector: withMatcher(state.side.selector, { name: label, op, value }),
   });
   return (
-    <section className="pane" aria-label="Labels" aria-busy={q.isFetching}>
+    <section className="pane" aria-label="Labels" aria-busy={q.isFetching} data-total={total}>
       <Loading active={q.isFetching || names.isFetching} />
       <div className="label-names" role="group" aria-label="Label">
         {(names.data ?? []).map((n) => (
@@ -83,12 +56,14 @@ export function LabelsPane({ selection }: PaneProps): ReactNode {
         </thead>
         <tbody>
           {rows.map((r) => (
-            <tr key={r.value}>
+            <tr key={r.value} data-total={r.total}>
               <th scope="row">{r.value === "" ? <em>(none)</em> : r.value}</th>
-              <td>{formatValue(r.sum, unit)}</td>
+              <td>{formatValue(r.total, measureOf(state.type, basisOf(state) === "rate", r))}</td>
               <td>
-                <span className="bar" style={{ width: `${total > 0 ? (100 * r.sum) / total : 0}%` }} />
-                {formatShare(total > 0 ? r.sum / total : 0)}
+                <svg className="track" aria-hidden="true">
+                  <rect className="bar" width={`${100 * r.share}%`} height="100%" />
+                </svg>
+                {formatShare(r.share)}
               </td>
               <td>
                 <button type="button" onClick={() => go({ side: chosen(r.value, "=") })}>
@@ -115,7 +90,7 @@ export function LabelsPane({ selection }: PaneProps): ReactNode {
           ))}
         </tbody>
       </table>
-      {q.data && rows.length === 0 ? <p className="nothing">No samples with this label here.</p> : null}
+      {timeline && rows.length === 0 ? <p className="nothing">No samples with this label here.</p> : null}
     </section>
   );
 }

@@ -1,11 +1,10 @@
 import { type KeyboardEvent, type ReactNode, useEffect, useRef, useState } from "react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { formatValue } from "@cinderblock/flame";
+import { formatValue, unitOfType } from "@cinderblock/flame";
 import type { Heatmap, Selection } from "../api/types.ts";
 import { useApp } from "../state/app.tsx";
 import { formatRange, formatTime } from "../state/time.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
-import { unitOfType } from "./measure.ts";
 import { useTheme } from "./theme.ts";
 
 const COLUMNS = 60,

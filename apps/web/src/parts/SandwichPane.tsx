@@ -4,15 +4,16 @@ import { formatValue } from "@cinderblock/flame";
 import { useFlame } from "../api/use-flame.ts";
 import { neighborsRequest } from "../api/wire.ts";
 import type { FlameSource } from "../flame-worker.ts";
+import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { FlameCanvas } from "./FlameCanvas.tsx";
-import { measureOf } from "./measure.ts";
 import { NODES, type PaneProps } from "./tree.ts";
 
 /** Callers (above) and callees (below) of one function, with exact values from the server. */
 export function SandwichPane({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
+  const own = useMeasure(selection);
   const { fn } = state;
   const q = useQuery({
     queryKey: ["neighbours", client.tenant, selection, baseline, fn],
@@ -41,7 +42,7 @@ export function SandwichPane({ selection, baseline, comparing }: PaneProps): Rea
       ? ("package" as const)
       : state.colour;
   const common = {
-    unit: comparing?.unit ?? measureOf(state, selection),
+    unit: comparing?.unit ?? own,
     comparing,
     onSelect: (name: string) => go({ fn: name }, true),
     found: undefined,

@@ -2,11 +2,11 @@ import { type ReactNode, useRef, useState } from "react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { formatShare, formatValue, sidesOf } from "@cinderblock/flame";
+import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { changeTexts, type Comparing } from "../state/compare.ts";
 import type { SortKey } from "../state/state.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
-import { measureOf } from "./measure.ts";
 import type { PaneProps } from "./tree.ts";
 
 const PAGE = 200;
@@ -14,6 +14,7 @@ const PAGE = 200;
 /** Every function with its exact values from the server, without an "other" row. */
 export function TablePane({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
+  const own = useMeasure(selection);
   const [limit, setLimit] = useState(PAGE);
   const sort: SortKey = baseline
     ? state.sort
@@ -28,7 +29,7 @@ export function TablePane({ selection, baseline, comparing }: PaneProps): ReactN
       client.functions(selection, baseline, state.search, sort, state.ascending, limit, signal),
   });
   const page = q.data?.value;
-  const unit = comparing?.unit ?? measureOf(state, selection),
+  const unit = comparing?.unit ?? own,
     compared: Comparing | undefined =
       page &&
       baseline &&
@@ -160,7 +161,7 @@ export function TablePane({ selection, baseline, comparing }: PaneProps): ReactN
       </div>
       <footer className="coverage">
         {page ? (
-          <span data-testid="function-count">
+          <span data-testid="function-count" data-total={page.total}>
             {page.matching === page.count
               ? `${page.count} functions`
               : `${page.matching} of ${page.count} functions`}

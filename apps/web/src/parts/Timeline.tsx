@@ -1,9 +1,9 @@
 import { type ReactNode, useEffect, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import type { Series } from "../api/types.ts";
 import { annotationSpans } from "../state/annotations.ts";
 import { formatTime, zoneName } from "../state/time.ts";
+import { chartColumns, isolated, type Line } from "../state/timeline.ts";
 import { useTheme } from "./theme.ts";
 
 /** Hues of lines: distinguishable with color vision deficiencies, and named in the legend. */
@@ -27,12 +27,16 @@ const AXIS: readonly unknown[][] = [
   [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
 ];
 
+/** Colors of the sides of a comparison: the baseline A is dashed. */
+export const SIDE_COLORS = { A: "#1760b8", B: "#d9650f" };
+
 interface Props {
-  series: Series[];
-  nameOf: (s: Series) => string;
+  type: string;
+  lines: Line[];
+  /** the lines are the sides A and B of a comparison */
+  sides: boolean;
   fromMs: number;
   untilMs: number;
-  stepS: number;
   zone: string;
   format: (value: number) => string;
   label: string;
@@ -42,13 +46,17 @@ interface Props {
 }
 
 /** Marks points with missing profiles: a small triangle above each. */
-function drawRemarks(plot: uPlot, series: readonly Series[], colour: string): void {
+function drawRemarks(plot: uPlot, lines: readonly Line[], fromMs: number, colour: string): void {
   const { ctx, bbox } = plot,
     size = 5 * devicePixelRatio;
   ctx.save();
   ctx.fillStyle = colour;
   for (const ms of new Set(
-    series.flatMap((s) => s.points.filter((p) => p.annotations.length > 0).map((p) => p.ms)),
+    lines.flatMap(({ series, timeline, originMs }) =>
+      series.points
+        .filter((p) => p.annotations.length > 0)
+        .map((p) => p.ms - originMs + fromMs - timeline.stepMs / 2),
+    ),
   )) {
     const x = plot.valToPos(ms / 1000, "x", true);
     if (x < bbox.left || x > bbox.left + bbox.width) continue;
@@ -63,7 +71,7 @@ function drawRemarks(plot: uPlot, series: readonly Series[], colour: string): vo
 
 /** Values over time; dragging selects a range. */
 export function Timeline(props: Props): ReactNode {
-  const { series, nameOf, fromMs, untilMs, stepS, zone, label } = props;
+  const { type, lines, sides, fromMs, untilMs, zone, label } = props;
   const host = useRef<HTMLDivElement>(null);
   const theme = useTheme();
   const latest = useRef(props);
@@ -72,16 +80,9 @@ export function Timeline(props: Props): ReactNode {
 
   useEffect(() => {
     const el = host.current!;
-    const times: number[] = [];
-    for (let t = Math.floor(fromMs / 1000); t <= untilMs / 1000; t += stepS) times.push(t);
-    const columns = series.map((s) => {
-      const column: number[] = new Array(times.length).fill(0);
-      for (const p of s.points) {
-        const i = Math.round((p.ms / 1000 - times[0]!) / stepS);
-        if (i >= 0 && i < column.length) column[i]! += p.value;
-      }
-      return column;
-    });
+    const { times, heights } = chartColumns(type, lines, fromMs, untilMs);
+    const colorOf = (l: Line, i: number): string =>
+      sides ? SIDE_COLORS[l.name === "A" ? "A" : "B"] : LINE_COLORS[i % LINE_COLORS.length]!;
     const ink = theme === "dark" ? "#c9c9d2" : "#45454f",
       grid = theme === "dark" ? "#33333c" : "#e3e3e9";
     const plot = new uPlot(
@@ -118,16 +119,22 @@ export function Timeline(props: Props): ReactNode {
         ],
         series: [
           {},
-          ...series.map((s, i) => ({
-            label: nameOf(s),
-            stroke: LINE_COLORS[i % LINE_COLORS.length]!,
-            fill: series.length === 1 ? `${LINE_COLORS[0]}33` : undefined!,
+          ...lines.map((l, i) => ({
+            label: l.name,
+            stroke: colorOf(l, i),
+            fill: lines.length === 1 ? `${colorOf(l, i)}33` : undefined!,
             width: 1.5,
-            points: { show: false },
+            spanGaps: false,
+            ...(sides && l.name === "A" ? { dash: [6, 4] } : {}),
+            points: {
+              show: true,
+              size: 4,
+              filter: (u: uPlot, k: number) => isolated(u.data[k] as (number | null | undefined)[]),
+            },
           })),
         ],
         hooks: {
-          draw: [(u) => drawRemarks(u, series, theme === "dark" ? "#ffd98a" : "#b26a00")],
+          draw: [(u) => drawRemarks(u, lines, fromMs, theme === "dark" ? "#ffd98a" : "#b26a00")],
           setSelect: [
             (u) => {
               if (u.select.width < 4) return;
@@ -140,7 +147,7 @@ export function Timeline(props: Props): ReactNode {
           ],
         },
       },
-      [times, ...columns],
+      [times, ...heights],
       el,
     );
     const resize = new ResizeObserver(() => plot.setSize({ width: el.clientWidth, height: 120 }));
@@ -149,9 +156,12 @@ export function Timeline(props: Props): ReactNode {
       resize.disconnect();
       plot.destroy();
     };
-  }, [series, fromMs, untilMs, stepS, zone, theme]);
+  }, [type, lines, sides, fromMs, untilMs, zone, theme]);
 
-  const remarks = annotationSpans(series, zone);
+  const remarks = annotationSpans(
+    lines.map((l) => l.series),
+    zone,
+  );
   return (
     <>
       <div

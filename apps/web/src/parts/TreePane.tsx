@@ -11,10 +11,10 @@ import {
   type Flame,
 } from "@cinderblock/flame";
 import { useFlame } from "../api/use-flame.ts";
+import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { changeTexts, type Comparing } from "../state/compare.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
-import { measureOf } from "./measure.ts";
 import { NODES, type PaneProps, useTree } from "./tree.ts";
 
 /**
@@ -23,6 +23,7 @@ import { NODES, type PaneProps, useTree } from "./tree.ts";
  */
 export function TreePane({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, can } = useApp();
+  const own = useMeasure(selection);
   const { query, source } = useTree(
     selection,
     baseline,
@@ -73,7 +74,7 @@ export function TreePane({ selection, baseline, comparing }: PaneProps): ReactNo
     overscan: 20,
   });
   if (query.error || error !== "") return <Failure error={query.error ?? new Error(error)} />;
-  const unit = comparing?.unit ?? measureOf(state, selection);
+  const unit = comparing?.unit ?? own;
   const compared: Comparing | undefined = flame?.baseTotal
     ? (comparing ?? { sides: sidesOf(flame), basis: "share", unit, baseUnit: unit })
     : undefined;

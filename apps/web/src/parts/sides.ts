@@ -33,7 +33,7 @@ export function useComparing(
       const asked = {
         diff: sharedDiff(queries, client),
         functions: client.functions.bind(client),
-        series: client.series.bind(client),
+        timeline: client.timeline.bind(client),
       };
       return { type: a!.type, ...(await sidesOfServer(asked, can!.explore, a!, b!, signal)) };
     },

@@ -1,10 +1,10 @@
 import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { formatCores, formatValue } from "@cinderblock/flame";
-import type { Client } from "../api/client.ts";
+import { useQuery } from "@tanstack/react-query";
+import { isCpuTime, isGauge, timelineStep } from "@cinderblock/flame";
 import { withoutFocus } from "../api/comparison.ts";
-import type { Selection, Series } from "../api/types.ts";
+import type { Selection } from "../api/types.ts";
 import { FilterPresets, SelectorBar, StackChips } from "../parts/Chips.tsx";
+import { Course, namesOf } from "../parts/Course.tsx";
 import { Drawer } from "../parts/Drawer.tsx";
 import { ExportDialog } from "../parts/Export.tsx";
 import { Failure, Loading } from "../parts/Failure.tsx";
@@ -12,11 +12,9 @@ import type { FlameHandle } from "../parts/FlameCanvas.tsx";
 import { FlamePane } from "../parts/FlamePane.tsx";
 import { GraphPane } from "../parts/Graph.tsx";
 import { LabelsPane } from "../parts/LabelsPane.tsx";
-import { unitOfType } from "../parts/measure.ts";
 import { ProfilesPane } from "../parts/Profiles.tsx";
 import { SandwichPane } from "../parts/SandwichPane.tsx";
 import { TablePane } from "../parts/TablePane.tsx";
-import { LINE_COLORS, Timeline } from "../parts/Timeline.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
 import { TreePane } from "../parts/TreePane.tsx";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
@@ -25,9 +23,9 @@ import { Summary } from "../parts/Summary.tsx";
 import { useApp } from "../state/app.tsx";
 import { baselineOf, basisOf, toCompare } from "../state/compare.ts";
 import { parseSelector, selectorOf, selectorText } from "../state/selector.ts";
-import { type Pane, filtersThatChangeValues, type Side, type State } from "../state/state.ts";
+import type { Pane, Side, State } from "../state/state.ts";
 import { VERSION_LABELS, versionPair } from "../state/versions.ts";
-import { formatLength, isRelative, shiftRange, timelineStep } from "../state/time.ts";
+import { formatLength, isRelative, shiftRange } from "../state/time.ts";
 
 const PANES: readonly [Pane, string][] = [
   ["flame", "Flame graph"],
@@ -48,6 +46,20 @@ const BEFORE: readonly [label: string, ms: number | undefined][] = [
   ["a day before", 864e5],
   ["a week before", 6048e5],
 ];
+
+/** State change that compares a part of a range with the longer of the parts before and after it. */
+function comparedPart(s: State, { startMs, endMs }: Selection, from: number, until: number): Partial<State> {
+  const before = from - startMs > endMs - until;
+  return {
+    ...toCompare(s),
+    side: { ...s.side, from: String(from), until: String(until) },
+    baseline: {
+      selector: s.side.selector,
+      from: String(before ? startMs : until),
+      until: String(before ? from : endMs),
+    },
+  };
+}
 
 const PINNED = "cinderblock.baseline";
 /** The selection pinned in this browser for comparisons. */
@@ -142,7 +154,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
     try {
       for (const back of [length * 4, 4 * 6048e5]) {
         const fromMs = Math.min(a.startMs, a.endMs - Math.min(back, most) + 1000),
-          stepS = timelineStep(a.endMs - fromMs, 400);
+          stepS = timelineStep(a.endMs - fromMs, 0, 400);
         const { value } = await app.client.series(
           a.type,
           selectorOf(rest),
@@ -280,7 +292,11 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
         <TooLong maxMs={app.can.maxQueryLengthMs} />
       ) : a && (!compare || b) ? (
         <>
-          <Course selection={a} baseline={b} />
+          <Course
+            selection={whole!}
+            baseline={wholeBase}
+            onPart={(from, until) => go((s) => comparedPart(s, a, from, until))}
+          />
           {compare ? <Summary comparing={comparing} {...sides} /> : null}
           <div className="toolbar">
             <div role="tablist" aria-label="Views">
@@ -384,7 +400,11 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
                 upside down
               </label>
             ) : null}
-            {state.pane === "profiles" ? null : (
+            {state.pane === "profiles" ? null : isGauge(state.type) && !compare ? (
+              <span className="quiet" data-testid="averaged">
+                avg of the snapshots
+              </span>
+            ) : (
               <>
                 <label className="sr" htmlFor="values">
                   Values
@@ -394,11 +414,15 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
                   value={basisOf(state)}
                   onChange={(e) => go({ basis: e.target.value as State["basis"] }, true)}
                 >
-                  <option value="total">totals</option>
+                  {isGauge(state.type) ? null : <option value="total">totals</option>}
                   <option value="rate">
-                    {/^process_cpu:cpu:nanoseconds/.test(state.type) ? "cores" : "per second"}
+                    {isGauge(state.type) ? "averages" : isCpuTime(state.type) ? "cores" : "per second"}
                   </option>
-                  {compare ? <option value="share">totals and shares</option> : null}
+                  {compare ? (
+                    <option value="share">
+                      {isGauge(state.type) ? "averages and shares" : "totals and shares"}
+                    </option>
+                  ) : null}
                 </select>
               </>
             )}
@@ -459,7 +483,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
               ) : state.pane === "profiles" ? (
                 <ProfilesPane selection={a} />
               ) : (
-                <LabelsPane selection={a} baseline={b} comparing={undefined} />
+                <LabelsPane selection={whole!} />
               )}
             </div>
             <Drawer selection={whole!} baseline={wholeBase} comparing={comparing} />
@@ -545,164 +569,6 @@ function SideBar({
         <button type="button" onClick={() => go({ screen: "explore", side, pane: state.pane })}>
           Open in Explore
         </button>
-      ) : null}
-    </div>
-  );
-}
-
-/** Unit of a value as a rate: CPU time in cores. */
-function rate(type: string, stepS: number): (v: number) => string {
-  const unit = unitOfType(type);
-  if (type.startsWith("process_cpu") && unit === "nanoseconds")
-    return (v) => `${formatCores(v / 1e9 / stepS)} cores`;
-  return (v) => formatValue(v, unit);
-}
-
-/** The label names of a selection. */
-function namesOf(
-  client: Client,
-  s: { selector: string; startMs: number; endMs: number },
-): { queryKey: unknown[]; queryFn: (c: { signal: AbortSignal }) => Promise<string[]> } {
-  return {
-    queryKey: ["names", client.tenant, s.selector, s.startMs, s.endMs],
-    queryFn: ({ signal }) => client.labelNames([s.selector], s.startMs, s.endMs, signal),
-  };
-}
-
-function Course({
-  selection,
-  baseline,
-}: {
-  selection: Selection;
-  baseline: Selection | undefined;
-}): ReactNode {
-  const { state, go, client, nowMs, can } = useApp();
-  const { group } = state,
-    stacks = can?.explore ? filtersThatChangeValues(selection.stacks) : undefined;
-  const lines = (
-    s: Selection,
-    by: string,
-  ): {
-    stepS: number;
-    options: {
-      queryKey: unknown[];
-      placeholderData: typeof keepPreviousData;
-      queryFn: (c: { signal: AbortSignal }) => ReturnType<typeof client.series>;
-    };
-  } => {
-    const stepS = timelineStep(s.endMs - s.startMs, 90);
-    return {
-      stepS,
-      options: {
-        queryKey: ["course", client.tenant, s.type, s.selector, s.startMs, s.endMs, by, stacks],
-        placeholderData: keepPreviousData,
-        queryFn: ({ signal }) =>
-          client.series(
-            s.type,
-            s.selector,
-            s.startMs,
-            s.endMs,
-            stepS,
-            by === "" ? [] : [by],
-            by === "" ? 0 : LINE_COLORS.length,
-            signal,
-            stacks,
-          ),
-      },
-    };
-  };
-  const now = lines(selection, baseline ? "" : group),
-    then = lines(baseline ?? selection, "");
-  const q = useQuery(now.options),
-    old = useQuery({ ...then.options, enabled: baseline !== undefined });
-  const names = useQuery(namesOf(client, selection));
-  const nameOf = (s: Series): string => (group !== "" ? (s.labels[group] ?? "(none)") : "all");
-  if (q.error) return <Failure error={q.error} retry={() => void q.refetch()} />;
-  const set =
-    (key: "side" | "baseline") =>
-    (from: number, until: number): void =>
-      go((s) => ({
-        [key]: {
-          ...(key === "side" ? s.side : baselineOf(s, nowMs)),
-          from: String(from),
-          until: String(until),
-        },
-      }));
-  // Compares a part of the range with the longer of the parts before and after it.
-  const part = (from: number, until: number): void => {
-    const { startMs, endMs } = selection,
-      before = from - startMs > endMs - until;
-    go((s) => ({
-      ...toCompare(s),
-      side: { ...s.side, from: String(from), until: String(until) },
-      baseline: {
-        selector: s.side.selector,
-        from: String(before ? startMs : until),
-        until: String(before ? from : endMs),
-      },
-    }));
-  };
-  const format = rate(selection.type, now.stepS);
-  return (
-    <div className="course">
-      <Loading active={q.isFetching} />
-      {baseline ? null : (
-        <div className="course-tools">
-          <label>
-            Group by{" "}
-            <select value={group} onChange={(e) => go({ group: e.target.value }, true)}>
-              <option value="">nothing</option>
-              {group !== "" && !(names.data ?? []).includes(group) ? <option>{group}</option> : null}
-              {(names.data ?? []).map((n) => (
-                <option key={n}>{n}</option>
-              ))}
-            </select>
-          </label>
-          {group !== "" ? (
-            <ul className="legend" aria-label="Lines">
-              {(q.data?.value ?? []).map((s, i) => (
-                <li key={nameOf(s)}>
-                  <i style={{ background: LINE_COLORS[i % LINE_COLORS.length] }} />
-                  {nameOf(s)}
-                </li>
-              ))}
-            </ul>
-          ) : null}
-          <span className="quiet">
-            Drag to choose a time, with Shift to compare it with the rest; a point is{" "}
-            {formatLength(now.stepS * 1000)}
-            {stacks ? ", of the stacks that are chosen" : ""}.
-          </span>
-        </div>
-      )}
-      {q.data ? (
-        <Timeline
-          series={q.data.value}
-          nameOf={nameOf}
-          fromMs={selection.startMs}
-          untilMs={selection.endMs}
-          stepS={now.stepS}
-          zone={state.zone}
-          format={format}
-          label={`Values over time${baseline ? ", B" : ""}`}
-          onRange={set("side")}
-          {...(baseline ? {} : { onPart: part })}
-        />
-      ) : (
-        <div className="timeline" />
-      )}
-      {baseline && old.data ? (
-        <Timeline
-          series={old.data.value}
-          nameOf={() => "A"}
-          fromMs={baseline.startMs}
-          untilMs={baseline.endMs}
-          stepS={then.stepS}
-          zone={state.zone}
-          format={rate(baseline.type, then.stepS)}
-          label="Values over time, A"
-          onRange={set("baseline")}
-        />
       ) : null}
     </div>
   );

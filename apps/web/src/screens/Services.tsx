@@ -1,15 +1,16 @@
 import { type ReactNode, useMemo, useState } from "react";
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { formatCores, formatShare, formatValue } from "@cinderblock/flame";
+import { useQuery } from "@tanstack/react-query";
+import { formatShare, formatValue, isCpuTime, isGauge, measureOf } from "@cinderblock/flame";
 import { BASE } from "../api/client.ts";
+import type { Selection } from "../api/types.ts";
+import { useTimeline } from "../api/use-timeline.ts";
 import { CopyButton } from "../parts/CopyButton.tsx";
 import { Failure, Loading, PartialNotice } from "../parts/Failure.tsx";
 import { Sparkline } from "../parts/Sparkline.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
-import { unitOfType } from "../parts/measure.ts";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
 import { useApp } from "../state/app.tsx";
-import { timelineStep } from "../state/time.ts";
+import { serviceRows } from "../state/service-rows.ts";
 
 /** Pyroscope v1 does not report its limit: this is its default (querier.max-query-length). */
 const V1_QUERY_LENGTH_MS = 24 * 3_600_000;
@@ -29,51 +30,37 @@ export function Services(): ReactNode {
     () => JSON.parse(localStorage.getItem(PINS) ?? "[]") as string[],
   );
   const r = range(state.side);
-  const length = r ? r[1] - r[0] : 0,
-    stepS = timelineStep(length, POINTS);
-  // The same query covers the previous window if the tenant's longest range allows it.
+  const length = r ? r[1] - r[0] : 0;
+  // The previous window is requested if the tenant's look-back and longest range allow it.
   const most = can?.explore === false ? V1_QUERY_LENGTH_MS : (can?.maxQueryLengthMs ?? 0),
     before = can !== undefined && (most === 0 || 2 * length <= most);
-  const from = r ? (before ? r[0] - length : r[0]) : 0;
-  const q = useQuery({
-    queryKey: ["services", client.tenant, state.type, r, before],
-    enabled: r !== undefined && can !== undefined,
-    placeholderData: keepPreviousData,
-    queryFn: ({ signal }) =>
-      client.series(
-        state.type,
-        "{}",
-        Math.round(from),
-        Math.round(r![1]),
-        stepS,
-        ["service_name"],
-        0,
-        signal,
-      ),
+  const window = (fromMs: number, untilMs: number): Selection => ({
+    type: state.type,
+    selector: "{}",
+    startMs: Math.round(fromMs),
+    endMs: Math.round(untilMs),
+    stacks: { callSite: [], only: [], without: [], hide: [] },
+    profileIds: [],
+  });
+  const q = useTimeline(r && window(r[0], r[1]), "service_name", {
+    stepMs: Math.ceil(length / POINTS),
+    limit: 0,
+  });
+  // A profile at the start belongs to this window alone.
+  const old = useTimeline(r && window(r[0] - length, r[0] - 1), "service_name", {
+    stepMs: 0,
+    limit: 0,
+    enabled: before,
   });
   const any = useQuery({
     queryKey: ["any", client.tenant, r],
-    enabled: q.data?.value.length === 0,
+    enabled: q.data?.value.series.length === 0,
     refetchInterval: 5000,
     queryFn: ({ signal }) => client.labelSets(["service_name"], [], 0, 0, signal),
   });
   const rows = useMemo(
-    () =>
-      (q.data?.value ?? [])
-        .map((s) => {
-          const name = s.labels.service_name ?? "",
-            now = s.points.filter((p) => p.ms > r![0]),
-            old = s.points.filter((p) => p.ms <= r![0]);
-          const line = new Array<number>(POINTS).fill(0);
-          for (const p of now)
-            line[Math.min(POINTS - 1, Math.max(0, Math.floor(((p.ms - r![0]) / length) * POINTS)))]! +=
-              p.value;
-          const sum = now.reduce((n, p) => n + p.value, 0),
-            was = old.reduce((n, p) => n + p.value, 0);
-          return { name, sum, was, change: was > 0 ? sum / was - 1 : undefined, line };
-        })
-        .filter((x) => x.sum > 0 || x.was > 0),
-    [q.data],
+    () => serviceRows(state.type, q.data?.value, before ? old.data?.value : undefined, POINTS),
+    [state.type, q.data, old.data, before],
   );
   const shown = rows
     .filter((x) => x.name.toLowerCase().includes(search.toLowerCase()))
@@ -83,10 +70,10 @@ export function Services(): ReactNode {
         (sort === "name"
           ? a.name.localeCompare(b.name)
           : sort === "value"
-            ? b.sum - a.sum
+            ? b.total - a.total
             : Math.abs(b.change ?? 0) - Math.abs(a.change ?? 0)),
     );
-  const unit = unitOfType(state.type);
+  const unit = measureOf(state.type, false, undefined);
   const pin = (name: string): void => {
     const next = pins.includes(name) ? pins.filter((p) => p !== name) : [...pins, name];
     setPins(next);
@@ -107,7 +94,7 @@ export function Services(): ReactNode {
       </button>
     </th>
   );
-  const empty = q.data !== undefined && q.data.value.length === 0 && any.data !== undefined;
+  const empty = q.data !== undefined && q.data.value.series.length === 0 && any.data !== undefined;
   return (
     <div className="services">
       <h1 className="sr">Services</h1>
@@ -125,9 +112,11 @@ export function Services(): ReactNode {
         />
         <TimePicker side={state.side} name="" onChange={(x) => go({ side: { ...state.side, ...x } })} />
       </div>
-      <Loading active={q.isFetching} />
+      <Loading active={q.isFetching || old.isFetching} />
       <PartialNotice reason={q.data?.partial ?? ""} />
-      {q.error ? <Failure error={q.error} retry={() => void q.refetch()} /> : null}
+      {(q.error ?? old.error) ? (
+        <Failure error={q.error ?? old.error} retry={() => void (q.error ? q : old).refetch()} />
+      ) : null}
       {empty && any.data!.length === 0 ? <FirstProfile /> : null}
       {empty && any.data!.length > 0 ? (
         <p className="nothing">
@@ -143,7 +132,7 @@ export function Services(): ReactNode {
                 <span className="sr">Pinned</span>
               </th>
               {head("name", "Service")}
-              {head("value", unit === "nanoseconds" ? "Time" : "Value")}
+              {head("value", isGauge(state.type) ? "Average" : unit === "nanoseconds" ? "Time" : "Value")}
               <th scope="col">Course</th>
               {head("change", "Change")}
             </tr>
@@ -167,10 +156,10 @@ export function Services(): ReactNode {
                     {x.name}
                   </button>
                 </th>
-                <td>
-                  {formatValue(x.sum, unit)}
-                  {unit === "nanoseconds" && length > 0 ? (
-                    <span className="quiet"> {formatCores(x.sum / 1e6 / length)} cores</span>
+                <td data-total={x.total}>
+                  {formatValue(x.total, measureOf(state.type, false, x))}
+                  {isCpuTime(state.type) ? (
+                    <span className="quiet"> {formatValue(x.total, measureOf(state.type, true, x))}</span>
                   ) : null}
                 </td>
                 <td>
@@ -182,7 +171,7 @@ export function Services(): ReactNode {
                   }
                 >
                   {x.change === undefined
-                    ? before
+                    ? before && old.data
                       ? "new"
                       : "–"
                     : `${x.change > 0 ? "+" : x.change < 0 ? "−" : "±"}${formatShare(Math.abs(x.change))}`}

@@ -1,6 +1,4 @@
-import type { Series } from "../api/types.ts";
 import { baselineOf, basisOf, toCompare } from "./compare.ts";
-import { coverOfSeries, coverSteps } from "./covered.ts";
 import { hasRelativeTime, withAbsoluteTimes } from "./links.ts";
 import { parseSelector, selectorText } from "./selector.ts";
 import { changed, decodeState, encodeState, initialState, type State } from "./state.ts";
@@ -90,50 +88,5 @@ describe("the basis of values", () => {
     for (const basis of ["rate", "share", "total"] as const)
       expect(basisOf(reopened({ ...compare, basis }))).toBe(basis);
     expect(decodeState("explore", "?v=1&per=s").basis).toBe("rate");
-  });
-});
-
-describe("covered time of a series", () => {
-  const line = (times: number[]): Series[] => [
-    { labels: {}, points: times.map((ms) => ({ ms, value: 7, annotations: [] })) },
-  ];
-  const every = (stepMs: number, fromMs: number, untilMs: number): number[] =>
-    Array.from({ length: Math.round((untilMs - fromMs) / stepMs) }, (_, i) => fromMs + (i + 1) * stepMs);
-  it("is that of the profiles, not of the window", () => {
-    const start = NOW - 3 * HOUR,
-      { fromMs, stepS } = coverSteps(start, NOW),
-      step = stepS * 1000;
-    expect([fromMs, step]).toEqual([start, 15_000]);
-    // A profile a minute in the last 50 minutes of three hours.
-    expect(coverOfSeries(line(every(60_000, NOW - 50 * 60_000, NOW)), start, stepS)).toEqual({
-      coveredMs: 50 * 60_000,
-      intervalMs: 60_000,
-    });
-    // The point at the start counts the time before it; zeros cover nothing.
-    const zeros = line([start, start + step, start + 2 * step]);
-    zeros[0]!.points[2]!.value = 0;
-    expect(coverOfSeries(zeros, start, stepS).coveredMs).toBe(15_000);
-    expect(coverOfSeries([], start, stepS).coveredMs).toBe(0);
-  });
-
-  it("is one for several series, without jitter and without pauses", () => {
-    const start = NOW - HOUR,
-      a = every(15_000, start, NOW).filter((_, i) => i % 5 !== 2);
-    expect(coverOfSeries(line(a), start, 15).coveredMs).toBe(HOUR);
-    const half = a.filter((t) => t <= NOW - HOUR / 2);
-    expect(coverOfSeries([...line(half), ...line(half)], start, 15).coveredMs).toBe(HOUR / 2);
-    const pause = every(15_000, start, NOW).filter((t) => t <= NOW - HOUR / 2 || t > NOW - HOUR / 4);
-    expect(coverOfSeries(line(pause), start, 15).coveredMs).toBe(0.75 * HOUR);
-  });
-
-  it("has a bounded number of steps of whole seconds that end with the range, and no longer query", () => {
-    for (const length of [1000, 60_000, HOUR - 1, HOUR, 24 * HOUR, 30 * 24 * HOUR]) {
-      const { fromMs, stepS } = coverSteps(NOW - length, NOW),
-        steps = (NOW - fromMs) / (stepS * 1000);
-      expect([Number.isInteger(stepS), stepS >= 15, Number.isInteger(steps)]).toEqual([true, true, true]);
-      expect(steps).toBeLessThanOrEqual(2000);
-      expect(fromMs).toBeGreaterThanOrEqual(NOW - length);
-      expect(fromMs - (NOW - length)).toBeLessThan(stepS * 1000);
-    }
   });
 });

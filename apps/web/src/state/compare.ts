@@ -1,5 +1,4 @@
 import {
-  type Average,
   type Basis,
   type Flame,
   formatChange,
@@ -7,12 +6,12 @@ import {
   formatFactor,
   formatShare,
   formatValue,
+  measureOf,
   pairOf,
-  type Rate,
   type Sides,
-  type Unit,
   unequalTimes,
-  unitOf,
+  unitOfType,
+  type ValueUnit,
 } from "@cinderblock/flame";
 import type { Side, State } from "./state.ts";
 import { formatLength, shiftRange } from "./time.ts";
@@ -56,20 +55,13 @@ export function basisOf(s: State): Basis {
 export interface Comparing {
   sides: Sides;
   basis: Basis;
-  unit: Unit | Rate | Average;
-  baseUnit: Unit | Rate | Average;
+  unit: ValueUnit;
+  baseUnit: ValueUnit;
 }
 
 /** @param type ID of the profile type */
 export function comparingOf(type: string, basis: Basis, sides: Sides): Comparing {
-  const unit = unitOf(type.split(":")[2] ?? ""),
-    cores = /^process_cpu:cpu:nanoseconds(:|$)/.test(type);
-  const of = ({ coveredMs, intervalMs }: Sides["now"]): Unit | Rate | Average =>
-    sides.gauge
-      ? { unit, snapshots: intervalMs > 0 ? coveredMs / intervalMs : 0 }
-      : basis === "rate"
-        ? { unit, seconds: coveredMs / 1000, cores }
-        : unit;
+  const of = (side: Sides["now"]): ValueUnit => measureOf(type, basis === "rate", side);
   return { sides, basis, unit: of(sides.now), baseUnit: of(sides.before) };
 }
 
@@ -128,7 +120,7 @@ export function summaryOf(type: string, c: Comparing): { text: string; notice: s
     pair = pairOf(now.total, before.total, c.sides, rates.basis);
   const side = (name: string, f: Sides["now"], unit: Comparing["unit"]): string => {
     const covered = formatLength(f.coveredMs),
-      sum = formatValue(f.total, unitOf(type.split(":")[2] ?? ""));
+      sum = formatValue(f.total, unitOfType(type));
     // A sum of a gauge's snapshots has no meaning.
     return `${name} ${formatValue(f.total, unit)} (${c.sides.gauge || rates.basis === "total" ? covered : `${sum} in ${covered}`})`;
   };

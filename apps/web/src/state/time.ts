@@ -143,11 +143,3 @@ export const PRESETS: readonly [text: string, label: string][] = [
   ["now-2d", "2 days"],
   ["now-7d", "7 days"],
 ];
-
-const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400];
-/** Step of a time series in seconds: for about `points` points, rounded to a readable value. */
-export function timelineStep(lengthMs: number, points: number): number {
-  return (
-    STEPS.find((s) => s * points * 1000 >= lengthMs) ?? Math.ceil(lengthMs / 1000 / points / 86400) * 86400
-  );
-}

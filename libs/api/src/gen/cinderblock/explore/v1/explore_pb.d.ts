@@ -504,7 +504,9 @@ export declare type FunctionLine = Message<"cinderblock.explore.v1.FunctionLine"
 export declare const FunctionLineSchema: GenMessage<FunctionLine>;
 
 /**
- * Points like those of querier.v1.SelectSeries, for a selection without profile IDs and spans; ignores stacks.hide.
+ * A time line of a selection without spans; ignores stacks.hide. A profile covers the time back to the previous profile
+ * of its series if that is at most two intervals ago, otherwise one interval. Its value is spread over that time in
+ * whole units; the part before the start belongs to the first point. So the points add up to the selection's total.
  *
  * @generated from message cinderblock.explore.v1.SeriesRequest
  */
@@ -515,7 +517,7 @@ export declare type SeriesRequest = Message<"cinderblock.explore.v1.SeriesReques
   selection?: Selection | undefined;
 
   /**
-   * Seconds between points.
+   * Minimum of the seconds between points; the response has the step in use. 0 is the whole range as one point.
    *
    * @generated from field: double step = 2;
    */
@@ -545,9 +547,52 @@ export declare const SeriesRequestSchema: GenMessage<SeriesRequest>;
  */
 export declare type SeriesResponse = Message<"cinderblock.explore.v1.SeriesResponse"> & {
   /**
+   * A point has the end time of its step; the last step ends with the selection. Steps without covered time have no
+   * point.
+   *
    * @generated from field: repeated types.v1.Series series = 1;
    */
   series: Series[];
+
+  /**
+   * Figures of each series, in the same order.
+   *
+   * @generated from field: repeated cinderblock.explore.v1.SeriesCover covers = 2;
+   */
+  covers: SeriesCover[];
+
+  /**
+   * Seconds between points: the requested ones, raised to the interval of the profiles.
+   *
+   * @generated from field: double step = 3;
+   */
+  step: number;
+
+  /**
+   * Median distance of successive profiles in a series; 15000 if no series has two.
+   *
+   * @generated from field: int64 interval_ms = 4;
+   */
+  intervalMs: bigint;
+
+  /**
+   * Length of the union of the times that the profiles cover. stacks do not change it.
+   *
+   * @generated from field: int64 covered_ms = 5;
+   */
+  coveredMs: bigint;
+
+  /**
+   * @generated from field: int64 profiles = 6;
+   */
+  profiles: bigint;
+
+  /**
+   * Sum of the values, including those of series above the limit.
+   *
+   * @generated from field: int64 total = 7;
+   */
+  total: bigint;
 };
 
 /**
@@ -555,6 +600,41 @@ export declare type SeriesResponse = Message<"cinderblock.explore.v1.SeriesRespo
  * Use `create(SeriesResponseSchema)` to create a new message.
  */
 export declare const SeriesResponseSchema: GenMessage<SeriesResponse>;
+
+/**
+ * Figures of a series as a selection of its own.
+ *
+ * @generated from message cinderblock.explore.v1.SeriesCover
+ */
+export declare type SeriesCover = Message<"cinderblock.explore.v1.SeriesCover"> & {
+  /**
+   * @generated from field: int64 covered_ms = 1;
+   */
+  coveredMs: bigint;
+
+  /**
+   * @generated from field: int64 total = 2;
+   */
+  total: bigint;
+
+  /**
+   * Covered time of each point.
+   *
+   * @generated from field: repeated int64 points_ms = 3;
+   */
+  pointsMs: bigint[];
+
+  /**
+   * @generated from field: int64 interval_ms = 4;
+   */
+  intervalMs: bigint;
+};
+
+/**
+ * Describes the message cinderblock.explore.v1.SeriesCover.
+ * Use `create(SeriesCoverSchema)` to create a new message.
+ */
+export declare const SeriesCoverSchema: GenMessage<SeriesCover>;
 
 /**
  * @generated from message cinderblock.explore.v1.HeatmapRequest
@@ -957,7 +1037,7 @@ export declare const ExploreService: GenService<{
     output: typeof FunctionLinesResponseSchema;
   },
   /**
-   * Values over time of the selected stacks.
+   * Values and covered time of a selection over time.
    *
    * @generated from rpc cinderblock.explore.v1.ExploreService.Series
    */
