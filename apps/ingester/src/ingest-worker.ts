@@ -184,15 +184,8 @@ const methods: IngestWorkerMethods = {
   blocks({ tenant, startMs, endMs }) {
     const out: BlockInfo[] = [];
     for (const h of shard.sources(tenant)) {
-      let min = h.rowTime.data[0]!,
-        max = min;
-      for (const s of h.series) {
-        if (s.rows.length === 0) continue;
-        if (s.minTimeNanos < min) min = s.minTimeNanos;
-        if (s.maxTimeNanos > max) max = s.maxTimeNanos;
-      }
-      const minTimeMs = Number(min / 1_000_000n),
-        maxTimeMs = Number(max / 1_000_000n);
+      const minTimeMs = Number(h.minTimeNanos / 1_000_000n),
+        maxTimeMs = Number(h.maxTimeNanos / 1_000_000n);
       if (minTimeMs <= endMs && maxTimeMs >= startMs)
         out.push({
           ulid: h.ulid,

@@ -1,5 +1,5 @@
 import type { LabelSets } from "@cinderblock/block";
-import { compareUtf8 } from "@cinderblock/bytes";
+import { compareUtf8, sortUtf8 } from "@cinderblock/bytes";
 import { invalidError } from "@cinderblock/errors";
 import { LABEL_PROFILE_TYPE, parseProfileType, type ProfileType } from "@cinderblock/model";
 import {
@@ -85,7 +85,7 @@ export class Labels {
 
 /** Distinct names in byte order. */
 export function sortedNames(names: readonly string[]): string[] {
-  return [...new Set(names)].sort(compareUtf8);
+  return sortUtf8([...new Set(names)]);
 }
 
 function isLegacyName(name: string): boolean {

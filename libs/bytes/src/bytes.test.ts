@@ -12,6 +12,7 @@ import {
   fnv1a,
   loadHasher,
   ShortRead,
+  sortUtf8,
 } from "./index.ts";
 
 describe("decimal", () => {
@@ -162,6 +163,17 @@ describe("order and hashes", () => {
       ),
     );
     expect(compareUtf8("\u{10000}", "\uffff")).toBeGreaterThan(0);
+  });
+  it("sorts lists of strings as UTF-8", () => {
+    const texts = fc.array(
+      fc.string({ unit: fc.constantFrom("a", "b", "é", "\ud7ff", "\uffff", "\u{10000}") }),
+    );
+    fc.assert(
+      fc.property(texts, (list) => {
+        const bytes = list.map((t) => Buffer.from(t)).sort((a, b) => Buffer.compare(a, b));
+        expect(sortUtf8([...list])).toEqual(bytes.map(String));
+      }),
+    );
   });
   it("equals v1's partition IDs", async () => {
     const { h64 } = await loadHasher();

@@ -50,6 +50,17 @@ export function compareUtf8(a: string, b: string): number {
   return a.length - b.length;
 }
 
+/** UTF-16 units whose order is not that of their UTF-8 bytes. */
+const OUT_OF_ORDER = /[\ud800-\uffff]/;
+
+/**
+ * Sorts strings in place by their UTF-8 bytes and returns them. The order of UTF-16 units, which is the same
+ * for most texts, takes a third of the time.
+ */
+export function sortUtf8(texts: string[]): string[] {
+  return texts.some((t) => OUT_OF_ORDER.test(t)) ? texts.sort(compareUtf8) : texts.sort();
+}
+
 /** Order of two byte ranges, as memcmp, the shorter first on a common prefix. */
 export function compareBytes(
   a: Uint8Array,

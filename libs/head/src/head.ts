@@ -121,6 +121,9 @@ export class Head implements ProfileSource {
   /** 4 words per sample */
   readonly traces = new U32Column(0);
 
+  /** times of the first and the last profile; 0 without rows */
+  minTimeNanos = 0n;
+  maxTimeNanos = 0n;
   lastWriteMs = 0;
   /** a frozen head accepts no more profiles; its cut is running or due */
   frozen = false;
@@ -543,6 +546,8 @@ export class Head implements ProfileSource {
     if (s.rows.length === 0 || timeNanos < s.minTimeNanos) s.minTimeNanos = timeNanos;
     if (s.rows.length === 0 || timeNanos > s.maxTimeNanos) s.maxTimeNanos = timeNanos;
     s.rows.push(row);
+    if (row === 0 || timeNanos < this.minTimeNanos) this.minTimeNanos = timeNanos;
+    if (row === 0 || timeNanos > this.maxTimeNanos) this.maxTimeNanos = timeNanos;
     return row;
   }
 

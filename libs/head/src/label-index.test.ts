@@ -24,6 +24,14 @@ describe("the label index of a head", () => {
     expect(await labelAnswer(await a.sources(), series)).toEqual({ names: [], sets });
   });
 
+  it("comes with the times of the head's profiles, whatever their order", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    for (const at of [5n, 2n, 9n, 4n]) await a.push({ ...CPU, pod: `p${at}` }, cpu(T0 + at * SECOND, 1));
+    const [head] = a.shard.sources("t");
+    expect([head!.minTimeNanos, head!.maxTimeNanos]).toEqual([T0 + 2n * SECOND, T0 + 9n * SECOND]);
+  });
+
   it("counts in the memory of the head from the first query on", async () => {
     const a = new Instance(temporaryFolder());
     await a.start();
