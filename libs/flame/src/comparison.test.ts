@@ -114,6 +114,11 @@ describe("figures of a comparison", () => {
       undefined,
       "±0",
     ]);
+    // A difference below the printed digits keeps its sign, and no space after it.
+    expect([
+      formatDelta({ now: 0, before: 4e5 }, cores),
+      formatDelta({ now: 4e5, before: 0 }, cores),
+    ]).toEqual(["−<0.001 cores", "+<0.001 cores"]);
     expect(formatChange(0.11, 0.64)).toBe("+53.0 pp");
   });
 

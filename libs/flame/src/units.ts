@@ -82,7 +82,7 @@ export function formatDelta({ now, before }: Pair, unit: ValueUnit): string {
         : "snapshots" in unit
           ? { ...unit, snapshots: 1 }
           : { ...unit, seconds: 1 };
-  return `${d > 0 ? "+" : d < 0 ? "−" : "±"}${formatValue(Math.abs(d), each)}`;
+  return `${d > 0 ? "+" : d < 0 ? "−" : "±"}${formatValue(Math.abs(d), each).replace(/^< /, "<")}`;
 }
 
 /** A number of cores with at least two significant digits. */
