@@ -1,6 +1,6 @@
 import {
   callTreeOfLevels,
-  changeOf,
+  changesOf,
   createPainter,
   factorOf,
   type Flame,
@@ -70,8 +70,8 @@ describe("a focus in a comparison", () => {
           b = boxOf(detail, path);
         expect([pathOf(overview, a), pathOf(detail, b)]).toEqual([path, path]);
         expect(after(b)).toEqual(before(a));
-        expect(changeOf(detail, b, sides, basis)).toBe(changeOf(overview, a, sides, basis));
-        expect(changeOf(detail, b, sides, basis)).toBeGreaterThan(0.5);
+        expect(changesOf(detail, sides, basis)(b)).toBe(changesOf(overview, sides, basis)(a));
+        expect(changesOf(detail, sides, basis)(b)).toBeGreaterThan(0.5);
         expect(detail.width[b]).toBe(overview.width[a]);
       }
     }
@@ -79,9 +79,9 @@ describe("a focus in a comparison", () => {
 
   it("refers to the graph's own root only where that is the whole, as of two files", () => {
     const detail = focused();
-    expect(changeOf(detail, boxOf(detail, GREW))).toBe(0);
-    expect(changeOf(overview, boxOf(overview, GREW))).toBe(
-      changeOf(overview, boxOf(overview, GREW), sides, "share"),
+    expect(changesOf(detail)(boxOf(detail, GREW))).toBe(0);
+    expect(changesOf(overview)(boxOf(overview, GREW))).toBe(
+      changesOf(overview, sides, "share")(boxOf(overview, GREW)),
     );
   });
 });

@@ -29,22 +29,35 @@ export function sidesOf(f: { sum: number; baseSum: number }): Sides {
   return { now: side(f.sum), before: side(f.baseSum), gauge: false };
 }
 
-/** Divisor that brings a side's values to a basis; 0 where the side has none. */
-function divisor(f: Figures, basis: Basis, gauge: boolean): number {
-  if (basis === "share") return f.total;
-  if (gauge) return f.intervalMs > 0 ? f.coveredMs / f.intervalMs : 0;
-  return basis === "rate" ? f.coveredMs / 1000 : 1;
+/** Divisor that brings a side's values to a basis; infinite for a side without a total or covered time. */
+function divisorOf(f: Figures, basis: Basis, gauge: boolean): number {
+  const divisor =
+    basis === "share"
+      ? f.total
+      : gauge
+        ? f.coveredMs / f.intervalMs
+        : basis === "rate"
+          ? f.coveredMs / 1000
+          : 1;
+  return divisor > 0 ? divisor : Infinity;
+}
+
+/** Divisors of both sides, for many values. */
+export function divisorsOf(sides: Sides, basis: Basis): Pair {
+  return {
+    now: divisorOf(sides.now, basis, sides.gauge),
+    before: divisorOf(sides.before, basis, sides.gauge),
+  };
 }
 
 /** Values of both sides on a basis, each by the figures of its own whole side. */
 export function pairOf(total: number, baseTotal: number, sides: Sides, basis: Basis): Pair {
-  const now = divisor(sides.now, basis, sides.gauge),
-    before = divisor(sides.before, basis, sides.gauge);
-  return { now: now > 0 ? total / now : 0, before: before > 0 ? baseTotal / before : 0 };
+  const divisors = divisorsOf(sides, basis);
+  return { now: total / divisors.now, before: baseTotal / divisors.before };
 }
 
 /** Strength of a change for colors: -1 (gone) to 1 (new), 0 is unchanged. */
-export function changeStrength({ now, before }: Pair): number {
+export function changeStrength(now: number, before: number): number {
   return now + before === 0 ? 0 : (now - before) / (now + before);
 }
 

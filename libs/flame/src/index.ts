@@ -11,7 +11,7 @@ export { search, searchPattern } from "./search.ts";
 export type { SearchResult } from "./search.ts";
 export { drawFlame, drawOverview, foldedText, graphHeight, levelAt, rowTop } from "./draw.ts";
 export type { Style, Surface, Viewport } from "./draw.ts";
-export { changeOf, packageOf, createPainter } from "./palette.ts";
+export { changesOf, packageOf, createPainter } from "./palette.ts";
 export type { ChangePalette, ColorMode, Paint, Theme } from "./palette.ts";
 export {
   formatChange,

@@ -1,4 +1,4 @@
-import { changeStrength, type Basis, pairOf, type Sides, sidesOf } from "./comparison.ts";
+import { changeStrength, type Basis, divisorsOf, type Sides, sidesOf } from "./comparison.ts";
 import { FOLDED, type Flame } from "./layout.ts";
 
 /** Criterion that colors the boxes of a flame graph. */
@@ -71,9 +71,15 @@ function changePaint(change: number, palette: ChangePalette, theme: Theme): Pain
   };
 }
 
-/** Change of a box against the baseline by whole sides, -1 to 1. */
-export function changeOf(f: Flame, box: number, sides: Sides = sidesOf(f), basis: Basis = "share"): number {
-  return f.baseTotal ? changeStrength(pairOf(f.total[box]!, f.baseTotal[box]!, sides, basis)) : 0;
+/** box -> change against the baseline by whole sides, -1 to 1. */
+export function changesOf(
+  f: Flame,
+  sides: Sides = sidesOf(f),
+  basis: Basis = "share",
+): (box: number) => number {
+  const { total, baseTotal } = f,
+    { now, before } = divisorsOf(sides, basis);
+  return baseTotal ? (box) => changeStrength(total[box]! / now, baseTotal[box]! / before) : () => 0;
 }
 
 /**
@@ -90,7 +96,8 @@ export function createPainter(
 ): (box: number) => Paint {
   if (mode === "change") {
     const steps = Array.from({ length: 41 }, (_, i) => changePaint((i - 20) / 20, palette, theme));
-    return (box) => steps[Math.round(changeOf(f, box, sides, basis) * 20) + 20]!;
+    const change = changesOf(f, sides, basis);
+    return (box) => steps[Math.round(change(box) * 20) + 20]!;
   }
   if (mode === "value") {
     const steps = Array.from({ length: 21 }, (_, i) =>

@@ -108,13 +108,15 @@ export function FlameCanvas(props: Props): ReactNode {
   const frame = useRef(0),
     hover = useRef(-1),
     matchAt = useRef(-1);
-  const compared = useMemo<Comparing>(
-    () => comparing ?? { sides: sidesOf(flame), basis: "share", unit, baseUnit: unit },
-    [comparing, flame, unit],
-  );
+  const compared: Comparing = comparing ?? {
+    sides: sidesOf(flame),
+    basis: "share",
+    unit,
+    baseUnit: unit,
+  };
   const paint = useMemo(
-    () => createPainter(flame, colour, palette, theme, compared.sides, compared.basis),
-    [flame, colour, palette, theme, compared],
+    () => createPainter(flame, colour, palette, theme, comparing?.sides, comparing?.basis),
+    [flame, colour, palette, theme, comparing],
   );
 
   const viewport = useCallback(
