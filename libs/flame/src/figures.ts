@@ -91,7 +91,7 @@ export function lengthOf({ from, to }: Spans): number {
 /** Steps of a time line in seconds. */
 const STEPS = [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 10_800, 21_600, 86_400];
 /** Maximum number of points of a time line. */
-export const TIMELINE_POINTS = 300;
+const TIMELINE_POINTS = 300;
 
 /**
  * Step of a time line in seconds: at least the interval of the profiles to 5 %, because a shorter step would

@@ -83,7 +83,7 @@ function distinct(parts: readonly string[][]): string[] {
 }
 
 /** Distinct label sets as columns, reduced to `names` if there are any. */
-export async function labelSets(
+async function labelSets(
   sources: readonly ProfileSource[],
   names: readonly string[],
   q: LabelQuery,

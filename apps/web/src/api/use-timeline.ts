@@ -8,7 +8,7 @@ import { withoutFocus } from "./comparison.ts";
 import type { Selection, Timeline } from "./types.ts";
 
 /** Number of lines of a time line that is grouped by a label. */
-export const MAX_LINES = 8;
+const MAX_LINES = 8;
 
 /** The time line of a selection. `stepMs` is its minimum step; by default as short as fits on the screen. */
 export function useTimeline(
