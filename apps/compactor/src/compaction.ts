@@ -2,7 +2,8 @@ import { hostname } from "node:os";
 import type { Bucket } from "@cinderblock/objstore";
 import type { Resources } from "@cinderblock/runtime";
 import { BlocksCleaner } from "./cleaner.ts";
-import { Compactor, type Ownership } from "./compactor.ts";
+import { Compactor } from "./compactor.ts";
+import type { Ownership } from "./compactor-config.ts";
 import { blockRangesOf, type CompactorComponentConfig } from "./config.ts";
 import { BucketIndexUpdater } from "@cinderblock/compact";
 import type { CompactorLimits } from "./limits.ts";
@@ -47,8 +48,7 @@ export function compaction(
   );
   if (config.compactorEnabled) resources.claimDirectory(config.compactorDataDir, "-compactor.data-dir");
   const compactor = new Compactor(
-    scripts.compact,
-    { bucket: spec },
+    { script: scripts.compact, data: { bucket: spec } },
     bucket,
     index,
     {
