@@ -2,14 +2,10 @@ import { create, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { CallTreeResponseSchema, FunctionTableResponseSchema } from "@cinderblock/api";
 import fc from "fast-check";
 import { TreeMerger } from "./tree.ts";
-import {
-  encodeCallTree,
-  encodeFunctionTable,
-  functionSums,
-  callersAndCallees,
-  type StackFilter,
-  mergeComparison,
-} from "./comparison-tree.ts";
+import { encodeCallTree } from "./call-tree.ts";
+import { callersAndCallees, mergeComparison } from "./comparison-tree.ts";
+import { encodeFunctionTable, functionSums } from "./function-table.ts";
+import type { StackFilter } from "./stack-filter.ts";
 
 type Stack = [frames: string[], value: number];
 const NONE: StackFilter = { callSite: [], only: [], without: [], hide: [] };

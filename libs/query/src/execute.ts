@@ -2,7 +2,7 @@ import { UNPACED } from "@cinderblock/async";
 import { type ProfileSource, type SourceForm } from "@cinderblock/block";
 import { buildProfile, type PartialProfile, ProfileMerger, type StackSelector } from "./profile.ts";
 import type { ExemplarKind } from "./exemplars.ts";
-import { callSiteFilter, type StackFilter } from "./comparison-tree.ts";
+import { callSiteFilter, type StackFilter } from "./stack-filter.ts";
 import { addSource, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
 import { detailedPoints } from "./heatmap.ts";
 import {

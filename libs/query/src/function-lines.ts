@@ -3,7 +3,8 @@ import { FlameIndex } from "@cinderblock/block";
 import { ByteWriter, encodeUtf8 } from "@cinderblock/bytes";
 import { LOCATION_HEAD, FUNCTION_WORDS, MAPPING_WORDS } from "@cinderblock/symdb";
 import type { PartialProfile } from "./profile.ts";
-import { type StackFilter, stackPredicate } from "./comparison-tree.ts";
+import { putValue } from "./put-value.ts";
+import { type StackFilter, stackPredicate } from "./stack-filter.ts";
 
 /**
  * A function in one source file of one build, with the exact values of its lines, ascending. Recursion on one
@@ -139,12 +140,6 @@ export function encodeFunctionLines(files: readonly FunctionFile[]): Uint8Array 
     to.uvarint(m.length);
     to.bytes(m.finish());
   };
-  const put = (to: ByteWriter, field: number, v: bigint): void => {
-    if (v !== 0n) {
-      to.u8(field * 8);
-      to.uvarint64(v);
-    }
-  };
   const str = (to: ByteWriter, field: number, s: string): void => {
     to.u8(field * 8 + 2);
     to.str(s);
@@ -152,13 +147,13 @@ export function encodeFunctionLines(files: readonly FunctionFile[]): Uint8Array 
   for (const f of files) {
     file.reset();
     str(file, 1, f.filename);
-    put(file, 2, BigInt(f.startLine));
+    putValue(file, 2, BigInt(f.startLine));
     str(file, 3, f.buildId);
     for (const l of f.lines) {
       line.reset();
-      put(line, 1, BigInt(l.line));
-      put(line, 2, l.self);
-      put(line, 3, l.total);
+      putValue(line, 1, BigInt(l.line));
+      putValue(line, 2, l.self);
+      putValue(line, 3, l.total);
       message(file, 4, line);
     }
     message(out, 1, file);

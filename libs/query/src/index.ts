@@ -16,14 +16,13 @@ export type { Points, ProfileList, SingleProfile } from "./points.ts";
 export { flamebearerProfile, type ShownMetadata } from "./flamebearer.ts";
 export { encodeTimeline, timelineOf } from "./timeline.ts";
 export type { Timeline, TimelineRequest } from "./timeline.ts";
-export {
-  callSiteFilter,
-  encodeCallTree,
-  encodeFunctionTable,
-  callersAndCallees,
-  mergeComparison,
-} from "./comparison-tree.ts";
-export type { FunctionOrder, StackFilter, TablePage, ComparisonTree } from "./comparison-tree.ts";
+export { encodeCallTree } from "./call-tree.ts";
+export { callersAndCallees, mergeComparison } from "./comparison-tree.ts";
+export type { ComparisonTree } from "./comparison-tree.ts";
+export { encodeFunctionTable } from "./function-table.ts";
+export type { FunctionOrder, TablePage } from "./function-table.ts";
+export { callSiteFilter } from "./stack-filter.ts";
+export type { StackFilter } from "./stack-filter.ts";
 export { encodeFunctionLines, functionLines } from "./function-lines.ts";
 export type { FunctionFile } from "./function-lines.ts";
 export { ProfileMerger, renderPprof } from "./profile.ts";

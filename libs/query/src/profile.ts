@@ -14,7 +14,7 @@ import { selectPartitionStacks } from "./select-stacks.ts";
 import type { Segment } from "./segments.ts";
 import type { SampleFilter } from "./select.ts";
 import { sumByStack } from "./tree.ts";
-import { callSiteFilter, stackPredicate } from "./comparison-tree.ts";
+import { callSiteFilter, stackPredicate } from "./stack-filter.ts";
 
 /**
  * Stacks with complete symbols and their values, sent between components for a pprof answer. `value[node]` is

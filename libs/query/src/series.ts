@@ -11,7 +11,7 @@ import {
 } from "./exemplars.ts";
 import { visitBatches, type Segment } from "./segments.ts";
 import { loadSymbols } from "./tree.ts";
-import { type StackFilter, stackPredicate } from "./comparison-tree.ts";
+import { type StackFilter, stackPredicate } from "./stack-filter.ts";
 
 /**
  * Sums and counts of one output series by bucket; buckets ascend. Bucket k covers times after bucket k - 1 up

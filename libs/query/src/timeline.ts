@@ -3,7 +3,7 @@ import { ByteWriter } from "@cinderblock/bytes";
 import type { ProfileSource } from "@cinderblock/block";
 import { coverOf, intervalOf, lengthOf, spread, stepAt, timelineStep, unionOf } from "@cinderblock/flame";
 import { type Annotations, compareLabels, type Label, labelsKey, mergeAnnotations } from "@cinderblock/model";
-import type { StackFilter } from "./comparison-tree.ts";
+import type { StackFilter } from "./stack-filter.ts";
 import { detailedPoints } from "./heatmap.ts";
 import type { Points } from "./points.ts";
 import type { Segment } from "./segments.ts";
