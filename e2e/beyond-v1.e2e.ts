@@ -465,18 +465,23 @@ describe.each(["in memory", "in blocks"])("reads beyond v1, %s", (where) => {
     for (const [stacks, keep] of filters) {
       const { status, body } = await explore("Series", stacks, { step: STEP, groupBy: ["region"] });
       expect(status).toBe(200);
-      const found = new Map(
-        (body as { series: { labels: Labels; points: Point[] }[] }).series
-          .flatMap((s) => s.points.map((p) => [`${text(s.labels)} ${p.timestamp}`, p.value] as const))
-          .filter(([, v]) => v > 0),
+      // A value spreads over the time that its profile covers, which ends with the profile's time.
+      const { series } = body as { series: { labels: Labels; points: Point[] }[] };
+      const regions = [...new Set(pushed.filter((p) => total(p, keep) > 0).map((p) => p.region))].sort();
+      expect(series.filter((s) => s.points.some((p) => p.value > 0)).map((s) => text(s.labels))).toEqual(
+        regions.map((r) => `region=${r}`),
       );
-      const expected = new Map<string, number>();
-      for (const p of pushed) {
-        const key = `region=${p.region} ${edge(p.timeMs)}`,
-          v = total(p, keep);
-        if (v > 0) expected.set(key, (expected.get(key) ?? 0) + v);
+      for (const region of regions) {
+        const own = pushed.filter((p) => p.region === region),
+          of = (toMs: number): number =>
+            own.filter((p) => p.timeMs <= toMs).reduce((n, p) => n + total(p, keep), 0);
+        let counted = 0;
+        for (const p of series.find((s) => text(s.labels) === `region=${region}`)!.points) {
+          counted += (p as Partial<Point>).value ?? 0; // JSON leaves out a 0
+          expect(counted).toBeGreaterThanOrEqual(of(Number(p.timestamp)) - 1);
+        }
+        expect(Math.abs(counted - of(END))).toBeLessThanOrEqual(1);
       }
-      expect([...found].sort()).toEqual([...expected].sort());
 
       const { files } = (await explore("FunctionLines", stacks, { function: "parse" })).body as {
         files?: { filename: string; lines: { self?: string; total: string }[] }[];
@@ -493,7 +498,11 @@ describe.each(["in memory", "in blocks"])("reads beyond v1, %s", (where) => {
             ],
       ).toEqual(inParse === 0 ? [0, 0] : [true, atParse]);
     }
-    expect((await explore("Series", {}, { step: 0 })).status).toBe(400);
+    const whole = (await explore("Series", {}, { step: 0 })).body as { series: { points: Point[] }[] };
+    expect(whole.series.map((x) => x.points)).toEqual([
+      [expect.objectContaining({ timestamp: String(END), value: sum(pushed) })],
+    ]);
+    expect((await explore("Series", {}, { step: -1 })).status).toBe(400);
     expect((await explore("FunctionLines", {}, { function: "" })).status).toBe(400);
   });
 
