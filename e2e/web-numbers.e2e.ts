@@ -113,7 +113,10 @@ describeWith(["chromium"], "numbers", () => {
           [END - 2 * HOUR, END - 30_000],
           [END - 10 * 60_000, END],
         ],
-        number = async (at: Locator): Promise<number> => Number(await at.getAttribute("data-total"));
+        number = async (at: Locator): Promise<number> => {
+          await at.and(at.page().locator("[data-total]")).waitFor(); // a time line loads by itself
+          return Number(await at.getAttribute("data-total"));
+        };
       for (const [from, until] of windows) {
         const range = `f=${from}&u=${until}`;
         const wanted = [...(await exact('{service_name="cart"}', from, until)).values()].reduce(
