@@ -19,10 +19,9 @@ export interface MemoryConfig {
 }
 
 /**
- * Memory of the main thread's code, stack and heap, and of each ingest thread with a query thread. Measured
- * under load with one pair: 184 MiB, 120 MB when idle and the rest
- * uncollected garbage. Idle
- * processes with 7 to 63 pairs need 33 MiB for each.
+ * Memory of the main thread's code, stack and heap, and of each ingest thread with a query thread. A process
+ * with one pair needs 184 MiB under load: 120 MB when idle, and uncollected garbage. Idle processes with 7 to
+ * 63 pairs need 33 MiB for each pair.
  */
 const MAIN_BYTES = 148 * MIB,
   THREAD_PAIR_BYTES = 36 * MIB;
