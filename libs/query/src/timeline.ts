@@ -6,6 +6,7 @@ import { type Annotations, compareLabels, type Label, labelsKey, mergeAnnotation
 import type { StackFilter } from "./stack-filter.ts";
 import { detailedPoints } from "./heatmap.ts";
 import type { Points } from "./points.ts";
+import { putValue } from "./put-value.ts";
 import type { Segment } from "./segments.ts";
 import { groupLabels, lettingThrough, sumsOf } from "./series.ts";
 
@@ -191,11 +192,8 @@ export function encodeTimeline(t: Timeline): Uint8Array {
     w.uvarint(b.length);
     w.bytes(b);
   };
-  const whole = (w: ByteWriter, field: number, v: number): void => {
-    if (v === 0) return;
-    w.u8(field * 8);
-    w.uvarint64(BigInt.asUintN(64, BigInt(Math.round(v))));
-  };
+  const whole = (w: ByteWriter, field: number, v: number): void =>
+    putValue(w, field, BigInt.asUintN(64, BigInt(Math.round(v))));
   const real = (w: ByteWriter, field: number, v: number): void => {
     if (v === 0) return;
     w.u8(field * 8 + 1);
