@@ -29,6 +29,7 @@ describeWith(["chromium"], "the incident story", () => {
       const v = await open(`?${LATE}`);
       const { page } = v;
       const cart = page.getByRole("row", { name: /cart/ });
+      await cart.filter({ hasText: "%" }).waitFor(); // both windows were answered
       expect(await cart.innerText()).toMatch(/2\.10 min 0\.0350 cores/);
       expect(await cart.innerText()).toMatch(/\+66\.7 %/); // 1,050 ms a minute after 630
       await page.getByRole("button", { name: "cart", exact: true }).click();
@@ -65,6 +66,79 @@ describeWith(["chromium"], "the incident story", () => {
       await other.context.close();
     },
   );
+
+  inBrowser("shows no figure of a service before the answers that it comes from", async () => {
+    // The answers of one window are held back until the other window's are on the screen.
+    const rowsWhileHeld = async (isHeld: (startMs: number) => boolean): Promise<string[]> => {
+      let release = (): void => {};
+      const held = new Promise<void>((done) => {
+        release = done;
+      });
+      let first: Promise<unknown> = held;
+      const { page, problems, context } = await open(`?${LATE}`, {
+        prepare: async (p) => {
+          first = p.waitForResponse((r) => r.url().endsWith(`/${TIMELINE}`));
+          await p.route(`**/${TIMELINE}`, async (route) => {
+            const asked = route.request().postDataJSON() as { selection: { start: string } };
+            if (isHeld(Number(asked.selection.start))) await held;
+            await route.continue();
+          });
+        },
+      });
+      await first;
+      await page.waitForTimeout(300);
+      const rows = await page.getByRole("row", { name: /cart|checkout/ }).allInnerTexts();
+      release();
+      await page.getByRole("row", { name: /cart/ }).filter({ hasText: "+66.7 %" }).waitFor();
+      expect(problems).toEqual([]);
+      await context.close();
+      return rows;
+    };
+    expect(await rowsWhileHeld((startMs) => startMs >= END - HOUR)).toEqual([]);
+    const alone = await rowsWhileHeld((startMs) => startMs < END - HOUR);
+    expect(alone).toHaveLength(2);
+    expect(alone[0]).toMatch(/2\.10 min 0\.0350 cores/);
+    expect(alone[0]).toMatch(/–\s*$/);
+  });
+
+  inBrowser("never shows values of one profile type in the unit of another", async () => {
+    const earlier = END - 5 * HOUR,
+      stacks = [{ frames: ["main", "fill"], values: [7] }];
+    await push(server, "cache", {}, earlier, stacks);
+    await push(
+      server,
+      "cache",
+      {},
+      earlier,
+      stacks,
+      {},
+      { name: "goroutine", types: [["goroutine", "count"]], period: ["goroutine", "count"] },
+    );
+    const { page, problems, context } = await open(
+      `explore?s=${encodeURIComponent('service_name="cache"')}&f=${earlier - HOUR}&u=${earlier + HOUR}`,
+    );
+    await flame(page);
+    let release = (): void => {};
+    const held = new Promise<void>((done) => {
+      release = done;
+    });
+    await page.route("**/cinderblock.explore.v1.ExploreService/*", async (route) => {
+      await held;
+      await route.continue();
+    });
+    await page
+      .getByRole("combobox", { name: "Profile type" })
+      .selectOption({ label: "goroutine goroutine (count)" });
+    await page.waitForTimeout(300);
+    expect(await page.getByTestId("total").count()).toBe(0);
+    release();
+    await page
+      .getByTestId("total")
+      .filter({ hasText: /^total 7\b/ })
+      .waitFor();
+    expect(problems).toEqual([]);
+    await context.close();
+  });
 
   inBrowser("hands out a link whose times stay, and a short one", async () => {
     const moving = await open("explore?v=1&s=service_name%3D%22cart%22&f=now-3h&q=json");

@@ -24,7 +24,7 @@ const calls = new WorkerCalls<FlameJob, FlameDone>(
 
 /**
  * Lays out an answer in the worker. Only the newest request counts: results of older ones are dropped, and
- * the old picture stays until the new result arrives. `behind`: the current layout is older than the last
+ * the old picture stays until the new result arrives, and goes with its source. `behind`: the current layout is older than the last
  * request.
  * @param whole sums of both whole sides, for a source that is a part of them; keep the object for equal sums
  */
@@ -58,5 +58,5 @@ export function useFlame(
       laid.inverted === inverted &&
       laid.whole === whole
     );
-  return { laid, error, behind };
+  return { laid: source && laid, error, behind };
 }

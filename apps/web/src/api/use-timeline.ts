@@ -1,10 +1,11 @@
-import { keepPreviousData, useQuery, type UseQueryResult } from "@tanstack/react-query";
+import { useQuery, type UseQueryResult } from "@tanstack/react-query";
 import { isGauge, type ValueUnit, measureOf, timelineStep } from "@cinderblock/flame";
 import { useApp } from "../state/app.tsx";
 import { basisOf } from "../state/compare.ts";
 import { filtersThatChangeValues } from "../state/state.ts";
 import type { ApiAnswer } from "./client.ts";
 import { withoutFocus } from "./comparison.ts";
+import { keepingType } from "./keeping-type.ts";
 import type { Selection, Timeline } from "./types.ts";
 
 /** Number of lines of a time line that is grouped by a label. */
@@ -36,7 +37,7 @@ export function useTimeline(
       limit,
     ],
     enabled: selection !== undefined && can !== undefined && options.enabled !== false,
-    placeholderData: keepPreviousData,
+    ...keepingType(s.type),
     queryFn: ({ signal }) =>
       client.timeline(s, stepMs, group === "" ? [] : [group], limit, can?.explore === true, signal),
   });

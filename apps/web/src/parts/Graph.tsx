@@ -1,6 +1,7 @@
 import { type ReactNode, useEffect, useState } from "react";
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { formatShare, formatValue, sidesOf } from "@cinderblock/flame";
+import { keepingType } from "../api/keeping-type.ts";
 import { callTreeRequest } from "../api/wire.ts";
 import { WorkerCalls } from "../api/worker-calls.ts";
 import { NODE_HEIGHT as HEIGHT, NODE_WIDTH as WIDTH } from "../graph-size.ts";
@@ -36,7 +37,7 @@ export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactN
   const q = useQuery({
     queryKey: ["graph", client.tenant, selection, baseline],
     enabled: can?.explore === true,
-    placeholderData: keepPreviousData,
+    ...keepingType(selection.type),
     queryFn: async ({ signal }) => {
       const { value, partial } = await client.binary(
         "cinderblock.explore.v1.ExploreService/CallTree",

@@ -1,7 +1,8 @@
 import { type ReactNode, useRef, useState } from "react";
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { formatShare, formatValue, sidesOf } from "@cinderblock/flame";
+import { keepingType } from "../api/keeping-type.ts";
 import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { changeTexts, type Comparing } from "../state/compare.ts";
@@ -24,7 +25,7 @@ export function TablePane({ selection, baseline, comparing }: PaneProps): ReactN
   const q = useQuery({
     queryKey: ["functions", client.tenant, selection, baseline, state.search, sort, state.ascending, limit],
     enabled: can?.explore === true,
-    placeholderData: keepPreviousData,
+    ...keepingType(selection.type),
     queryFn: ({ signal }) =>
       client.functions(selection, baseline, state.search, sort, state.ascending, limit, signal),
   });

@@ -1,5 +1,6 @@
 import { useMemo } from "react";
-import { keepPreviousData, type QueryClient, useQuery, useQueryClient } from "@tanstack/react-query";
+import { type QueryClient, useQuery, useQueryClient } from "@tanstack/react-query";
+import { keepingType } from "../api/keeping-type.ts";
 import { sidesOfServer, wholeOf } from "../api/comparison.ts";
 import type { Client } from "../api/client.ts";
 import type { Selection } from "../api/types.ts";
@@ -28,7 +29,7 @@ export function useComparing(
   const q = useQuery({
     queryKey: ["sides", client.tenant, a, b],
     enabled: can !== undefined && a !== undefined && b !== undefined,
-    placeholderData: keepPreviousData,
+    ...keepingType(a?.type ?? ""),
     queryFn: async ({ signal }) => {
       const asked = {
         diff: sharedDiff(queries, client),

@@ -1,4 +1,5 @@
-import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { keepingType } from "../api/keeping-type.ts";
 import { treeSource, V1_NODES } from "../api/comparison.ts";
 import type { Selection } from "../api/types.ts";
 import type { FlameSource } from "../flame-worker.ts";
@@ -32,7 +33,7 @@ export function useTree(
   const q = useQuery({
     queryKey: ["tree", client.tenant, selection, baseline, nodes],
     enabled: enabled && can !== undefined,
-    placeholderData: keepPreviousData,
+    ...keepingType(selection.type),
     queryFn: ({ signal }) => {
       const asked = {
         binary: client.binary.bind(client),

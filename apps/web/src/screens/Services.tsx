@@ -58,9 +58,12 @@ export function Services(): ReactNode {
     refetchInterval: 5000,
     queryFn: ({ signal }) => client.labelSets(["service_name"], [], 0, 0, signal),
   });
+  // Answers for other windows stay in sight while new ones load, but are never compared with each other.
+  const compared = before && old.data !== undefined && !old.isPlaceholderData && !q.isPlaceholderData;
   const rows = useMemo(
-    () => serviceRows(state.type, q.data?.value, before ? old.data?.value : undefined, POINTS),
-    [state.type, q.data, old.data, before],
+    () =>
+      q.data ? serviceRows(state.type, q.data.value, compared ? old.data?.value : undefined, POINTS) : [],
+    [state.type, q.data, old.data, compared],
   );
   const shown = rows
     .filter((x) => x.name.toLowerCase().includes(search.toLowerCase()))
@@ -171,7 +174,7 @@ export function Services(): ReactNode {
                   }
                 >
                   {x.change === undefined
-                    ? before && old.data
+                    ? compared
                       ? "new"
                       : "–"
                     : `${x.change > 0 ? "+" : x.change < 0 ? "−" : "±"}${formatShare(Math.abs(x.change))}`}

@@ -13,7 +13,7 @@ export interface ServiceRow extends Figures {
 /** Rows of the services, from time lines of this window and the previous one, grouped by service. */
 export function serviceRows(
   type: string,
-  now: Timeline | undefined,
+  now: Timeline,
   before: Timeline | undefined,
   points: number,
 ): ServiceRow[] {
@@ -29,7 +29,7 @@ export function serviceRows(
         was = old.get(name),
         line = new Array<number>(points).fill(0);
       for (const p of s?.points ?? []) {
-        const k = Math.ceil((p.ms - now!.startMs) / now!.stepMs - 0.05) - 1;
+        const k = Math.ceil((p.ms - now.startMs) / now.stepMs - 0.05) - 1;
         line[Math.min(points - 1, Math.max(0, k))]! += p.value;
       }
       const figures = {
