@@ -2,7 +2,7 @@
 // the names of all options for the programs of single components, and the chart's list of YAML keys that only some
 // components read; --check compares instead.
 import { components, schema } from "@cinderblock/cinderblock/config";
-import { markdown } from "@cinderblock/config";
+import { configurationPage } from "@cinderblock/config";
 import { ownOptionLines } from "@cinderblock/runtime";
 import { generated } from "./generated.ts";
 import { v1OptionsPage } from "./v1-options-page.ts";
@@ -18,7 +18,7 @@ for (const { yaml } of Object.values(schema)) {
 
 generated(
   {
-    "docs/reference/configuration.md": markdown(schema),
+    "docs/reference/configuration.md": configurationPage(schema),
     "docs/reference/v1-options.md": v1OptionsPage(Object.values(schema)),
     "libs/runtime/src/v1/own-options.ts": `/**
  * Options of all components, made by tools/gen-docs.ts from their schemas. One option a line: flag, YAML key,

@@ -1,4 +1,4 @@
-import type { ForeignOption, OtherOption } from "@cinderblock/config";
+import type { ForeignOption, ComponentOption } from "@cinderblock/config";
 import { foreignOptions, type PyroscopeOption, pyroscopeOptions } from "@cinderblock/runtime";
 
 /** Titles of the effects, as -config.check prints them. */
@@ -33,7 +33,7 @@ function row(
 }
 
 /** Content of docs/reference/v1-options.md. @param own options of all components */
-export function v1OptionsPage(own: readonly OtherOption[]): string {
+export function v1OptionsPage(own: readonly ComponentOption[]): string {
   const names = new Set(own.flatMap((o) => [`-${o.flag}`, o.yaml]));
   const foreign = new Map(
     foreignOptions(own).flatMap((o) => [

@@ -8,7 +8,7 @@ import type { TenantLimits } from "@cinderblock/tenant";
 export interface FileReader {
   files(call: FilesCall): Promise<FilesAnswer>;
 }
-/** v1's object `<tenant>/adhoc/<id>`. */
+/** Content of the bucket object `<tenant>/adhoc/<id>`, in v1's JSON. */
 interface Stored {
   name: string;
   data: string;

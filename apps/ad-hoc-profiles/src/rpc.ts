@@ -7,7 +7,7 @@ import type { AdHocFiles, FileInfo } from "./files.ts";
 /** Maximum size of a message with a file, in base64. */
 const FILE_MESSAGE_BYTES = 64 << 20;
 
-/** adhocprofiles.v1.AdHocProfileService. */
+/** Routes of the Connect service adhocprofiles.v1.AdHocProfileService. */
 export function adHocRpc(files: AdHocFiles, multitenancy: boolean): Routes {
   const tenant = (context: HandlerContext): string =>
     tenantForWrite(context.requestHeader.get("x-scope-orgid") ?? undefined, multitenancy);

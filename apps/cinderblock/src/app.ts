@@ -18,7 +18,7 @@ export const cinderblock: Program<typeof schema> = {
           "invalid",
           `-target: unknown component ${JSON.stringify(t)}; expected one of ${MODULES.join(", ")}`,
         );
-    if (!targets.includes("all")) ClusterProcess.check(config, `-target=${config.target}`);
+    if (!targets.includes("all")) ClusterProcess.checkConfig(config, `-target=${config.target}`);
     else if (config.writeBuffer === "kafka")
       throw new CinderblockError(
         "invalid",

@@ -3,7 +3,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import { hostname } from "node:os";
 import { AdHocFiles, adHocRpc, debugFilesApi } from "@cinderblock/ad-hoc-profiles";
 import { settingsRpc, TenantSettings } from "@cinderblock/tenant-settings";
-import { compaction } from "@cinderblock/compactor";
+import { createCompaction } from "@cinderblock/compactor";
 import { Distributor, distributorRoutes } from "@cinderblock/distributor";
 import { DeletedTenants, Ingester, ingesterConfigOf, ingesterRoutes, Shipper } from "@cinderblock/ingester";
 import { exportLimits } from "@cinderblock/overrides-exporter";
@@ -14,18 +14,18 @@ import {
   renderRoutes,
   resultsCacheOf,
   SlowQueries,
-  sourcesOf,
+  sourceCodeOf,
   slowQueryRoutes,
   webRoutes,
 } from "@cinderblock/query-frontend";
 import { QueryScheduler } from "@cinderblock/query-scheduler";
-import { type Resources, selfProfiling, describeWaiting, type WiredProgram } from "@cinderblock/runtime";
-import { ringOfOne, ringRoutes } from "@cinderblock/ring";
+import { type Resources, selfProfiling, describeNotRunning, type WiredProgram } from "@cinderblock/runtime";
+import { singleMemberRing, ringRoutes } from "@cinderblock/ring";
 import { type Service, ServiceGroup } from "@cinderblock/service";
 import { storeConfigOf, StoreGateway, storePages } from "@cinderblock/store-gateway";
 import type { CinderblockConfig } from "./config.ts";
 
-/** Pages of rings; this process is the only member of each. */
+/** Status pages of the rings; this process is the only member of each ring. */
 const RINGS = [
   ["/ring", "ingester"],
   ["/distributor/ring", "distributor"],
@@ -49,7 +49,7 @@ export async function wireSingle(
   resources.claimDirectory(config.dataPath, "-pyroscopedb.data-path");
   const ingester = new Ingester(scripts.ingest, ingesterConfigOf(config, resources), pool, base, onFatal);
   const store = new StoreGateway(storeConfigOf(config), bucket, pool, base);
-  const { index, cleaner, compactor } = compaction(config, resources, bucket, {
+  const { index, cleaner, compactor } = createCompaction(config, resources, bucket, {
     tenant: () => true,
     job: () => true,
   });
@@ -131,9 +131,9 @@ export async function wireSingle(
     multitenancy: config.multitenancy,
     queryTimeoutMs: config.queryTimeout,
     version: resources.build.version,
-    sources: sourcesOf(base.now),
+    sources: sourceCodeOf(base.now),
   };
-  const starting = (): string => describeWaiting(group, ingester.progress);
+  const starting = (): string => describeNotRunning(group, ingester.progress);
   const server = resources.server([
     resources.admin(() => (ready.draining ? "stopping" : starting()), starting, true),
     distributorRoutes(distributor, resources.bodies, config.multitenancy, base.now),
@@ -146,7 +146,7 @@ export async function wireSingle(
     ...RINGS.map(([path, ring]) =>
       ringRoutes(
         path,
-        ringOfOne(
+        singleMemberRing(
           ring,
           hostname(),
           `${config.httpAddress === "" ? hostname() : config.httpAddress}:${config.httpPort}`,
@@ -173,7 +173,7 @@ export async function wireSingle(
     },
     stop: () => Promise.resolve(),
   };
-  // Stops after the shipper, so that the index has the last uploads.
+  // The bucket index updater stops after the shipper, so that the index lists the last uploads.
   const indexed: Service = {
     name: "bucket-index",
     start: () => Promise.resolve(),

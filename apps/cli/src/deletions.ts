@@ -51,7 +51,7 @@ async function preview(
   }
 }
 
-/** Removes the sources of other blocks: marked blocks that still exist would count twice. */
+/** Leaves out blocks whose data another block of the list holds: their profiles would count twice. */
 function planned(blocks: { tenant: string; meta: BlockMeta }[]): { tenant: string; meta: BlockMeta }[] {
   const outdated = new Set(
     [...new Set(blocks.map((b) => b.tenant))].flatMap((t) =>

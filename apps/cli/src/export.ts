@@ -16,9 +16,9 @@ import { executeOn, seriesLabels, type SelectRequest, mergeComparison } from "@c
 import { type Context, progressBar } from "./context.ts";
 import { findExclusions, mergePprof, openSources } from "./query.ts";
 
-/** Time range of a table that is in memory at once. */
+/** Time range that an export reads at once; its rows are in memory together. */
 const STEP_MS = 600_000;
-/** A Parquet file is built from a complete table in memory. */
+/** Maximum size of an exported Parquet file, which is built from a complete table in memory. */
 const MAX_PARQUET_BYTES = 1 << 30;
 const ALL = { callSite: [], only: [], without: [], hide: [] };
 

@@ -1,6 +1,6 @@
 import { fnv1a } from "@cinderblock/bytes";
 import { type Component, COMPACTORS, STORES } from "@cinderblock/runtime";
-import { compaction } from "./compaction.ts";
+import { createCompaction } from "./compaction.ts";
 import { blockRangesOf, compactorSchema } from "./config.ts";
 
 /** Compacts the blocks of its tenants, applies retention, keeps the bucket index. */
@@ -28,7 +28,7 @@ export const compactor: Component<typeof compactorSchema> = {
       tenant: (tenant: string) => owns(tenant, tenant),
       job: (tenant: string, key: string) => owns(tenant, `${tenant}-${key}`),
     };
-    const { cleaner, compactor } = compaction(
+    const { cleaner, compactor } = createCompaction(
       config,
       host.resources,
       await host.resources.bucket(),

@@ -7,7 +7,9 @@ import type { Base } from "@cinderblock/telemetry";
 import { pathBelow } from "@cinderblock/tenant";
 import type { CompactAnswer } from "./protocol.ts";
 
-/** Announces outputs that are in the bucket, before their inputs are marked. */
+/**
+ * Called when the output blocks of a job are in the bucket, before the input blocks are marked for deletion.
+ */
 export type CompactionListener = (
   tenant: string,
   outputs: readonly BlockMeta[],
@@ -31,7 +33,7 @@ export class BlockPublisher {
     this.hostname = hostname;
     this.announce = announce;
     this.base = base;
-    // Created at the start with 0, so that an alert sees the first increment.
+    // Create the counter at the start with 0, so that an alert sees its first increment.
     this.unreadable = base.metrics.counter(
       "pyroscope_compactor_blocks_marked_for_no_compaction_total",
       "Blocks excluded from compaction.",
@@ -75,7 +77,12 @@ export class BlockPublisher {
   }
 
   /** Marks blocks for deletion. @param reason label of the metric */
-  async mark(tenant: string, blocks: readonly BlockMeta[], details: string, reason: string): Promise<void> {
+  async markForDeletion(
+    tenant: string,
+    blocks: readonly BlockMeta[],
+    details: string,
+    reason: string,
+  ): Promise<void> {
     for (const b of blocks) {
       await markForDeletion(this.bucket, tenant, b.ulid, details, this.base.now());
       crashPoint("compact/first-source-marked");
@@ -88,7 +95,7 @@ export class BlockPublisher {
   }
 
   /** Excludes a damaged block from compactions, and leaves it unchanged. */
-  async setAside(tenant: string, block: BlockMeta, why: string): Promise<void> {
+  async excludeFromCompaction(tenant: string, block: BlockMeta, why: string): Promise<void> {
     await markNoCompact(this.bucket, tenant, block.ulid, why.slice(0, 500), this.base.now());
     this.unreadable.inc({ reason: SET_ASIDE });
     this.base.log.error(

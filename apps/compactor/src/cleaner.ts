@@ -19,7 +19,7 @@ export interface CleanerConfig {
   deletionDelayMs: number;
   /** remove index and markers of a tenant without blocks */
   removeEmptyTenants: boolean;
-  /** blocks beyond their retention are only counted */
+  /** count blocks beyond their retention instead of marking them for deletion */
   retentionDryRun: boolean;
   /** whether this compactor owns a tenant */
   owns: (tenant: string) => boolean;
@@ -234,7 +234,8 @@ export class BlocksCleaner implements Service {
       return true;
     }
     if (now - mark.finishedTimeS * 1000 > this.config.deletionDelayMs) {
-      // Data that arrived during the mark is deleted, too.
+      // Record the deletion again with the current time: it also covers data that arrived while the tenant
+      // was marked.
       await recordTenantDeletion(this.bucket, tenant, now);
       for (const n of await listAll(this.bucket, `${prefix}markers/`)) await this.bucket.delete(n);
     }

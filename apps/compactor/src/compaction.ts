@@ -12,7 +12,7 @@ import type { CompactorLimits } from "./limits.ts";
  * The three parts of the compactor: the bucket index, the cleaner and the compactions.
  * @param ownership the tenants and jobs of this process
  */
-export function compaction(
+export function createCompaction(
   config: CompactorComponentConfig,
   resources: Resources,
   bucket: Bucket,

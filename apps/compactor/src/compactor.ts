@@ -5,7 +5,7 @@ import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { BlockPublisher, type CompactionListener } from "./block-publisher.ts";
 import type { CompactorConfig } from "./compactor-config.ts";
-import { damagedBlock } from "./damaged-block.ts";
+import { damagedBlockOf } from "./damaged-block.ts";
 import { JobPlanner } from "./job-planner.ts";
 import { type CompactionThread, JobRunner } from "./job-runner.ts";
 import type { CompactorLimits } from "./limits.ts";
@@ -73,7 +73,7 @@ export class Compactor implements Service {
       () => this.run(),
       base,
     );
-    // Created at the start with 0, so that an alert sees the first increment.
+    // Create the counters at the start with 0, so that an alert sees their first increment.
     const { metrics } = base;
     this.jobsFailed = metrics.counter(
       "pyroscope_compactor_group_compactions_failures_total",
@@ -140,7 +140,7 @@ export class Compactor implements Service {
     const failures = new Map<string, number>();
     for (;;) {
       const mine = await this.ownedJobs(tenant);
-      const job = (await this.planner.jobs(tenant)).find(
+      const job = (await this.planner.dueJobs(tenant)).find(
         (j) => mine(j.key) && (failures.get(j.key) ?? 0) < this.config.retries,
       );
       if (!job || this.stopping || this.base.now() > until)
@@ -153,9 +153,9 @@ export class Compactor implements Service {
         failures.set(job.key, n);
         this.jobsFailed.inc();
         this.base.log.error({ tenant, job: job.key, attempt: n, err }, "compaction failed");
-        const damaged = await damagedBlock(this.bucket, tenant, job.blocks, err);
+        const damaged = await damagedBlockOf(this.bucket, tenant, job.blocks, err);
         // Leave the damaged block unchanged; the others are compacted without it.
-        if (damaged) await this.publisher.setAside(tenant, damaged, (err as Error).message);
+        if (damaged) await this.publisher.excludeFromCompaction(tenant, damaged, (err as Error).message);
       }
     }
   }
@@ -178,7 +178,11 @@ export class Compactor implements Service {
       const present = new Set(
         (await this.bucket.list(prefix)).map((n) => n.slice(prefix.length).replace(/\/$/, "")).filter(isUlid),
       );
-      await this.rewriter.rewriteTenant(tenant, [...(await this.planner.blocks(tenant)).values()], present);
+      await this.rewriter.rewriteTenant(
+        tenant,
+        [...(await this.planner.compactableBlocks(tenant)).values()],
+        present,
+      );
       return true;
     } catch (err) {
       if (this.stopping) return true;

@@ -2,7 +2,7 @@ import type { BlockMeta } from "@cinderblock/block-meta";
 import { CinderblockError, CorruptError } from "@cinderblock/errors";
 import { FilesystemBucket } from "@cinderblock/objstore";
 import { temporaryFolder } from "@cinderblock/testkit";
-import { damagedBlock } from "./damaged-block.ts";
+import { damagedBlockOf } from "./damaged-block.ts";
 
 const [A, B] = ["01M8EKZW7M023ZEFRNNKY74X0A", "01M8EKZW7M023ZEFRNNKY74X0B"] as const;
 const FILES = ["index.tsdb", "profiles.parquet", "symbols.symdb"];
@@ -22,15 +22,15 @@ describe("the damaged block of a compaction", () => {
 
   it.each(FILES)("is the block without its file %s", async (file) => {
     await bucket.delete(`t/phlaredb/${B}/${file}`);
-    expect((await damagedBlock(bucket, "t", blocks, absent(B, file)))?.ulid).toBe(B);
+    expect((await damagedBlockOf(bucket, "t", blocks, absent(B, file)))?.ulid).toBe(B);
   });
   it("is the block whose bytes violate their format", async () => {
-    expect((await damagedBlock(bucket, "t", blocks, new CorruptError(`${A}/index.tsdb`, 0, "x")))?.ulid).toBe(
-      A,
-    );
+    expect(
+      (await damagedBlockOf(bucket, "t", blocks, new CorruptError(`${A}/index.tsdb`, 0, "x")))?.ulid,
+    ).toBe(A);
   });
   it("is no block that is being deleted, is whole, or belongs to another job", async () => {
-    expect(await damagedBlock(bucket, "t", blocks, absent(B, "index.tsdb"))).toBeUndefined();
+    expect(await damagedBlockOf(bucket, "t", blocks, absent(B, "index.tsdb"))).toBeUndefined();
     await bucket.delete(`t/phlaredb/${B}/meta.json`);
     await bucket.delete(`t/phlaredb/${B}/index.tsdb`);
     for (const err of [
@@ -39,6 +39,6 @@ describe("the damaged block of a compaction", () => {
       new CinderblockError("unavailable", `${A} did not answer`),
       new Error(A),
     ])
-      expect(await damagedBlock(bucket, "t", blocks, err)).toBeUndefined();
+      expect(await damagedBlockOf(bucket, "t", blocks, err)).toBeUndefined();
   });
 });

@@ -7,7 +7,7 @@ import type { Bucket } from "@cinderblock/objstore";
  * The block whose damage an error reports: bytes that violate their format, or a file that its meta names and
  * the bucket lacks. Undefined for other errors, and for a block that is being deleted.
  */
-export async function damagedBlock(
+export async function damagedBlockOf(
   bucket: Bucket,
   tenant: string,
   blocks: readonly BlockMeta[],

@@ -1,2 +1,2 @@
 export { compactor } from "./app.ts";
-export { compaction } from "./compaction.ts";
+export { createCompaction } from "./compaction.ts";

@@ -58,7 +58,7 @@ function setUp(config: Partial<CompactorConfig> = {}) {
     return ulid;
   };
   const jobs = async (): Promise<string[][]> =>
-    (await planner.jobs("t")).map((j) => j.blocks.map((b) => b.ulid).sort());
+    (await planner.dueJobs("t")).map((j) => j.blocks.map((b) => b.ulid).sort());
   return { bucket, clock, reads, planner, publisher, put, jobs };
 }
 
@@ -88,7 +88,7 @@ describe("the planner of compaction jobs", () => {
     const source = await put(9),
       output = await put(9, { level: 2, sources: [source] });
     expect(await jobs()).toEqual([]);
-    expect([...(await planner.blocks("t")).keys()]).toEqual([output]);
+    expect([...(await planner.compactableBlocks("t")).keys()]).toEqual([output]);
   });
 
   it("reads each meta once, and skips partial, damaged, marked and excluded blocks", async () => {
@@ -99,11 +99,11 @@ describe("the planner of compaction jobs", () => {
       damaged = newUlid(Date.now());
     await bucket.put(`t/phlaredb/${partial}/profiles.parquet`, Buffer.from("rows"));
     await bucket.put(`t/phlaredb/${damaged}/meta.json`, Buffer.from("{"));
-    const first = await planner.blocks("t");
+    const first = await planner.compactableBlocks("t");
     expect([...first.keys()].sort()).toEqual([whole, excluded].sort());
-    await publisher.setAside("t", first.get(excluded)!.meta, "page 3 is damaged");
+    await publisher.excludeFromCompaction("t", first.get(excluded)!.meta, "page 3 is damaged");
     reads.length = 0;
-    expect([...(await planner.blocks("t")).keys()]).toEqual([whole]);
+    expect([...(await planner.compactableBlocks("t")).keys()]).toEqual([whole]);
     expect(reads.filter((n) => n.includes(whole))).toEqual([]);
   });
 });

@@ -44,11 +44,11 @@ export class JobPlanner {
   }
 
   /** The due jobs, in the order of execution. Marks blocks that an interrupted compaction left behind. */
-  async jobs(tenant: string): Promise<CompactionJob[]> {
+  async dueJobs(tenant: string): Promise<CompactionJob[]> {
     if (await this.bucket.exists(tenantMarkName(tenant))) return [];
-    const known = await this.blocks(tenant);
+    const known = await this.compactableBlocks(tenant);
     for (const m of outdatedBlocks([...known.values()].map((k) => k.meta))) {
-      await this.publisher.mark(tenant, [m], "outdated block", "outdated");
+      await this.publisher.markForDeletion(tenant, [m], "outdated block", "outdated");
       known.delete(m.ulid);
     }
     const now = this.base.now();
@@ -71,7 +71,7 @@ export class JobPlanner {
   }
 
   /** Complete blocks without a deletion or no-compact mark. Metas never change, so each is read once. */
-  async blocks(tenant: string): Promise<Map<string, KnownBlock>> {
+  async compactableBlocks(tenant: string): Promise<Map<string, KnownBlock>> {
     const prefix = blocksPrefix(tenant);
     const left = new Set<string>();
     for (const n of await this.bucket.list(`${prefix}markers/`)) {

@@ -45,7 +45,7 @@ export class JobRunner implements RewriteWork {
     this.config = config;
     this.limits = limits;
     this.base = base;
-    // Created at the start with 0, so that an alert sees the first increment.
+    // Create the counters at the start with 0, so that an alert sees their first increment.
     this.jobsDone = base.metrics.counter(
       "pyroscope_compactor_group_compactions_total",
       "Compaction jobs that succeeded.",
@@ -89,7 +89,7 @@ export class JobRunner implements RewriteWork {
       crashPoint("compact/outputs-written");
       await this.publisher.publish(tenant, outputs, job.blocks);
       crashPoint("compact/published");
-      await this.publisher.mark(tenant, job.blocks, "source of compacted block", "compaction");
+      await this.publisher.markForDeletion(tenant, job.blocks, "source of compacted block", "compaction");
       crashPoint("compact/sources-marked");
       // Only the tenant's owner writes the index. Store-gateways have received the outputs already.
       if (this.config.ownership.tenant(tenant)) await this.index.updateTenant(tenant);
@@ -114,8 +114,8 @@ export class JobRunner implements RewriteWork {
     });
   }
 
-  /** Counts the profiles that each drop would remove from each block. */
-  async count(
+  /** For each list of row selections to drop, counts the profiles that it would remove from each block. */
+  async countDropped(
     tenant: string,
     blocks: readonly BlockMeta[],
     drops: readonly (readonly RowSelection[])[],
@@ -143,7 +143,7 @@ export class JobRunner implements RewriteWork {
       const output = outputs[0]?.meta.ulid ?? "";
       await this.publisher.publish(tenant, outputs, [block]);
       await commit(output);
-      await this.publisher.mark(tenant, [block], reason, "rewritten");
+      await this.publisher.markForDeletion(tenant, [block], reason, "rewritten");
       await this.index.updateTenant(tenant);
       this.base.log.info(
         { tenant, blockId: block.ulid, output, profiles: dropped, reason, seconds: secondsSince(started) },
@@ -189,7 +189,7 @@ export class JobRunner implements RewriteWork {
       (reason) => this.base.log.error({ reason }, "compaction thread died"),
     );
     this.current = worker;
-    // Values are in buffers; a large young generation would only keep garbage alive.
+    // Column values are in buffers outside the heap: a large young generation would only keep garbage alive.
     worker.start(this.thread.script, this.thread.data, "compact", { maxYoungGenerationSizeMb: 4 });
     try {
       return await worker.call<T>(method, call);

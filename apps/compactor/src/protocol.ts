@@ -30,7 +30,7 @@ interface RewriteCall {
   memoryBytes: number;
   workDir: string;
 }
-/** Counts the profiles that each drop would remove from each block. */
+/** For each list of row selections to drop, counts the profiles that it would remove from each block. */
 interface CountCall {
   tenant: string;
   blocks: readonly BlockMeta[];

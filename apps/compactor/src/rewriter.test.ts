@@ -19,7 +19,7 @@ describe("a completed deletion request", () => {
     const rewriter = new Rewriter(
       bucket,
       {
-        count: (_, blocks, drops) => {
+        countDropped: (_, blocks, drops) => {
           blocks.forEach((b, i) => {
             for (const drop of drops[i]!) counted.push({ block: b.ulid, drop });
           });

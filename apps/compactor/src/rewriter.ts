@@ -10,15 +10,17 @@ import type { Base } from "@cinderblock/telemetry";
 import type { CompactorLimits } from "./limits.ts";
 
 export interface RewriterConfig {
-  /** recent level-1 blocks are skipped: ingesters may still have a copy */
+  /**
+   * minimum age of a level-1 block before its rows are removed: ingesters may still have a copy of newer ones
+   */
   firstLevelWaitMs: number;
-  /** retention rules only count profiles */
+  /** count the profiles that retention rules would remove, without removing them */
   retentionDryRun: boolean;
 }
 
 /** The reads and writes of blocks, which the compactor runs in a thread. */
 export interface RewriteWork {
-  count(
+  countDropped(
     tenant: string,
     blocks: readonly BlockMeta[],
     drops: readonly (readonly RowSelection[])[],
@@ -163,7 +165,7 @@ export class Rewriter {
     open: Set<string>,
     clean: Map<string, Set<string>>,
   ): Promise<void> {
-    const counts = await this.work.count(
+    const counts = await this.work.countDropped(
       tenant,
       tasks.map((t) => t.block),
       tasks.map((t) => t.causes.map((c) => c.drop)),

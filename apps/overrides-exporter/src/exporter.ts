@@ -31,7 +31,7 @@ export function exportLimits(overrides: RuntimeOverrides, base: Base): void {
     "Default limits of tenants without overrides.",
     ["limit_name"],
     (g) => {
-      const { defaults } = overrides.numbers();
+      const { defaults } = overrides.numericLimits();
       for (const l of SHOWN) g.set({ limit_name: nameOf(l) }, defaults.get(l)!);
     },
   );
@@ -40,7 +40,7 @@ export function exportLimits(overrides: RuntimeOverrides, base: Base): void {
     "Limits of tenants with overrides.",
     ["limit_name", "tenant"],
     (g) => {
-      for (const [tenant, values] of overrides.numbers().tenants)
+      for (const [tenant, values] of overrides.numericLimits().tenants)
         for (const l of SHOWN) g.set({ limit_name: nameOf(l), tenant }, values.get(l)!);
     },
   );

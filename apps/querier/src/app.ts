@@ -3,9 +3,9 @@ import { type Component, INGESTERS, memoizeByMember, STORES } from "@cinderblock
 import { type CaughtUp, RemoteJobs, RemoteSource } from "@cinderblock/transport";
 import { querierSchema } from "./config.ts";
 import { CaughtUpCache, type Coverage, coverageOf } from "./coverage.ts";
-import { reachEnds, zonesOf } from "./strong.ts";
+import { waitUntilRead, zonesOf } from "./strong.ts";
 import { QuerierLoop } from "./querier-loop.ts";
-import { Querier, type Sources } from "./querier.ts";
+import { Querier, type SourceClients } from "./querier.ts";
 
 /** Extra time for the network: an answer that was sent just before its deadline arrives this late at most. */
 const ANSWER_MS = 250;
@@ -35,7 +35,7 @@ export const querier: Component<typeof querierSchema> = {
         (m) => caughtUp.get(m),
         () => silent < zonesOf(ring.snapshot.readable),
       );
-    const sources: Sources = {
+    const sources: SourceClients = {
       // Ask stalled and replaying ingesters too: an answer must report data that only they hold. A new
       // ingester answers that it has nothing.
       ingesters: () => holders.members.map(source),
@@ -62,7 +62,7 @@ export const querier: Component<typeof querierSchema> = {
         : {}),
       // An ingester answers at its deadline with the partitions read so far: this call waits slightly longer.
       reach: (ends, deadlineMs, topicId) =>
-        reachEnds(
+        waitUntilRead(
           () => holders.members.filter((m) => m.state !== "JOINING"),
           ends,
           deadlineMs,

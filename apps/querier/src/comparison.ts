@@ -27,7 +27,7 @@ export interface ComparisonRequest extends Deadline {
 interface Placed {
   client: SourceClient;
   b: BlockInfo;
-  /** the block's sources, sorted and joined: its origin */
+  /** key of the block's origin: its sources, sorted and joined */
   made: string;
 }
 
@@ -150,7 +150,7 @@ function windowOf(members: readonly Placed[], select: SelectRequest): SelectRequ
  * block (docs/adr/0015-compare-rows-by-number-of-one-form.md,
  * docs/adr/0024-compare-rows-whatever-the-level.md).
  */
-export async function exclusionsOf(plan: QueryPlan, c: ComparisonRequest): Promise<Exclusions> {
+export async function computeExclusions(plan: QueryPlan, c: ComparisonRequest): Promise<Exclusions> {
   const all: Placed[] = [...plan].flatMap(([client, blocks]) =>
     blocks.map((b) => ({ client, b, made: [...b.sources].sort().join() })),
   );

@@ -30,7 +30,7 @@ export async function coverageOf<Member>(
         : "an ingester of the previous release does not report the offsets that it has read",
     };
   }
-  // A rejected ingester stopped responding after its first answer.
+  // Leave out ingesters whose request failed: they stopped responding after they had listed their blocks.
   const told = answers.flatMap((a) => (a.status === "fulfilled" ? [a.value] : []));
   const of = Math.max(0, ...told.map((t) => t.of));
   if (of === 0) return { covered: false, reason: "no ingester that responded reads the log" };

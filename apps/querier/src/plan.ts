@@ -59,7 +59,7 @@ export function planBlocks(
 ): { chosen: BlockInfo[]; warnings: string[] } {
   const byShard = new Map<string, BlockInfo[]>();
   for (const b of candidates) {
-    // An unknown kind of label is not a shard of a set.
+    // Treat a block as unsharded if its shard label has an unknown form.
     const shard = parseShard(b.shardId) ? b.shardId : "";
     const list = byShard.get(shard);
     if (list) list.push(b);

@@ -13,7 +13,7 @@ import {
   type SourceQuery,
 } from "@cinderblock/query";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
-import { Querier, type Sources } from "./querier.ts";
+import { Querier, type SourceClients } from "./querier.ts";
 
 const base = {
   log: createLogger({ level: "fatal", format: "json" }),
@@ -93,7 +93,7 @@ class Store implements SourceClient {
     return Promise.resolve({ names: ulids.filter((u) => this.there.has(u)), sets: [], missing });
   }
 }
-const sources = (store: Store): Sources => ({
+const sources = (store: Store): SourceClients => ({
   ingesters: () => [],
   stores: () => [store],
   coveredBy: () => Promise.resolve(false),
@@ -353,7 +353,10 @@ describe("a head that receives rows during a query", () => {
 });
 
 describe("a querier without the complete list of data holders", () => {
-  const ask = async (unknown: { ingesters: string; stores: string }, coveredBy: Sources["coveredBy"]) => {
+  const ask = async (
+    unknown: { ingesters: string; stores: string },
+    coveredBy: SourceClients["coveredBy"],
+  ) => {
     const store = new Store([block(A, 1)], [A], []);
     const r = await new Querier({ ...sources(store), coveredBy, unknown: () => unknown }, base).run(
       "t",
@@ -401,7 +404,7 @@ describe("a strong read", () => {
     const ahead = new Ingester("ahead", [block(A, 1), block(B, 1)]),
       behind = new Ingester("behind", [block(A, 1)]);
     let asked = 0;
-    const all: Sources = {
+    const all: SourceClients = {
       ingesters: () => [ahead, behind],
       stores: () => [],
       coveredBy: () => Promise.resolve(false),

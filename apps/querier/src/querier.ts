@@ -17,7 +17,7 @@ import {
   withoutColumns,
 } from "@cinderblock/query";
 import type { Base } from "@cinderblock/telemetry";
-import { exclusionsOf, type QueryPlan } from "./comparison.ts";
+import { computeExclusions, type QueryPlan } from "./comparison.ts";
 import { digestOf, planBlocks } from "./plan.ts";
 
 const UNNAMED =
@@ -31,7 +31,7 @@ interface QueryContext extends Deadline {
 }
 
 /** The clients that may hold data at this moment. */
-export interface Sources {
+export interface SourceClients {
   ingesters: () => readonly SourceClient[];
   stores: () => readonly SourceClient[];
   /** reasons why the lists of clients may be incomplete; "": complete. Absent: always complete */
@@ -85,14 +85,14 @@ const MAX_PLANS = 3;
 
 /** Plans which head or block answers for which rows, asks each source once, returns partial results. */
 export class Querier {
-  private readonly sources: Sources;
+  private readonly sources: SourceClients;
   private readonly base: Base;
   private readonly missing: { inc(): void };
   private readonly damaged: { inc(): void };
   private readonly uncovered: { inc(labels: { reason: string }, n?: number): void };
   /** names of clients that were stalled when they were last asked */
   private readonly stalledClients = new Set<string>();
-  constructor(sources: Sources, base: Base) {
+  constructor(sources: SourceClients, base: Base) {
     this.sources = sources;
     this.base = base;
     this.missing = base.metrics.counter(
@@ -317,7 +317,7 @@ export class Querier {
     let missed = 0;
     const dead = new Promise<never>((_, reject) => {
       const onPingFailure = (err: unknown): void => {
-        if (timer === undefined || ++missed < 2) return; // answered, or has a second ping left
+        if (timer === undefined || ++missed < 2) return; // the client has answered, or gets a second ping
         stalledClients.add(name);
         reject(new CinderblockError("unavailable", `${name} is stalled: ${messageOf(err)}`));
       };
@@ -427,7 +427,7 @@ export class Querier {
     warnings: string[],
   ): void {
     if (result) parts.push(result);
-    // The warning keeps the answer out of caches.
+    // An answer with a warning is not cached, so a later query gets the missing function names.
     if (unnamed === undefined || warnings.includes(UNNAMED)) return;
     warnings.push(UNNAMED);
     this.base.log.warn({ tenant, reason: unnamed }, "native frames returned without function names");
@@ -479,7 +479,7 @@ export class Querier {
     gone: string[],
     lastPlan: boolean,
   ): Promise<Exclusions> {
-    return exclusionsOf(plan, {
+    return computeExclusions(plan, {
       ...q,
       select,
       ask: (client, question) => this.ask(client, question),

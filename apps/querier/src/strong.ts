@@ -18,7 +18,7 @@ const ROUND_MS = 2000;
  * `untilMs`
  * @returns partition -> names of the ingesters that have read it up to its end
  */
-export async function reachEnds(
+export async function waitUntilRead(
   members: () => readonly Member[],
   ends: readonly number[],
   deadlineMs: number,

@@ -1,7 +1,7 @@
 import { endOffsets } from "@cinderblock/kafka";
 import { type Component, kafkaOf, partitionedLog } from "@cinderblock/runtime";
 import { RemoteQueue } from "@cinderblock/transport";
-import { frontendSchema, resultsCacheOf, sourcesOf } from "./config.ts";
+import { frontendSchema, resultsCacheOf, sourceCodeOf } from "./config.ts";
 import { QueryFrontend } from "./frontend.ts";
 import { renderRoutes } from "./render-api.ts";
 import { frontendRpc } from "./rpc.ts";
@@ -45,7 +45,7 @@ export const queryFrontend: Component<typeof frontendSchema> = {
       multitenancy: config.multitenancy,
       queryTimeoutMs: config.queryTimeout,
       version: host.resources.build.version,
-      sources: sourcesOf(base.now),
+      sources: sourceCodeOf(base.now),
     };
     host.addRoutes(
       frontendRpc(frontend, readConfig),

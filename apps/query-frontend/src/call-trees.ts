@@ -17,7 +17,7 @@ export class CallTrees {
    * Partial call trees of a request; none if its range is too old, or if `spansOnly` comes without spans.
    * @param nodes nodes of the merged tree; 0: all
    */
-  parts(caller: RequestContext, r: MergeRequest, nodes: number): Promise<PartialResult[]> {
+  partialTrees(caller: RequestContext, r: MergeRequest, nodes: number): Promise<PartialResult[]> {
     // Only an unfiltered query of one tenant may truncate trees at the source.
     const whole = caller.tenants.length === 1 && (r.stacks?.callSite.length ?? 0) === 0;
     return this.runner.select(caller, r, (select) =>
@@ -28,7 +28,7 @@ export class CallTrees {
   }
 
   /** Complete trees of one selection or two: nothing is truncated before the filter has run. */
-  async sides(
+  async comparisonSides(
     caller: RequestContext,
     left: ExploreSelection,
     base: ExploreSelection | undefined,
@@ -52,6 +52,6 @@ export class CallTrees {
   }
 
   private complete(caller: RequestContext, s: ExploreSelection): Promise<PartialResult[]> {
-    return this.parts(caller, { ...s, maxNodes: 0, stacks: undefined }, 0);
+    return this.partialTrees(caller, { ...s, maxNodes: 0, stacks: undefined }, 0);
   }
 }

@@ -1,4 +1,4 @@
-import { githubSettings, Sources } from "@cinderblock/source-code";
+import { githubSettings, SourceCode } from "@cinderblock/source-code";
 import { type ConfigOf, duration, int, str } from "@cinderblock/config";
 import { InMemoryCache, RedisCache } from "@cinderblock/redis";
 import { type CommonConfig, commonSchema, redisOf } from "@cinderblock/runtime";
@@ -89,7 +89,7 @@ export function resultsCacheOf(
 }
 
 /** The source-code integration, from v1's environment variables; undefined: not configured. */
-export function sourcesOf(now: () => number): Sources | undefined {
+export function sourceCodeOf(now: () => number): SourceCode | undefined {
   const github = githubSettings(process.env);
-  return github && new Sources(github, now);
+  return github && new SourceCode(github, now);
 }

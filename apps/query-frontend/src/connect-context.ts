@@ -1,5 +1,5 @@
 import type { HandlerContext } from "@cinderblock/rpc";
-import type { Sources } from "@cinderblock/source-code";
+import type { SourceCode } from "@cinderblock/source-code";
 import { tenantsForRead } from "@cinderblock/tenant";
 import type { RequestContext } from "./request.ts";
 
@@ -9,7 +9,7 @@ export interface ReadRpcConfig {
   queryTimeoutMs: number;
   version: string;
   /** the source-code integration; undefined: not configured */
-  sources: Sources | undefined;
+  sources: SourceCode | undefined;
 }
 
 /** The caller of a query, from the headers of its call. */

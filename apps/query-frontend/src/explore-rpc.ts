@@ -158,7 +158,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       return rawMessage(TimelineResponseSchema, bytes, isJson(context));
     },
     async labelCounts(r, context) {
-      const { values, cardinality } = await frontend.labels.counts(
+      const { values, cardinality } = await frontend.labels.valueCounts(
         requestContextOf(context, config),
         { matchers: r.matchers, startMs: Number(r.start), endMs: Number(r.end) },
         { name: r.name, prefix: r.prefix, limit: Number(r.limit) },

@@ -1,7 +1,7 @@
 import { invalidError } from "@cinderblock/errors";
 import { mergeProfileLists, type ProfileList, type TablePage } from "@cinderblock/query";
 import type { CallTrees } from "./call-trees.ts";
-import { exploreNodes } from "./limits.ts";
+import { callTreeNodes } from "./limits.ts";
 import { type QueryRunner, sampleIds } from "./query-runner.ts";
 import type { ExploreSelection, RequestContext } from "./request.ts";
 
@@ -22,10 +22,10 @@ export class Explore {
     base: ExploreSelection | undefined,
     nodes: number,
   ): Promise<Uint8Array> {
-    const maxNodes = exploreNodes(nodes, this.runner.limits(caller));
+    const maxNodes = callTreeNodes(nodes, this.runner.limits(caller));
     return this.runner.renderBytes(caller, {
       kind: "call-tree",
-      ...(await this.trees.sides(caller, left, base)),
+      ...(await this.trees.comparisonSides(caller, left, base)),
       maxNodes,
     });
   }
@@ -40,7 +40,7 @@ export class Explore {
     this.runner.bounds(caller).checkTablePage(page);
     return this.runner.renderBytes(caller, {
       kind: "functions",
-      ...(await this.trees.sides(caller, left, base)),
+      ...(await this.trees.comparisonSides(caller, left, base)),
       page,
     });
   }
@@ -59,9 +59,9 @@ export class Explore {
       );
     return this.runner.renderBytes(caller, {
       kind: "neighbours",
-      ...(await this.trees.sides(caller, left, base)),
+      ...(await this.trees.comparisonSides(caller, left, base)),
       name,
-      maxNodes: exploreNodes(nodes, this.runner.limits(caller)),
+      maxNodes: callTreeNodes(nodes, this.runner.limits(caller)),
     });
   }
 

@@ -41,7 +41,11 @@ export class Exports {
     format: TreeFormat,
     title: string,
   ): Promise<Uint8Array> {
-    const sides = await this.trees.sides(caller, exploreSelection(left), base && exploreSelection(base));
+    const sides = await this.trees.comparisonSides(
+      caller,
+      exploreSelection(left),
+      base && exploreSelection(base),
+    );
     const file = await this.runner.export(caller, {
       kind: "tree",
       ...sides,
@@ -65,7 +69,7 @@ export class Exports {
       type = parseProfileType(r.profileTypeId),
       selector = selectorText(selectorOf(r, this.runner.bounds(caller).patterns));
     const names = range
-      ? (await this.labels.sets(caller, { matchers: [selector], ...range }, [], true)).names
+      ? (await this.labels.labelSets(caller, { matchers: [selector], ...range }, [], true)).names
       : [];
     const table = {
       rows,
@@ -82,7 +86,8 @@ export class Exports {
         if (range) parts = await this.stepParts(caller, r, at, until);
       } catch (err) {
         if (kindOf(err) !== "limit" || stepMs <= MIN_STEP_MS) throw err;
-        stepMs = Math.max(MIN_STEP_MS, Math.floor(stepMs / 8)); // too many samples for one answer
+        // the step has too many samples for one answer: use a shorter step
+        stepMs = Math.max(MIN_STEP_MS, Math.floor(stepMs / 8));
         continue;
       }
       const piece = await this.runner.export(caller, { kind: "samples", parts, table, first, last });
@@ -126,7 +131,7 @@ export class Exports {
     endMs: number,
   ): Promise<PartialResult[]> {
     const { profileTypeId, labelSelector } = r;
-    return this.runner.parts(caller, {
+    return this.runner.partialResults(caller, {
       kind: "samples",
       select: { profileTypeId, labelSelector, startMs, endMs },
       ...sampleIds(r),

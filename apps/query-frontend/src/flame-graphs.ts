@@ -1,6 +1,6 @@
 import type { PartialResult } from "@cinderblock/query";
 import type { CallTrees } from "./call-trees.ts";
-import { maxNodes } from "./limits.ts";
+import { flameGraphNodes } from "./limits.ts";
 import type { QueryRunner } from "./query-runner.ts";
 import type { MergeRequest, RequestContext } from "./request.ts";
 
@@ -34,9 +34,11 @@ export class FlameGraphs {
     right: MergeRequest,
     as: FlameFormat,
   ): Promise<Uint8Array> {
-    const nodes = maxNodes(Math.max(left.maxNodes, right.maxNodes), this.runner.limits(caller));
+    const nodes = flameGraphNodes(Math.max(left.maxNodes, right.maxNodes), this.runner.limits(caller));
     for (const side of [left, right]) this.runner.range(caller, side);
-    const [l, r] = await Promise.all([left, right].map((side) => this.trees.parts(caller, side, nodes)));
+    const [l, r] = await Promise.all(
+      [left, right].map((side) => this.trees.partialTrees(caller, side, nodes)),
+    );
     return this.runner.renderBytes(caller, {
       kind: "diff",
       left: l!,
@@ -52,9 +54,9 @@ export class FlameGraphs {
     caller: RequestContext,
     r: MergeRequest,
   ): Promise<{ parts: PartialResult[]; callSite: string[]; maxNodes: number }> {
-    const nodes = maxNodes(r.maxNodes, this.runner.limits(caller));
+    const nodes = flameGraphNodes(r.maxNodes, this.runner.limits(caller));
     return {
-      parts: await this.trees.parts(caller, r, nodes),
+      parts: await this.trees.partialTrees(caller, r, nodes),
       callSite: r.stacks?.callSite ?? [],
       maxNodes: nodes,
     };

@@ -1,5 +1,5 @@
 export { queryFrontend } from "./app.ts";
-export { resultsCacheOf, sourcesOf } from "./config.ts";
+export { resultsCacheOf, sourceCodeOf } from "./config.ts";
 export { QueryFrontend } from "./frontend.ts";
 export { frontendRpc } from "./rpc.ts";
 export { renderRoutes } from "./render-api.ts";

@@ -36,7 +36,12 @@ export class Labels {
   }
 
   /** Distinct label sets of series. @param names labels of the sets; empty: all */
-  async sets(caller: RequestContext, query: LabelQuery, names: string[], utf8: boolean): Promise<LabelSets> {
+  async labelSets(
+    caller: RequestContext,
+    query: LabelQuery,
+    names: string[],
+    utf8: boolean,
+  ): Promise<LabelSets> {
     const wanted = utf8 ? names : names.filter(isLegacyName),
       answer = await this.request(caller, query, (q) => ({ kind: "series", names: wanted, query: q }));
     return distinctSets(answer, utf8 ? undefined : isLegacyName);
@@ -53,7 +58,7 @@ export class Labels {
   }
 
   /** Values of a label that start with `prefix`, those with the most series first. */
-  async counts(
+  async valueCounts(
     caller: RequestContext,
     query: LabelQuery,
     { name, prefix, limit }: { name: string; prefix: string; limit: number },
@@ -74,7 +79,7 @@ export class Labels {
   ): Promise<LabelAnswer> {
     const range = labelRange(startMs, endMs, this.runner.limits(caller), this.runner.now());
     if (!range) return { names: [], sets: [] };
-    const results = await this.runner.results(caller, {
+    const results = await this.runner.resultsPerTenant(caller, {
       kind: "labels",
       ask: toRequest({ matchers, ...range }),
       columns: true,

@@ -55,7 +55,7 @@ export function labelRange(
 }
 
 /** Number of nodes of a flame graph: 0 requests the tenant's default. */
-export function maxNodes(asked: number, limits: Limits): number {
+export function flameGraphNodes(asked: number, limits: Limits): number {
   if (asked === 0) return limits.maxFlamegraphNodesDefault;
   if (limits.maxFlamegraphNodesMax > 0) {
     if (asked < 0)
@@ -75,6 +75,6 @@ export function maxNodes(asked: number, limits: Limits): number {
  * Number of nodes of a call tree of the explore API: 0 requests the tenant's default, a negative number the
  * tenant's maximum. A result of 0 means all nodes.
  */
-export function exploreNodes(asked: number, limits: Limits): number {
-  return asked < 0 ? limits.maxFlamegraphNodesMax : maxNodes(asked, limits);
+export function callTreeNodes(asked: number, limits: Limits): number {
+  return asked < 0 ? limits.maxFlamegraphNodesMax : flameGraphNodes(asked, limits);
 }

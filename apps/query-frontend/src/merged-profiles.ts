@@ -1,6 +1,6 @@
 import { parseProfileType } from "@cinderblock/model";
 import { pprofToDot } from "./dot.ts";
-import { maxNodes } from "./limits.ts";
+import { flameGraphNodes } from "./limits.ts";
 import { type QueryRunner, sampleIds, selectRequest } from "./query-runner.ts";
 import type { MergeRequest, RequestContext } from "./request.ts";
 
@@ -18,10 +18,10 @@ export class MergedProfiles {
       type = parseProfileType(r.profileTypeId),
       limits = this.runner.limits(caller);
     const nodes = limits.maxFlamegraphNodesOnSelectMergeProfile
-      ? maxNodes(r.maxNodes, limits)
+      ? flameGraphNodes(r.maxNodes, limits)
       : Math.max(0, r.maxNodes);
     if (!range) return undefined;
-    const parts = await this.runner.parts(caller, {
+    const parts = await this.runner.partialResults(caller, {
       kind: "profile",
       select: selectRequest(r, range),
       ...sampleIds(r),

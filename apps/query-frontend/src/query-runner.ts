@@ -69,7 +69,7 @@ export class QueryRunner {
   }
 
   /** Results of a job that runs once for each tenant. */
-  async results(caller: RequestContext, job: QueryJob): Promise<JobResult[]> {
+  async resultsPerTenant(caller: RequestContext, job: QueryJob): Promise<JobResult[]> {
     const bounds = this.bounds(caller);
     if (job.kind === "labels") bounds.checkLabelRequest(job.ask);
     return this.watch(caller, job, async ({ ends, warn, count, deadlineMs, signal }) => {
@@ -88,7 +88,7 @@ export class QueryRunner {
   }
 
   /** Partial results of a query, over all tenants and sub-queries. */
-  async parts(caller: RequestContext, query: SourceQuery): Promise<PartialResult[]> {
+  async partialResults(caller: RequestContext, query: SourceQuery): Promise<PartialResult[]> {
     this.bounds(caller).checkQuery(query);
     return this.watch(caller, query, async (options) => {
       const results = await Promise.all(
@@ -109,7 +109,7 @@ export class QueryRunner {
   ): Promise<PartialResult[]> {
     const range = this.range(caller, selection);
     const query = range && toQuery(selectRequest(selection, range));
-    if (query) return this.parts(caller, query);
+    if (query) return this.partialResults(caller, query);
     this.bounds(caller).checkSelection(selection);
     return [];
   }

@@ -25,7 +25,7 @@ export function rawMessage<D extends DescMessage>(
 }
 
 /** Bytes of a message with one length-delimited field. */
-export function wrapField(field: number, bytes: Uint8Array): Uint8Array {
+export function encodeBytesField(field: number, bytes: Uint8Array): Uint8Array {
   const head: number[] = [field * 8 + 2];
   let n = bytes.length;
   while (n > 127) {

@@ -22,9 +22,9 @@ import type { HandlerContext, Routes } from "@cinderblock/rpc";
 import { isJson, type ReadRpcConfig, requestContextOf } from "./connect-context.ts";
 import { exploreRpc } from "./explore-rpc.ts";
 import type { QueryFrontend } from "./frontend.ts";
-import { rawMessage, wrapField } from "./raw-message.ts";
+import { rawMessage, encodeBytesField } from "./raw-message.ts";
 import type { LabelQuery, MergeRequest, RequestContext } from "./request.ts";
-import { seriesMessage } from "./series-message.ts";
+import { encodeSeriesMessage } from "./series-message.ts";
 import { vcsRpc } from "./vcs-rpc.ts";
 
 /** Routes of querier.v1.QuerierService, the explore API, the feature flags and the version. */
@@ -60,7 +60,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
           };
         },
         async series(r, context) {
-          const sets = await frontend.labels.sets(
+          const sets = await frontend.labels.labelSets(
             caller(context),
             labelQuery(r),
             r.labelNames,
@@ -76,7 +76,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
             const pprof = await frontend.profiles.pprof(who, { ...request, maxNodes: 0 });
             return rawMessage(
               SelectMergeStacktracesResponseSchema,
-              wrapField(5, wrapField(1, pprof ?? EMPTY_PPROF)),
+              encodeBytesField(5, encodeBytesField(1, pprof ?? EMPTY_PPROF)),
               isJson(context),
             );
           }
@@ -84,13 +84,13 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
             const tree = await frontend.flameGraphs.tree(who, request);
             return rawMessage(
               SelectMergeStacktracesResponseSchema,
-              tree.length === 0 ? tree : wrapField(2, tree),
+              tree.length === 0 ? tree : encodeBytesField(2, tree),
               isJson(context),
             );
           }
           return rawMessage(
             SelectMergeStacktracesResponseSchema,
-            wrapField(1, await frontend.flameGraphs.flame(who, request, "proto")),
+            encodeBytesField(1, await frontend.flameGraphs.flame(who, request, "proto")),
             isJson(context),
           );
         },
@@ -110,13 +110,13 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
             const tree = await frontend.flameGraphs.tree(who, request);
             return rawMessage(
               SelectMergeSpanProfileResponseSchema,
-              tree.length === 0 ? tree : wrapField(2, tree),
+              tree.length === 0 ? tree : encodeBytesField(2, tree),
               isJson(context),
             );
           }
           return rawMessage(
             SelectMergeSpanProfileResponseSchema,
-            wrapField(1, await frontend.flameGraphs.flame(who, request, "proto")),
+            encodeBytesField(1, await frontend.flameGraphs.flame(who, request, "proto")),
             isJson(context),
           );
         },
@@ -147,7 +147,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
             callSite: r.stackTraceSelector?.callSite.map((l) => l.name) ?? [],
             ...(EXEMPLARS[r.exemplarType] ? { exemplars: EXEMPLARS[r.exemplarType]! } : {}),
           });
-          return { series: seriesMessage(series) };
+          return { series: encodeSeriesMessage(series) };
         },
         async selectHeatmap(r, context) {
           const each = r.queryType === HeatmapQueryType.SPAN ? "span" : "profile",
@@ -177,7 +177,7 @@ export function frontendRpc(frontend: QueryFrontend, config: ReadRpcConfig): Rou
           for (const side of [r.left, r.right]) parseProfileType(side.profileTypeID);
           return rawMessage(
             DiffResponseSchema,
-            wrapField(
+            encodeBytesField(
               1,
               await frontend.flameGraphs.diff(who, mergeRequest(r.left), mergeRequest(r.right), "proto"),
             ),

@@ -2,7 +2,7 @@ import type { Annotation, Label } from "@cinderblock/model";
 import type { Exemplar, SeriesResult } from "@cinderblock/query";
 
 /** Encodes series as types.v1.Series. */
-export function seriesMessage(series: readonly SeriesResult[]): {
+export function encodeSeriesMessage(series: readonly SeriesResult[]): {
   labels: Label[];
   points: {
     timestamp: bigint;

@@ -22,7 +22,7 @@ export interface QueryRecord {
 }
 
 /** Maximum number of records. */
-export const MAX_RECORDS = 100;
+export const MAX_SLOW_QUERIES = 100;
 /** Time for which a record is kept. */
 const KEEP_MS = 3600_000;
 /** Maximum characters of a recorded text: a query may be megabytes long. */
@@ -91,9 +91,9 @@ export class SlowQueries {
       );
     const recent = this.records.filter((x) => x.atMs > r.atMs - KEEP_MS);
     this.records =
-      recent.length >= MAX_RECORDS && r.tookMs <= recent.at(-1)!.tookMs
+      recent.length >= MAX_SLOW_QUERIES && r.tookMs <= recent.at(-1)!.tookMs
         ? recent
-        : [...recent, r].sort((a, b) => b.tookMs - a.tookMs).slice(0, MAX_RECORDS);
+        : [...recent, r].sort((a, b) => b.tookMs - a.tookMs).slice(0, MAX_SLOW_QUERIES);
   }
 
   /** Records of the last hour, the slowest first. */

@@ -1,6 +1,6 @@
 import { html, type Routes, relativeRoot, sendPage, table, wantsJson } from "@cinderblock/rpc";
 import type { QueryFrontend } from "./frontend.ts";
-import { MAX_RECORDS } from "./slow-queries.ts";
+import { MAX_SLOW_QUERIES } from "./slow-queries.ts";
 
 const time = (ms: number): string =>
   ms <= 0 || ms > 8.64e15 ? "" : new Date(ms).toISOString().replace(/\.000Z$/, "Z");
@@ -27,7 +27,7 @@ export function slowQueryRoutes(frontend: QueryFrontend, queryTimeoutMs: number)
             return;
           }
           const warnings: string[] = [];
-          const { blocks } = await frontend.blocks.planned(
+          const { blocks } = await frontend.blocks.plannedBlocks(
             {
               tenants: r.tenant.split("|"),
               deadlineMs: Date.now() + queryTimeoutMs,
@@ -79,7 +79,7 @@ export function slowQueryRoutes(frontend: QueryFrontend, queryTimeoutMs: number)
           request,
           reply,
           "Slow queries",
-          html`<p class="quiet">The slowest queries of the last hour on this query-frontend, at most ${MAX_RECORDS}.</p>${table(
+          html`<p class="quiet">The slowest queries of the last hour on this query-frontend, at most ${MAX_SLOW_QUERIES}.</p>${table(
             ["Duration", "Time", "Tenant", "Query", "From", "To", "Sub-queries", "Cached", "", ""],
             all.map((r) => [
               `${Math.round(r.tookMs)} ms`,

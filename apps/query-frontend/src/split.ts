@@ -1,7 +1,7 @@
 import type { PartialResult, SourceQuery } from "@cinderblock/query";
 
 /** A sub-query, by time and by series. The partial results of all sub-queries add up to the query's. */
-export interface QueryPart {
+export interface SubQuery {
   query: SourceQuery;
   startMs: number;
   endMs: number;
@@ -19,7 +19,7 @@ const MAX_PARTS = 500;
  * Splits a query at the multiples of an interval, and each piece by series. Only a single sub-query, which is
  * the query itself, may truncate trees at the source.
  */
-export function splitQuery(query: SourceQuery, intervalMs: number, shards: number): QueryPart[] {
+export function splitQuery(query: SourceQuery, intervalMs: number, shards: number): SubQuery[] {
   const { startMs, endMs } = query.select,
     of = Math.max(1, shards);
   const ranges = rangesOf(startMs, endMs, intervalMs, Math.max(1, Math.floor(MAX_PARTS / of)));
@@ -64,7 +64,7 @@ function rangesOf(
 }
 
 /** Converts partial results of a sub-query into those of the whole query. */
-export function toQueryRange(part: QueryPart, results: readonly PartialResult[]): PartialResult[] {
+export function toQueryRange(part: SubQuery, results: readonly PartialResult[]): PartialResult[] {
   if (part.shift === 0) return [...results];
   return results.map((r) =>
     r.kind === "series"

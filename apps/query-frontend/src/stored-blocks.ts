@@ -18,8 +18,12 @@ export class StoredBlocks {
   }
 
   /** The blocks of a range, the newest first, with their location and whether a query of the range reads them. */
-  async planned(caller: RequestContext, startMs: number, endMs: number): Promise<{ blocks: PlannedBlock[] }> {
-    const results = await this.runner.results(caller, { kind: "blocks", startMs, endMs });
+  async plannedBlocks(
+    caller: RequestContext,
+    startMs: number,
+    endMs: number,
+  ): Promise<{ blocks: PlannedBlock[] }> {
+    const results = await this.runner.resultsPerTenant(caller, { kind: "blocks", startMs, endMs });
     return {
       blocks: results
         .flatMap((r) => {
@@ -70,7 +74,7 @@ export class StoredBlocks {
     startMs: number,
     endMs: number,
   ): Promise<{ recent: BlockInfo[]; stored: BlockInfo[] }> {
-    const results = await this.runner.results(caller, { kind: "blocks", startMs, endMs });
+    const results = await this.runner.resultsPerTenant(caller, { kind: "blocks", startMs, endMs });
     return {
       recent: results.flatMap((r) => (r.kind === "blocks" ? r.recent : [])),
       stored: results.flatMap((r) => (r.kind === "blocks" ? r.stored : [])),

@@ -5,7 +5,7 @@ import type { JobResult, PartialResult, QueryJob, SourceQuery } from "@cinderblo
 import type { Limits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import type { ResultsCache } from "./results-cache.ts";
-import { toQueryRange, type QueryPart, splitQuery } from "./split.ts";
+import { toQueryRange, type SubQuery, splitQuery } from "./split.ts";
 
 /** Destination of jobs: the scheduler of this process, or one over the network. */
 export interface JobQueue {
@@ -80,7 +80,7 @@ export class SubQueries {
   /**
    * Digests of the sub-queries that the cache may answer; "" for the others. Strong reads bypass the cache.
    */
-  private async digests(whole: Whole, parts: readonly QueryPart[], run: SubQueryOptions): Promise<string[]> {
+  private async digests(whole: Whole, parts: readonly SubQuery[], run: SubQueryOptions): Promise<string[]> {
     const { cache } = this;
     if (!cache || run.ends) return [];
     const over = parts.map((p, i) => ({ ...p, i })).filter((p) => cache.isCacheable(p.endMs));
@@ -101,7 +101,7 @@ export class SubQueries {
   private async part(
     whole: Whole,
     tenant: string,
-    part: QueryPart,
+    part: SubQuery,
     digest: string,
     count: SubQueryOptions["count"],
   ): Promise<{ parts: PartialResult[]; warnings: string[] }> {
@@ -140,7 +140,7 @@ class Whole {
     this.tenant = tenant;
     this.run = run;
     this.signal = run.signal ? AbortSignal.any([run.signal, this.stop.signal]) : this.stop.signal;
-    setMaxListeners(0, this.signal); // every sub-query listens
+    setMaxListeners(0, this.signal); // every sub-query adds a listener to this signal: lift Node's limit
   }
 
   ask(job: QueryJob): Promise<JobResult> {

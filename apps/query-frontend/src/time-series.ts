@@ -28,7 +28,7 @@ export class TimeSeries {
   async series(caller: RequestContext, r: SeriesRequest): Promise<SeriesResult[]> {
     const range = this.checkedRange(caller, r);
     if (!range) return [];
-    const parts = await this.runner.parts(caller, {
+    const parts = await this.runner.partialResults(caller, {
       kind: "series",
       ...(r.stacks ? { stacks: r.stacks } : { callSite: r.callSite }),
       range: { ...range, stepMs: r.stepMs, groupBy: r.groupBy },
@@ -44,7 +44,7 @@ export class TimeSeries {
   async heatmap(caller: RequestContext, r: SelectHeatmapRequest): Promise<Uint8Array> {
     const range = this.checkedRange(caller, r);
     const parts = range
-      ? await this.runner.parts(caller, {
+      ? await this.runner.partialResults(caller, {
           kind: "points",
           select: pointSelect(r, range),
           each: r.each,
@@ -77,7 +77,7 @@ export class TimeSeries {
     bounds.checkSelection(select);
     bounds.checkGroupBy(r.groupBy);
     const parts = range
-      ? await this.runner.parts(caller, {
+      ? await this.runner.partialResults(caller, {
           kind: "profile-points",
           select: { ...select, ...range },
           ...(callSite.length + only.length + without.length > 0
@@ -106,7 +106,7 @@ export class TimeSeries {
   }
 }
 
-/** The rows behind the points of a range. */
+/** Select request for the profiles that the points of a time range sum up. */
 function pointSelect(r: PointRequest, range: TimeRange): SelectRequest {
   const { profileTypeId, labelSelector, stepMs } = r;
   return { profileTypeId, labelSelector, ...pointTimes({ ...range, stepMs }) };

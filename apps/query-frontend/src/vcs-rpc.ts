@@ -1,12 +1,12 @@
 import { VCSService } from "@cinderblock/api";
 import { CinderblockError } from "@cinderblock/errors";
 import type { ConnectRouter, HandlerContext } from "@cinderblock/rpc";
-import { type Commit, sessionCookie, type SignInResult, type Sources } from "@cinderblock/source-code";
+import { type Commit, sessionCookie, type SignInResult, type SourceCode } from "@cinderblock/source-code";
 import { tenantForWrite } from "@cinderblock/tenant";
 
 /** vcs.v1.VCSService; every method fails without `sources`. A session belongs to one tenant. */
-export function vcsRpc(router: ConnectRouter, sources: Sources | undefined, multitenancy: boolean): void {
-  const configured = (): Sources => {
+export function vcsRpc(router: ConnectRouter, sources: SourceCode | undefined, multitenancy: boolean): void {
+  const configured = (): SourceCode => {
     if (!sources)
       throw new CinderblockError(
         "unimplemented",

@@ -28,7 +28,7 @@ const RETRY_MS = 2000;
 /** Blocks of one tenant. */
 interface TenantBlocks {
   metas: Map<string, BlockMeta>;
-  /** ULID -> sequence number of the learned block */
+  /** ULID of a block -> its number in the order in which this process learned of blocks */
   learnt: Map<string, number>;
 }
 
@@ -39,7 +39,7 @@ interface TenantBlocks {
  */
 export class KnownBlocks {
   private readonly byTenant = new Map<string, TenantBlocks>();
-  /** number of blocks learned so far */
+  /** number of blocks that this process has learned of */
   private registered = 0;
   /** tenants whose blocks were listed at least once */
   private readonly listed = new Set<string>();
@@ -143,7 +143,8 @@ export class KnownBlocks {
 
   /** Lists the blocks of a tenant; a call during a list waits for the next one. */
   async syncTenant(tenant: string): Promise<void> {
-    await this.running.get(tenant)?.catch(() => undefined); // its caller handles the failure
+    // the caller of the running list handles its failure
+    await this.running.get(tenant)?.catch(() => undefined);
     const next = this.running.get(tenant) ?? this.list(tenant).finally(() => this.running.delete(tenant));
     this.running.set(tenant, next);
     try {
@@ -179,7 +180,7 @@ export class KnownBlocks {
       const named = new Set(index.blocks.map((b) => b.ulid));
       this.unindexed.inc([...next.keys()].filter((u) => !named.has(u) && !t.metas.has(u)).length);
     }
-    // Blocks that were learned during the list may be missing in it.
+    // Blocks that this process learned of during the list may be missing in it.
     for (const [ulid, n] of t.learnt) {
       const meta = t.metas.get(ulid);
       if (n <= before) t.learnt.delete(ulid);
@@ -267,7 +268,7 @@ export class KnownBlocks {
     } catch (err) {
       if (kindOf(err) === "not-found") return undefined; // a partial block: its meta comes last
       if (kindOf(err) === "corrupt") {
-        this.report(tenant, ulid, err);
+        this.reportDamaged(tenant, ulid, err);
         return undefined;
       }
       throw err;
@@ -275,7 +276,7 @@ export class KnownBlocks {
   }
 
   /** Reports a damaged block once. */
-  report(tenant: string, key: string, err: unknown): void {
+  reportDamaged(tenant: string, key: string, err: unknown): void {
     if (this.reported.has(`${tenant}/${key}`)) return;
     this.reported.add(`${tenant}/${key}`);
     this.base.log.error({ tenant, blockId: key, err }, "block is damaged, excluding it from queries");
@@ -297,7 +298,7 @@ export class KnownBlocks {
   }
 
   /** Drops blocks that are gone, and lists the tenant again, which finds the blocks that replaced them. */
-  async resync(tenant: string, gone: readonly string[]): Promise<void> {
+  async dropVanished(tenant: string, gone: readonly string[]): Promise<void> {
     const t = this.byTenant.get(tenant);
     for (const u of gone) {
       t?.metas.delete(u);

@@ -61,7 +61,8 @@ export function storePages(store: StoreGateway, bucket: Bucket): Routes {
         ]),
       );
     } catch (err) {
-      if (kindOf(err) === "not-found" || kindOf(err) === "corrupt") return new Map(); // the sync reports damaged blocks
+      // a missing or damaged bucket index has no marks to show; the sync reports the damage
+      if (kindOf(err) === "not-found" || kindOf(err) === "corrupt") return new Map();
       throw err;
     }
   };

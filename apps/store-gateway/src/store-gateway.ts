@@ -194,7 +194,7 @@ export class StoreGateway implements Service, SourceClient {
     try {
       return await work;
     } catch (err) {
-      if (kindOf(err) === "corrupt") this.knownBlocks.report(tenant, messageOf(err), err);
+      if (kindOf(err) === "corrupt") this.knownBlocks.reportDamaged(tenant, messageOf(err), err);
       throw err;
     }
   }
@@ -203,7 +203,7 @@ export class StoreGateway implements Service, SourceClient {
   private async withResync<T extends { missing: string[] }>(tenant: string, answer: T): Promise<T> {
     if (answer.missing.length === 0) return answer;
     try {
-      await this.knownBlocks.resync(tenant, answer.missing);
+      await this.knownBlocks.dropVanished(tenant, answer.missing);
     } catch (err) {
       this.base.log.warn({ tenant, err }, "reading a tenant's blocks failed");
     }

@@ -1,3 +1,3 @@
-export { encodeBatch, withoutEnd, withoutSchema } from "./table.ts";
-export type { Column } from "./table.ts";
+export { encodeBatch, withoutEndMarker, withoutSchema } from "./table.ts";
+export type { ArrowColumn } from "./table.ts";
 export { toParquet } from "./parquet.ts";

@@ -22,7 +22,7 @@ import {
  * into `words`; a list has the indices in `item` from `offset[i]` to `offset[i + 1]`. The index -1 means no
  * text.
  */
-export type Column =
+export type ArrowColumn =
   | { name: string; kind: "time"; values: BigInt64Array }
   | {
       name: string;
@@ -39,7 +39,7 @@ const TIME = new TimestampMicrosecond("UTC"),
 /** A dictionary has the number of its column as ID, so that the next batch replaces it. */
 const words = (id: number): Dictionary<Utf8, Int32> => new Dictionary(new Utf8(), new Int32(), id);
 
-function fieldOf(c: Column, i: number): Field {
+function fieldOf(c: ArrowColumn, i: number): Field {
   switch (c.kind) {
     case "time":
       return new Field(c.name, TIME, false);
@@ -68,7 +68,7 @@ function texts(list: readonly Uint8Array[]): Vector<Utf8> {
   );
 }
 
-function dataOf(c: Column, type: DataType, i: number): Data {
+function dataOf(c: ArrowColumn, type: DataType, i: number): Data {
   switch (c.kind) {
     case "time":
       return makeData({ type: TIME, length: c.values.length, nullCount: 0, data: c.values });
@@ -109,7 +109,7 @@ function dataOf(c: Column, type: DataType, i: number): Data {
  * Encodes one record batch as a complete stream: schema, dictionaries, batch, end. All columns have equal
  * length.
  */
-export function encodeBatch(columns: readonly Column[], metadata: Record<string, string>): Uint8Array {
+export function encodeBatch(columns: readonly ArrowColumn[], metadata: Record<string, string>): Uint8Array {
   const schema = new Schema(columns.map(fieldOf), new Map(Object.entries(metadata)));
   const children = columns.map((c, i) => dataOf(c, schema.fields[i]!.type as DataType, i));
   const writer = new RecordBatchStreamWriter();
@@ -127,7 +127,7 @@ export function encodeBatch(columns: readonly Column[], metadata: Record<string,
 const END_BYTES = 8;
 
 /** The stream without its end, so that other streams can follow. */
-export function withoutEnd(stream: Uint8Array): Uint8Array {
+export function withoutEndMarker(stream: Uint8Array): Uint8Array {
   return stream.subarray(0, stream.length - END_BYTES);
 }
 

@@ -146,10 +146,11 @@ export class BlockTable implements RowSource {
       const totals = await this.joined(Column.totalValue);
       // Blocks of meta version 1 store no totals: sum the samples instead.
       const values = totals ?? (await this.sumTotals());
+      // A concurrent query may have set the totals during the await.
       if (!r.totalValue) {
         r.totalValue = values;
         this.heldBytes += meta.numRows * 8;
-      } // unless a concurrent query has set it
+      }
       this.columns.delete(Column.totalValue);
     }
     if (need.includes("ids") && !r.id) await this.loadIds(meta);
@@ -185,7 +186,7 @@ export class BlockTable implements RowSource {
         await this.annotationsOf(group, set.subarray(first, first + group.numRows), sets);
       first += group.numRows;
     }
-    if (this.rows.annotation) return; // a concurrent query was faster
+    if (this.rows.annotation) return; // a concurrent query has stored the annotations already
     Object.assign(this.rows, { annotation: set, annotations: sets });
     this.heldBytes += set.byteLength + sets.byteLength;
   }
@@ -220,7 +221,7 @@ export class BlockTable implements RowSource {
       this.joined(Column.timeNanos),
       this.joined(Column.partition),
     ]);
-    if (this.rows.timeNanos) return; // a concurrent query was faster
+    if (this.rows.timeNanos) return; // a concurrent query has stored the keys already
     if (!index || !time)
       throw new CorruptError(this.name, 0, "expected the columns SeriesIndex and TimeNanos");
     const n = meta.numRows;

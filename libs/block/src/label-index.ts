@@ -34,7 +34,7 @@ const POSTING_BYTES = 12,
   PAIR_BYTES = 96,
   NAME_BYTES = 512;
 
-/** No series. */
+/** Empty list of series positions. */
 const NONE: readonly number[] = [];
 
 /**
@@ -80,7 +80,7 @@ export class LabelIndex {
         // An empty list that grows reserves 17 entries, and most values of some labels have one series.
         if (!list) this.postings.push([i]);
         else if (list[list.length - 1] === i)
-          continue; // a label set that repeats a label
+          continue; // the series has this label twice
         else list.push(i);
         this.postingCount++;
       }

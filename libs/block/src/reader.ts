@@ -123,7 +123,7 @@ export class BlockReader implements ProfileSource {
 
   // ---- symbols
 
-  hold(bytes: number): void {
+  addHeldBytes(bytes: number): void {
     this.otherBytes += bytes;
   }
 

@@ -40,5 +40,5 @@ export interface ProfileSource extends RowSource {
    * Adds `bytes` to the memory that is held as long as the source: owners that close sources for memory count
    * them.
    */
-  hold?(bytes: number): void;
+  addHeldBytes?(bytes: number): void;
 }

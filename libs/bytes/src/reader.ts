@@ -26,7 +26,7 @@ export class ByteReader {
     this.end = end;
   }
 
-  /** Created on first use: readers of small messages need no view. */
+  /** DataView of the bytes, created on first use, because readers of small messages need none. */
   get view(): DataView {
     return (this.words ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength));
   }

@@ -61,7 +61,7 @@ export abstract class WireReader {
   protected asIndex(): number {
     return this.hi === 0 ? this.lo : 0xffffffff;
   }
-  protected big(): bigint {
+  protected bigUint64(): bigint {
     return BigInt.asIntN(64, (BigInt(this.hi) << 32n) | BigInt(this.lo));
   }
 

@@ -35,7 +35,7 @@ export function findForeignObjects(prefix: string, names: readonly string[]): An
     }));
 }
 
-/** Finds all oddities of a tenant, in order. Reads the metas of all blocks, and their marks. */
+/** Finds all anomalies of a tenant, in order. Reads the metas of all blocks, and their marks. */
 export async function findAnomalies(bucket: Bucket, tenant: string, nowMs: number): Promise<Anomaly[]> {
   const prefix = blocksPrefix(tenant),
     names = await bucket.list(prefix);

@@ -25,7 +25,7 @@ import { findForeignObjects, type Anomaly } from "./anomalies.ts";
 export class BucketIndexUpdater {
   private readonly bucket: Bucket;
   private readonly base: Base;
-  /** tenant -> oddities that were logged */
+  /** tenant -> anomalies that were logged */
   private readonly named = new Map<string, Set<string>>();
   constructor(bucket: Bucket, base: Base) {
     this.bucket = bucket;
@@ -42,7 +42,7 @@ export class BucketIndexUpdater {
   updateTenant(tenant: string): Promise<BucketIndex | undefined> {
     const before = this.updates.get(tenant) ?? Promise.resolve();
     const next = before
-      .catch(() => undefined) // the caller of that update handles the failure
+      .catch(() => undefined) // the caller of the previous update handles its failure
       .then(() => this.update(tenant))
       .finally(() => {
         if (this.updates.get(tenant) === next) this.updates.delete(tenant);
@@ -140,7 +140,7 @@ export class BucketIndexUpdater {
     return index;
   }
 
-  /** Reports oddities that stop no operation: counts all of them, and logs each once. */
+  /** Reports anomalies in the bucket, which stop no operation: counts all of them, and logs each once. */
   private report(tenant: string, odd: readonly Anomaly[]): void {
     const { metrics, log } = this.base;
     const count = (kind: Anomaly["kind"]): number => odd.filter((o) => o.kind === kind).length;

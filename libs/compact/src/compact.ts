@@ -12,7 +12,7 @@ import {
   ulidBefore,
 } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
-import { type RowSelection, droppedRows } from "./row-selection.ts";
+import { type RowSelection, rowDropper } from "./row-selection.ts";
 import { decideRows, type ShardOf } from "./row-decisions.ts";
 import { mergeSeries, MergeWalk } from "./merge.ts";
 import { OutputBlock } from "./output-block.ts";
@@ -130,7 +130,7 @@ async function merge(
     shards,
     shardOf,
     bounds,
-    droppedRows(series, options.drops ?? []),
+    rowDropper(series, options.drops ?? []),
   );
   const total = kept.counts.reduce((sum, c) => sum + c.rows, 0);
   const needed = (c: { samples: number }): boolean =>

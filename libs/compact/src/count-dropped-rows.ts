@@ -2,7 +2,7 @@ import { type BlockFiles, BlockReader } from "@cinderblock/block";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import type { Hasher } from "@cinderblock/bytes";
 import { parseSelector } from "@cinderblock/model";
-import { type RowSelection, spanOf } from "./row-selection.ts";
+import { type RowSelection, nanosOfSelection } from "./row-selection.ts";
 
 /** Number of series and profiles in a block that a drop would remove. */
 export interface DropCount {
@@ -11,8 +11,8 @@ export interface DropCount {
 }
 
 /**
- * For each drop, counts the matching rows of a block. Reads only the index and the columns of series and
- * times.
+ * For each list of row selections to drop, counts the matching rows of a block. Reads only the index and the
+ * columns of series and times.
  */
 export async function countDroppedRows(
   meta: BlockMeta,
@@ -27,7 +27,7 @@ export async function countDroppedRows(
     out.push(count);
     if (meta.minTimeMs > d.endMs || meta.maxTimeMs < d.startMs) continue;
     await reader.open();
-    const { from, to } = spanOf(d);
+    const { from, to } = nanosOfSelection(d);
     const picked = reader.labelIndex
       .select(parseSelector(d.selector))
       .filter((i) => reader.series[i]!.minTimeNanos <= to && reader.series[i]!.maxTimeNanos >= from);

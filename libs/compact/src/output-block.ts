@@ -40,7 +40,7 @@ export class OutputBlock {
   private readonly offset = new U32Column(256);
   private readonly stack = new U32Column(4096);
   private readonly value = new I64Column(4096);
-  /** as long as the samples, once a row of the group has spans or trace IDs */
+  /** span IDs, one for each sample of the row group; absent while no row of the group has spans */
   private span: I64Column | undefined;
   private hasSpan: ByteColumn | undefined;
   private trace: ByteColumn | undefined;

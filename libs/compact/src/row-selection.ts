@@ -24,18 +24,18 @@ function spansOf(labels: Labels, drops: readonly { selector: Selector; span: Spa
  * Time span of a drop in nanoseconds, both inclusive: it ends with the last nanosecond of `endMs`, like a
  * query.
  */
-export const spanOf = (d: RowSelection): Span => ({
+export const nanosOfSelection = (d: RowSelection): Span => ({
   from: BigInt(Math.trunc(d.startMs)) * 1_000_000n,
   to: BigInt(Math.trunc(d.endMs)) * 1_000_000n + 999_999n,
 });
 
 /** Returns a function that decides whether to drop a row; matches the selectors once per series. */
-export function droppedRows(
+export function rowDropper(
   series: readonly { labels: Labels }[],
   drops: readonly RowSelection[],
 ): (rank: number, rows: RowBatch, at: number) => boolean {
   if (drops.length === 0) return () => false;
-  const parsed = drops.map((d) => ({ selector: parseSelector(d.selector), span: spanOf(d) }));
+  const parsed = drops.map((d) => ({ selector: parseSelector(d.selector), span: nanosOfSelection(d) }));
   const byRank = series.map((s) => spansOf(s.labels, parsed));
   return (rank, rows, at) => {
     const spans = byRank[rank]!;

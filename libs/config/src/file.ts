@@ -6,7 +6,7 @@ import { CinderblockError } from "@cinderblock/errors";
 export interface FileEntry {
   path: string;
   value: unknown;
-  /** the path as errors name it */
+  /** the file and the path, for errors */
   where: string;
 }
 

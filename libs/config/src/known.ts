@@ -1,12 +1,12 @@
 import { CinderblockError } from "@cinderblock/errors";
 import { type Option, parseDuration, parseValue } from "./option.ts";
 
-/** Names and value rules of an option that belongs to another component of this system. */
-export type OtherOption = Pick<Option<unknown>, "flag" | "yaml" | "kind" | "choices" | "min" | "list">;
+/** Names and value rules of an option that another component of Cinderblock has. */
+export type ComponentOption = Pick<Option<unknown>, "flag" | "yaml" | "kind" | "choices" | "min" | "list">;
 
-/** Effect on this system of an option that another system declares. */
-export type Outcome =
-  /** sets the option of this system with the flag `to` */
+/** Effect on Cinderblock of an option that Pyroscope declares. */
+export type OptionEffect =
+  /** sets Cinderblock's option with the flag `to` */
   | { readonly is: "mapped"; readonly to: string }
   /** has no counterpart, or no effect that an operator relies on; `why` completes "no effect: …" */
   | { readonly is: "meaningless" | "warned"; readonly why: string }
@@ -24,13 +24,13 @@ export interface ForeignOption {
   readonly defaults: readonly string[];
   /** further values that this system satisfies without an option */
   readonly fits?: readonly string[];
-  readonly outcome: Outcome;
+  readonly outcome: OptionEffect;
 }
 
 /** Names outside the schema that a program knows. */
 export interface KnownNames {
   /** options of other components, accepted and checked without an effect on this program */
-  others: readonly OtherOption[];
+  others: readonly ComponentOption[];
   foreign: readonly ForeignOption[];
   /** whether flags may also name options outside the schema; files always may */
   flags: "all" | "schema";

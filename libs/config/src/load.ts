@@ -1,9 +1,9 @@
 import { CinderblockError } from "@cinderblock/errors";
 import { parseArguments, PROGRAM_FLAGS } from "./arguments.ts";
 import { readFile, sectionsOf } from "./file.ts";
-import { type ForeignOption, isDefault, type KnownNames, type OtherOption } from "./known.ts";
+import { type ForeignOption, isDefault, type KnownNames, type ComponentOption } from "./known.ts";
 import { type ConfigOf, type Option, parseValue, type Schema } from "./option.ts";
-import { nearest } from "./suggest.ts";
+import { nearestName } from "./suggest.ts";
 
 /** The effect of a flag or key that was given. */
 export interface Decision {
@@ -29,7 +29,7 @@ export interface LoadedConfig<S extends Schema> {
 /** Known options by one of their names. */
 interface ByName {
   own: Map<string, { key: string; o: Option<unknown> }>;
-  others: Map<string, OtherOption>;
+  others: Map<string, ComponentOption>;
   foreign: Map<string, ForeignOption>;
 }
 
@@ -135,7 +135,7 @@ class Settings {
       if (own) return this.set(own, value, name, where, false);
       const other = by.others.get(bare);
       if (other) {
-        // A component does not have the other's rules for lists and mappings.
+        // Lists and mappings of another component stay unchecked: this program does not have their rules.
         if (other.kind !== "yaml") parseValue({ ...other, initial: undefined, doc: "" }, value, where);
         this.add(name, "other component");
         return;
@@ -194,6 +194,6 @@ class Settings {
 }
 
 function suggestion(name: string, preferred: Iterable<string>, others: Iterable<string>): string {
-  const near = nearest(name, preferred, others);
+  const near = nearestName(name, preferred, others);
   return near === undefined ? "" : `; did you mean ${near}?`;
 }

@@ -37,7 +37,7 @@ export function helpText(schema: Schema, program: string): string {
 }
 
 /** Content of docs/reference/configuration.md. */
-export function markdown(schema: Schema): string {
+export function configurationPage(schema: Schema): string {
   const rows = Object.values(schema)
     .sort((a, b) => (a.flag < b.flag ? -1 : 1))
     .map(

@@ -74,14 +74,14 @@ function sharedWords(
  * The known name nearest to a wrong name, by edits and by shared words; undefined if none is near.
  * @param preferred names that win over equally near ones of `others`
  */
-export function nearest(
+export function nearestName(
   name: string,
   preferred: Iterable<string>,
   others: Iterable<string>,
 ): string | undefined {
   const wrong = name.toLowerCase().slice(0, 200),
     words = wordsOf(wrong);
-  // Names share most of their words.
+  // Cache of word likenesses, because option names share most of their words.
   const known = new Map<string, number>();
   const like = (a: string, b: string): number => {
     const key = `${a} ${b}`;

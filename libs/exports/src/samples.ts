@@ -1,4 +1,4 @@
-import { type Column, encodeBatch, withoutEnd, withoutSchema } from "@cinderblock/arrow";
+import { type ArrowColumn, encodeBatch, withoutEndMarker, withoutSchema } from "@cinderblock/arrow";
 import { type PartialSamples, spanText, uuidText } from "@cinderblock/query";
 import type { SampleTable } from "./formats.ts";
 
@@ -37,7 +37,7 @@ export function exportSamples(
   const stream = encodeBatch(table.rows === "samples" ? samples(p, table) : profiles(p, table), {
     "cinderblock.profile_type": table.profileType,
   });
-  const ended = last ? stream : withoutEnd(stream);
+  const ended = last ? stream : withoutEndMarker(stream);
   return first ? ended : withoutSchema(ended);
 }
 
@@ -47,7 +47,7 @@ function ofProfiles(
   { labels }: SampleTable,
   names: readonly string[],
   at: Uint32Array,
-): { time: Column; id: Column; labels: Column[] } {
+): { time: ArrowColumn; id: ArrowColumn; labels: ArrowColumn[] } {
   const n = at.length,
     time = new BigInt64Array(n),
     ids = new Words(),
@@ -76,14 +76,14 @@ function ofProfiles(
   };
 }
 
-const valueColumn = (values: BigInt64Array, { unit }: SampleTable): Column => ({
+const valueColumn = (values: BigInt64Array, { unit }: SampleTable): ArrowColumn => ({
   name: "value",
   kind: "number",
   values,
   metadata: { unit },
 });
 
-function profiles(p: PartialSamples, table: SampleTable): Column[] {
+function profiles(p: PartialSamples, table: SampleTable): ArrowColumn[] {
   const sums = new BigInt64Array(p.rowSeries.length);
   for (let i = 0; i < p.row.length; i++) sums[p.row[i]!]! += p.value[i]!;
   const c = ofProfiles(
@@ -95,7 +95,7 @@ function profiles(p: PartialSamples, table: SampleTable): Column[] {
   return [c.time, c.id, ...c.labels, valueColumn(sums, table)];
 }
 
-function samples(p: PartialSamples, table: SampleTable): Column[] {
+function samples(p: PartialSamples, table: SampleTable): ArrowColumn[] {
   const c = ofProfiles(p, table, columnsOf(table).slice(3), p.row),
     n = p.row.length;
   const spans = new Words(),
@@ -111,7 +111,7 @@ function samples(p: PartialSamples, table: SampleTable): Column[] {
   for (let node = 1; node < depth.length; node++) depth[node] = depth[tree.parent[node]!]! + 1;
   for (let i = 0; i < n; i++) offset[i + 1] = offset[i]! + depth[p.stack[i]!]!;
   const item = new Int32Array(offset[n]!);
-  // Root first.
+  // Write each sample's frames from its leaf upwards, from the end: the list has the root first.
   for (let i = 0; i < n; i++)
     for (let node = p.stack[i]!, at = offset[i + 1]!; node > 0; node = tree.parent[node]!)
       item[--at] = tree.name[node]!;

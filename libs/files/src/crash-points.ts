@@ -5,30 +5,30 @@ import { kill } from "node:process";
  * (docs/contributing/testing.md, "Kill at crash points").
  */
 export const CRASH_POINTS = [
-  // A head becomes a block (docs/correctness.md, "Order of a cut").
+  // Crash points while a head becomes a block (docs/correctness.md, "Order of a cut").
   "cut/log-synced",
   "cut/files-written",
   "cut/moved",
   "cut/done-synced",
   "cut/released",
-  // Segments of the log are deleted.
+  // Crash points while segments of the write-ahead log are deleted.
   "reclaim/baselines-written",
   "reclaim/checkpoint-synced",
   "reclaim/segments-removed",
-  // Baselines follow their pushes to other threads.
+  // Crash points while baselines move to other ingest threads with their pushes.
   "reshard/baselines-adopted",
   "reshard/foreign-baselines-dropped",
-  // A block is uploaded to the bucket.
+  // Crash points while a block is uploaded to the bucket.
   "ship/first-file-uploaded",
   "ship/files-uploaded",
   "ship/meta-uploaded",
   "ship/marked-as-uploaded",
-  // An ingester consumes records of a partition and commits their offsets.
+  // Crash points while an ingester consumes records of a partition and commits their offsets.
   "intake/heads-synced",
   "commit/before-commit",
   "commit/committed",
   "commit/positions-saved",
-  // Blocks are merged.
+  // Crash points while a compaction merges blocks.
   "compact/outputs-written",
   "compact/files-uploaded",
   "compact/first-meta-uploaded",
@@ -36,11 +36,11 @@ export const CRASH_POINTS = [
   "compact/first-mark-of-two",
   "compact/first-source-marked",
   "compact/sources-marked",
-  // A marked block is deleted.
+  // Crash points while a marked block is deleted.
   "clean/meta-deleted",
   "clean/files-deleted",
   "clean/mark-deleted",
-  // A stopping process hands over all its data.
+  // Crash points while a stopping process hands over all its data.
   "hand-over/leaving",
   "hand-over/flushed",
   "hand-over/shipped",

@@ -54,7 +54,8 @@ export function lockDirectory(path: string, flag: string): DirectoryLock {
     );
   }
   try {
-    // Only for people and for the error above: a missing or torn file changes nothing.
+    // Name the owner in a file, for the error text above and for operators; a missing or torn file changes
+    // nothing.
     writeFileSync(
       ownerFile,
       JSON.stringify({ pid: process.pid, host: hostname(), startedAt: new Date().toISOString() }),

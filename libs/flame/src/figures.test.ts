@@ -4,10 +4,10 @@ import {
   formatValue,
   intervalOf,
   isGauge,
-  lengthOf,
+  totalLength,
   measureOf,
   timelineStep,
-  unionOf,
+  unionOfSpans,
 } from "./index.ts";
 
 const CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
@@ -60,8 +60,8 @@ describe("figures", () => {
       61_000, 120_000, 60_000,
     ]);
     expect(coverOf(undefined, 60_000)).toBe(60_000);
-    const union = unionOf(Float64Array.of(50, 0, 10, 30), Float64Array.of(60, 20, 15, 30));
-    expect([[...union.from], [...union.to], lengthOf(union)]).toEqual([[0, 50], [20, 60], 30]);
+    const union = unionOfSpans(Float64Array.of(50, 0, 10, 30), Float64Array.of(60, 20, 15, 30));
+    expect([[...union.from], [...union.to], totalLength(union)]).toEqual([[0, 50], [20, 60], 30]);
   });
 
   it("have a step of at least 15 s and the interval, and at most 300 points, for a minute to 30 days", () => {

@@ -63,7 +63,7 @@ export interface Spans {
 }
 
 /** Union of spans of time, in any order. */
-export function unionOf(from: Float64Array, to: Float64Array): Spans {
+export function unionOfSpans(from: Float64Array, to: Float64Array): Spans {
   const order = Uint32Array.from(from, (_, i) => i);
   let ascending = true;
   for (let i = 1; i < from.length; i++) ascending &&= from[i - 1]! <= from[i]!;
@@ -82,7 +82,7 @@ export function unionOf(from: Float64Array, to: Float64Array): Spans {
 }
 
 /** Total length of disjoint spans. */
-export function lengthOf({ from, to }: Spans): number {
+export function totalLength({ from, to }: Spans): number {
   let sum = 0;
   for (let i = 0; i < from.length; i++) sum += to[i]! - from[i]!;
   return sum;

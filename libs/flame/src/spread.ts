@@ -1,4 +1,4 @@
-import { lengthOf, unionOf } from "./figures.ts";
+import { totalLength, unionOfSpans } from "./figures.ts";
 
 /** Steps of a time line: step k is (startMs + k stepMs, startMs + (k + 1) stepMs]. */
 export interface StepRange {
@@ -42,7 +42,7 @@ export function spread(from: Float64Array, to: Float64Array, value: Float64Array
     }
     sums[last]! += rest;
   }
-  const spans = unionOf(from, to);
+  const spans = unionOfSpans(from, to);
   for (let i = 0; i < spans.from.length; i++) {
     let at = spans.from[i]!;
     for (let k = stepAt(at, r, true); k < r.steps && at < spans.to[i]!; k++) {
@@ -51,5 +51,5 @@ export function spread(from: Float64Array, to: Float64Array, value: Float64Array
       at = Math.max(at, until);
     }
   }
-  return { sums, covered, coveredMs: lengthOf(spans) };
+  return { sums, covered, coveredMs: totalLength(spans) };
 }

@@ -93,7 +93,7 @@ const PRIMITIVES: ReadonlyMap<string, number> = new Map(
   }),
 );
 
-/** Slots from here on are pairs of `TypeReader.wide`, for integers of 64 bits. */
+/** First slot for 64-bit integers: the value of such a slot is a pair of words in `TypeReader.wide`. */
 export const WIDE_SLOTS = 16;
 
 /**

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { Random } from "@cinderblock/testkit";
-import { type AnswerGatherer, frameConnection, FrameReader, frameSocket } from "./frame-socket.ts";
+import { type KafkajsConnection, frameConnection, FrameReader, frameSocket } from "./frame-socket.ts";
 
 /** A response with its length prefix, in a buffer of its own. */
 function answer(bytes: Uint8Array): Buffer {
@@ -136,11 +136,13 @@ describe("bytes from a broker", () => {
 });
 
 describe("a connection of kafkajs", () => {
-  type Connection = AnswerGatherer & { requestQueue: { fulfillRequest(answer: { payload: Buffer }): void } };
+  type Connection = KafkajsConnection & {
+    requestQueue: { fulfillRequest(answer: { payload: Buffer }): void };
+  };
   const Theirs = createRequire(import.meta.url)("kafkajs/src/network/connection.js") as new (
     options: object,
   ) => Connection;
-  const payloads = (Class: new (options: object) => AnswerGatherer, sent: readonly Buffer[]): Buffer[] => {
+  const payloads = (Class: new (options: object) => KafkajsConnection, sent: readonly Buffer[]): Buffer[] => {
     const log = {
       debug: () => undefined,
       error: () => undefined,

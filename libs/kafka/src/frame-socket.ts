@@ -132,7 +132,7 @@ export const frameSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
 };
 
 /** The members of kafkajs's connection that this class changes. */
-export interface AnswerGatherer {
+export interface KafkajsConnection {
   chunks: Buffer[];
   bytesBuffered: number;
   processData(data: Buffer): void;
@@ -143,16 +143,16 @@ export interface AnswerGatherer {
  * empty rest, with the next one.
  */
 export function frameConnection<Args extends unknown[]>(
-  Base: new (...args: Args) => AnswerGatherer,
+  Base: new (...args: Args) => KafkajsConnection,
 ): new (
   ...args: Args
-) => AnswerGatherer {
-  return class FrameConnection extends (Base as new (...args: unknown[]) => AnswerGatherer) {
+) => KafkajsConnection {
+  return class FrameConnection extends (Base as new (...args: unknown[]) => KafkajsConnection) {
     override processData(data: Buffer): void {
       if (this.bytesBuffered === 0) this.chunks = [];
       super.processData(data);
     }
   } as new (
     ...args: Args
-  ) => AnswerGatherer;
+  ) => KafkajsConnection;
 }

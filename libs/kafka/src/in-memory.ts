@@ -1,6 +1,6 @@
 import { CinderblockError } from "@cinderblock/errors";
 import type {
-  Commit,
+  CommittedOffset,
   LogRecord,
   OffsetRange,
   PartitionedLog,
@@ -10,8 +10,8 @@ import type {
 } from "./partitioned-log.ts";
 
 interface Group {
-  commit: Commit | undefined;
-  /** the first one reads; the others wait */
+  commit: CommittedOffset | undefined;
+  /** readers of one partition: the first one reads, the others wait for their turn */
   readers: object[];
 }
 interface Partition {

@@ -9,7 +9,7 @@ declare module "kafkajs/src/protocol/requests/index.js" {
   export default module;
 }
 declare module "kafkajs/src/consumer/runner.js" {
-  const Runner: { prototype: import("./stopped-runner.ts").Runner };
+  const Runner: { prototype: import("./stopped-runner.ts").KafkajsRunner };
   export default Runner;
 }
 declare module "kafkajs/src/protocol/error.js" {

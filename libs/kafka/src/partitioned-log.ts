@@ -25,7 +25,7 @@ export interface TopicOffsets {
 }
 
 /** A consumer group's committed offset. */
-export interface Commit {
+export interface CommittedOffset {
   offset: number;
   /** topic of the offset; "": committed by the previous release, or by hand, without a topic ID */
   topicId: string;

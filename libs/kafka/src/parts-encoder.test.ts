@@ -1,9 +1,9 @@
 import { createRequire } from "node:module";
 import fc from "fast-check";
-import { type Encoder, copyFreeEncoder } from "./parts-encoder.ts";
+import { type KafkajsEncoder, copyFreeEncoder } from "./parts-encoder.ts";
 import { type BatchFields, type BatchModule, copyFreeRecordBatch } from "./record-batch.ts";
 
-type Writes = Encoder & {
+type Writes = KafkajsEncoder & {
   writeInt8(n: number): Writes;
   writeInt32(n: number): Writes;
   writeInt64(n: bigint): Writes;
@@ -109,7 +109,7 @@ describe("requests without copies", () => {
 describe("batches of records", () => {
   const require = createRequire(import.meta.url);
   const theirs = require("kafkajs/src/protocol/recordBatch/v0") as BatchModule;
-  const record = require("kafkajs/src/protocol/recordBatch/record/v0") as (r: object) => Encoder;
+  const record = require("kafkajs/src/protocol/recordBatch/record/v0") as (r: object) => KafkajsEncoder;
   const ours = copyFreeRecordBatch(theirs, Ours as never);
   it("are the bytes that kafkajs makes, also compressed ones", async () => {
     await fc.assert(
@@ -136,7 +136,7 @@ describe("batches of records", () => {
             firstSequence: n,
             records: values.map((v, i) => record({ offsetDelta: i, key: null, value: Buffer.from(v) })),
           });
-          const parts = (list: readonly Encoder[]): Encoder[] =>
+          const parts = (list: readonly KafkajsEncoder[]): KafkajsEncoder[] =>
             list.map((r) => {
               const e = new Ours();
               e.writeBufferInternal(r.buffer);

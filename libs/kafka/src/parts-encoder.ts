@@ -1,5 +1,5 @@
 /** The members of kafkajs's protocol encoder that this class changes. */
-export interface Encoder {
+export interface KafkajsEncoder {
   /** the bytes written so far lie in [0, offset) */
   buf: Buffer;
   offset: number;
@@ -7,8 +7,8 @@ export interface Encoder {
   size(): number;
   writeBufferInternal(bytes: Buffer): void;
   ensureAvailable(bytes: number): void;
-  writeEncoder(value: Encoder): this;
-  writeEncoderArray(value: readonly Encoder[]): this;
+  writeEncoder(value: KafkajsEncoder): this;
+  writeEncoderArray(value: readonly KafkajsEncoder[]): this;
 }
 
 /**
@@ -24,10 +24,10 @@ const REFER = 1024,
  * until then. The encoded bytes are the same.
  */
 export function copyFreeEncoder(
-  Base: new (initialSize: number) => Encoder,
+  Base: new (initialSize: number) => KafkajsEncoder,
 ): new (
   initialSize?: number,
-) => Encoder {
+) => KafkajsEncoder {
   return class PartsEncoder extends Base {
     /** parts that precede `buf` */
     private before: Buffer[] = [];

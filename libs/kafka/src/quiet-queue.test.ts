@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import { sleep } from "@cinderblock/async";
-import { quietQueue, type RequestQueue } from "./quiet-queue.ts";
+import { timerlessQueue, type RequestQueue } from "./quiet-queue.ts";
 
 interface Request {
   entry: {
@@ -85,7 +85,7 @@ describe("the queue of a connection's requests", () => {
       return { q, looks: () => looks() - before };
     };
     const theirs = rested(Theirs),
-      ours = rested(quietQueue(Theirs));
+      ours = rested(timerlessQueue(Theirs));
     // kafkajs looks at its queue every few milliseconds, however slow the machine is.
     while (theirs.looks() <= 10) await sleep(10);
     expect(ours.looks()).toBe(0);
@@ -94,7 +94,7 @@ describe("the queue of a connection's requests", () => {
   });
 
   it("sends waiting requests when capacity is free, and after the broker's throttling", async () => {
-    const { q, looks } = queue(quietQueue(Theirs));
+    const { q, looks } = queue(timerlessQueue(Theirs));
     for (const id of [1, 2, 3]) q.push(request(id));
     expect(sent).toEqual([1]);
     answer(q, 1);

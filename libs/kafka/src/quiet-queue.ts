@@ -10,7 +10,7 @@ export interface RequestQueue {
  * thousand times a second on every connection, even without waiting requests. A request that has to wait
  * schedules the check itself.
  */
-export function quietQueue(
+export function timerlessQueue(
   Base: new (options: object) => RequestQueue,
 ): new (
   options: object,

@@ -1,5 +1,5 @@
 import { crc32c } from "@cinderblock/bytes";
-import type { Encoder } from "./parts-encoder.ts";
+import type { KafkajsEncoder } from "./parts-encoder.ts";
 
 /** The input fields of kafkajs's batch encoder that this module reads; `records` are already encoded. */
 export interface BatchFields {
@@ -13,9 +13,9 @@ export interface BatchFields {
   producerId?: bigint | number;
   producerEpoch?: number;
   firstSequence?: number;
-  records?: readonly Encoder[];
+  records?: readonly KafkajsEncoder[];
 }
-interface Writer extends Encoder {
+interface Writer extends KafkajsEncoder {
   parts(): readonly Buffer[];
   writeInt8(n: number): this;
   writeInt16(n: number): this;
@@ -26,7 +26,7 @@ interface Writer extends Encoder {
 /** kafkajs's module that encodes batches. */
 export interface BatchModule {
   MAGIC_BYTE: number;
-  RecordBatch(fields: BatchFields): Promise<Encoder>;
+  RecordBatch(fields: BatchFields): Promise<KafkajsEncoder>;
 }
 
 /** Bits of a batch's attributes. */
@@ -41,7 +41,7 @@ const EPOCH_BYTES = 4,
  * The checksum runs over the encoder's parts, which avoids joining them twice. kafkajs still encodes
  * compressed batches.
  */
-export function copyFreeRecordBatch(base: BatchModule, Parts: new () => Encoder): BatchModule {
+export function copyFreeRecordBatch(base: BatchModule, Parts: new () => KafkajsEncoder): BatchModule {
   const make = (): Writer => new Parts() as Writer;
   return {
     ...base,

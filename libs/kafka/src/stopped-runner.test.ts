@@ -1,8 +1,8 @@
 import { createRequire } from "node:module";
 import { Deferred } from "@cinderblock/async";
-import { endWhenStopped, type Runner } from "./stopped-runner.ts";
+import { endWhenStopped, type KafkajsRunner } from "./stopped-runner.ts";
 
-interface StartedRunner extends Runner {
+interface StartedRunner extends KafkajsRunner {
   start(): Promise<void>;
   stop(): Promise<void>;
 }

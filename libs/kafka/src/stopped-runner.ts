@@ -1,5 +1,5 @@
 /** The members of kafkajs's consumer loop that `endWhenStopped` uses. */
-export interface Runner {
+export interface KafkajsRunner {
   readonly running: boolean;
   readonly fetchManager: { stop(): Promise<void> };
   fetch(nodeId: number): Promise<unknown[]>;
@@ -10,7 +10,7 @@ export interface Runner {
  * per broker; a consumer that is stopped at that moment stops the old loops only. The new loops then fetch
  * nothing, and repeat that without a turn of the event loop: the process freezes for good.
  */
-export function endWhenStopped(Class: { prototype: Runner }): void {
+export function endWhenStopped(Class: { prototype: KafkajsRunner }): void {
   const { fetch } = Class.prototype;
   Class.prototype.fetch = function (nodeId) {
     if (this.running) return fetch.call(this, nodeId);

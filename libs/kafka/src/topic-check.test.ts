@@ -1,4 +1,4 @@
-import { checkTopic, type TopicFacts } from "./topic-check.ts";
+import { checkTopic, type TopicSettings } from "./topic-check.ts";
 
 const settings = (more: Record<string, string> = {}): Map<string, string> =>
   new Map(
@@ -12,7 +12,7 @@ const settings = (more: Record<string, string> = {}): Map<string, string> =>
       ...more,
     }),
   );
-const facts = (more: Partial<TopicFacts> = {}, changed: Record<string, string> = {}): TopicFacts => ({
+const facts = (more: Partial<TopicSettings> = {}, changed: Record<string, string> = {}): TopicSettings => ({
   topic: "pushes",
   settings: settings(changed),
   replication: 3,

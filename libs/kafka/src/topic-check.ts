@@ -4,7 +4,7 @@ import { CinderblockError } from "@cinderblock/errors";
 const MIN_RETENTION_MS = 24 * 3600_000;
 
 /** Settings of a topic and its cluster that decide whether pushes are safe there. */
-export interface TopicFacts {
+export interface TopicSettings {
   topic: string;
   /** names and values of Kafka's topic configuration, including broker defaults */
   settings: ReadonlyMap<string, string>;
@@ -27,7 +27,7 @@ export interface TopicVerdict {
  * Checks that a topic's settings keep acknowledged pushes.
  * @throws `invalid` for settings that would lose pushes, with the remedy
  */
-export function checkTopic(facts: TopicFacts): TopicVerdict {
+export function checkTopic(facts: TopicSettings): TopicVerdict {
   const { topic, settings, replication, brokers, maxRecordBytes } = facts;
   const wrong = (why: string): never => {
     throw new CinderblockError("invalid", `topic ${topic} is not usable: ${why}`);

@@ -9,7 +9,12 @@ import {
   protocolError,
   type ProtocolError,
 } from "./kafkajs-internals.ts";
-import { type Commit, noLeaderError, type OffsetRange, type TopicOffsets } from "./partitioned-log.ts";
+import {
+  type CommittedOffset,
+  noLeaderError,
+  type OffsetRange,
+  type TopicOffsets,
+} from "./partitioned-log.ts";
 import type { BatchOutcome, OutgoingBatch, ProducerIdentity, ProduceTransport } from "./topic-producer.ts";
 
 /** A topic as the brokers describe it now. */
@@ -206,7 +211,7 @@ export class TopicClient implements ProduceTransport {
   }
 
   /** Offset that a group committed for a partition; undefined: none. */
-  async committed(partition: number, group: string): Promise<Commit | undefined> {
+  async committed(partition: number, group: string): Promise<CommittedOffset | undefined> {
     const { topic } = this;
     const answer = await this.coordinator(group, async (broker) => {
       const a = await sendRequest<CommitsAnswer>(broker, "OffsetFetch", {
@@ -262,7 +267,7 @@ export class TopicClient implements ProduceTransport {
     return (await this.layout()).leaders;
   }
 
-  async identity(): Promise<ProducerIdentity> {
+  async newProducerIdentity(): Promise<ProducerIdentity> {
     await this.connected();
     const broker = await this.cluster.brokerPool.findConnectedBroker();
     const a = await sendRequest<{ errorCode: number; producerId: string; producerEpoch: number }>(

@@ -38,7 +38,7 @@ class Brokers implements ProduceTransport {
   leaders(): Promise<number[]> {
     return Promise.resolve(this.leading);
   }
-  identity(): Promise<ProducerIdentity> {
+  newProducerIdentity(): Promise<ProducerIdentity> {
     if (this.identityFails) return Promise.reject(new Error("no producer id"));
     return Promise.resolve({ id: String(++this.identities), epoch: 0 });
   }

@@ -23,7 +23,7 @@ export interface ProduceTransport {
   /** partition -> node that leads it now; -1: none does */
   leaders(): Promise<readonly number[]>;
   /** returns an identity that was never used before */
-  identity(): Promise<ProducerIdentity>;
+  newProducerIdentity(): Promise<ProducerIdentity>;
   /** @returns the outcome of each batch; a batch without an outcome may be stored or not */
   send(
     node: number,
@@ -360,7 +360,7 @@ export class TopicProducer {
   /** The identity for new lanes, until one of them abandons it. */
   private sharedIdentity(): Promise<ProducerIdentity> {
     return (this.identity ??= withDeadline(
-      this.transport.identity(),
+      this.transport.newProducerIdentity(),
       ANSWER_MS,
       "Kafka did not assign a producer ID",
     ).catch((err: unknown) => {

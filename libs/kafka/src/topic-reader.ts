@@ -227,7 +227,8 @@ export class TopicReader implements PartitionReader {
     // Records that are read again on purpose must not be skipped.
     if (!this.options.again || this.next >= this.committedThen) {
       const committed = await this.committedWithin((await this.questions.range()).end);
-      this.next = Math.max(this.next, committed); // records may have arrived during the query
+      // another reader may have committed records during the query
+      this.next = Math.max(this.next, committed);
     }
     this.seek();
   }

@@ -83,7 +83,7 @@ function take(r: ByteReader, names: string[], depth: number, views: boolean): un
           name = known;
         }
         const value = take(r, names, depth + 1, views);
-        // Always as an own field, whatever its name.
+        // Set every name as a property of its own: an assignment to `__proto__` would change the prototype.
         if (name === "__proto__")
           Object.defineProperty(out, name, { value, enumerable: true, configurable: true, writable: true });
         else out[name] = value;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { RE2JS } from "re2js";
 import { Matcher, parseSelector, PatternBudget, textFilter } from "./index.ts";
-import { anchoredTest, literalAlternatives, programBound } from "./pattern.ts";
+import { anchoredPredicate, literalAlternatives, regexInstructionBound } from "./pattern.ts";
 
 const limits = { characters: 1000, matchers: 5, instructions: 200 };
 const budget = (): PatternBudget => new PatternBudget(limits);
@@ -53,7 +53,7 @@ describe("the size of a regular expression", () => {
         } catch {
           return; // RE2 has other limits too
         }
-        expect(programBound(text)).toBeGreaterThanOrEqual(size - 4);
+        expect(regexInstructionBound(text)).toBeGreaterThanOrEqual(size - 4);
       }),
       { numRuns: 400 },
     );
@@ -131,10 +131,10 @@ describe("an anchored test", () => {
           RE2JS.compile(t);
           re = RE2JS.compile(`^(?s:${t})$`);
         } catch {
-          expect(() => anchoredTest(t, new PatternBudget())).toThrow();
+          expect(() => anchoredPredicate(t, new PatternBudget())).toThrow();
           return;
         }
-        const test = anchoredTest(t, new PatternBudget());
+        const test = anchoredPredicate(t, new PatternBudget());
         for (const v of [...values, ...(literalAlternatives(t) ?? [])])
           expect([t, v, test(v)]).toEqual([t, v, re.matcher(v).find()]);
       }),
@@ -143,8 +143,8 @@ describe("an anchored test", () => {
   });
 
   it.each(["a)(b", "a(", "[a", "a**"])("refuses %j with its text", (text) => {
-    expect(() => anchoredTest(text, new PatternBudget())).toThrow(/error parsing regexp/);
-    expect(() => anchoredTest(text, new PatternBudget())).not.toThrow(/\(\?s/);
+    expect(() => anchoredPredicate(text, new PatternBudget())).toThrow(/error parsing regexp/);
+    expect(() => anchoredPredicate(text, new PatternBudget())).not.toThrow(/\(\?s/);
   });
 
   it("remembers its verdict of each value", () => {

@@ -61,7 +61,7 @@ export class PatternBudget {
    * @throws `invalid` if it is too large, RE2's own error if it is malformed
    */
   compile(text: string, flags = 0): RE2JS {
-    this.checkSize(programBound(text), ESTIMATE_SLACK);
+    this.checkSize(regexInstructionBound(text), ESTIMATE_SLACK);
     const re = RE2JS.compile(text, flags);
     const size = re.programSize();
     this.checkSize(size, 1);
@@ -80,13 +80,13 @@ export class PatternBudget {
 }
 
 /** A predicate on complete texts. */
-export type TextTest = (text: string) => boolean;
+export type TextPredicate = (text: string) => boolean;
 
 /**
  * Predicate of a fully anchored regular expression. A list of plain alternatives, as dashboards write it for
  * the values of a variable, becomes a set and costs no instructions.
  */
-export function anchoredTest(text: string, budget: PatternBudget): TextTest {
+export function anchoredPredicate(text: string, budget: PatternBudget): TextPredicate {
   if (text === ".*") return () => true;
   if (text === ".+") return (value) => value !== "";
   const literals = literalAlternatives(text);
@@ -179,7 +179,7 @@ function endOfClass(text: string, at: number): number {
 }
 
 /** Upper bound of a regular expression's instructions, from its text alone: counted repetition multiplies. */
-export function programBound(text: string): number {
+export function regexInstructionBound(text: string): number {
   // For each open group: instructions of its alternatives so far, and of its last atom.
   const groups: { sum: number; last: number }[] = [{ sum: 2, last: 0 }];
   for (let i = 0; i < text.length; i++) {

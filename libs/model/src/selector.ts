@@ -1,7 +1,7 @@
 import { RE2JS } from "re2js";
 import { invalidError } from "@cinderblock/errors";
 import { type Labels, LABEL_NAME } from "./labels.ts";
-import { anchoredPattern, anchoredTest, PatternBudget, type TextTest } from "./pattern.ts";
+import { anchoredPattern, anchoredPredicate, PatternBudget, type TextPredicate } from "./pattern.ts";
 
 /** Operator of a matcher, as in PromQL. */
 export type MatchOp = "=" | "!=" | "=~" | "!~";
@@ -19,7 +19,7 @@ export function compileAnchored(text: string): AnchoredPattern {
  * slashes.
  * @throws `invalid`
  */
-export function textFilter(filter: string, budget = new PatternBudget()): TextTest {
+export function textFilter(filter: string, budget = new PatternBudget()): TextPredicate {
   budget.countText(filter);
   const pattern = /^\/(.+)\/$/s.exec(filter)?.[1];
   if (pattern === undefined) {
@@ -40,7 +40,7 @@ export class Matcher {
   readonly name: string;
   readonly op: MatchOp;
   readonly value: string;
-  private readonly test: TextTest | undefined;
+  private readonly test: TextPredicate | undefined;
   /** cached results of a regular expression, because label values repeat */
   private readonly known = new Map<string, boolean>();
 
@@ -51,7 +51,7 @@ export class Matcher {
     budget.countMatcher();
     if (op === "=~" || op === "!~") {
       try {
-        this.test = anchoredTest(value, budget);
+        this.test = anchoredPredicate(value, budget);
       } catch (err) {
         throw invalidError(`${position}: parse error: ${(err as Error).message}`);
       }

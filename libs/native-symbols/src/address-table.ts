@@ -201,7 +201,11 @@ const COLUMNS = [
 type Columns = Record<(typeof COLUMNS)[number], Uint32Array>;
 
 /** Builds the table: the deepest range at an address wins, with the line of its row. */
-export function tableOf(set: FunctionSet, base: bigint, segments: readonly ElfSegment[]): AddressTable {
+export function buildAddressTable(
+  set: FunctionSet,
+  base: bigint,
+  segments: readonly ElfSegment[],
+): AddressTable {
   const flat = flatten(set),
     lines = sortedRows(set);
   const start = new U32Column(256),

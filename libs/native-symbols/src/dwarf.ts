@@ -195,11 +195,12 @@ class DwarfReader {
         }
         const ranges = this.ranges(unit);
         if (ranges.length > 0) {
-          const own = this.set.node(node, 0, this.values.numbers.get(AT_CALL_LINE) ?? 0);
+          const own = this.set.addNode(node, 0, this.values.numbers.get(AT_CALL_LINE) ?? 0);
           this.waiting.push(own, a.tag === TAG_SUBPROGRAM ? offset : entry.origin);
           node = own;
           depth++;
-          for (let i = 0; i < ranges.length; i += 2) this.set.range(ranges[i]!, ranges[i + 1]!, own, depth);
+          for (let i = 0; i < ranges.length; i += 2)
+            this.set.addRange(ranges[i]!, ranges[i + 1]!, own, depth);
         }
       } else if (a.tag === TAG_COMPILE_UNIT || a.tag === TAG_SKELETON) {
         // Bases of indices may follow the attributes that need them.
@@ -495,7 +496,7 @@ class DwarfReader {
       at = e.origin;
     }
     const text = name || readableName(linkage),
-      f = set.func(set.string(text), set.string(file), line);
+      f = set.addFunction(set.addString(text), set.addString(file), line);
     this.functions.set(offset, f);
     return f;
   }

@@ -91,6 +91,7 @@ export function readElfSymbols(elf: ElfFile, into: FunctionSet): void {
     const next = i < order.length ? start.data[order[i]!]! : span,
       end = bytes > 0 ? Math.min(at + bytes, next) : next,
       name = readableName(elf.text(names, nameAt.data[own]!));
-    if (name !== "") into.range(at, end, into.node(-1, into.func(into.string(name), 0, 0), 0), 0);
+    if (name !== "")
+      into.addRange(at, end, into.addNode(-1, into.addFunction(into.addString(name), 0, 0), 0), 0);
   }
 }

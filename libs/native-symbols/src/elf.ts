@@ -101,7 +101,8 @@ export class ElfFile {
     const d = is64
       ? { flags: 8, address: 16, offset: 24, size: 32, link: 40, entry: 56 }
       : { flags: 8, address: 12, offset: 16, size: 20, link: 24, entry: 36 };
-    // If the header has no space for the numbers, the first section has them.
+    // A number of sections, or index of the section with the names, that does not fit the header is in the
+    // first section.
     if (count === 0) count = this.small(table + d.size, "sections");
     if (names === 0xffff) names = view.getUint32(table + d.link, true);
     if (count > MAX_SECTIONS)

@@ -36,24 +36,24 @@ export class FunctionSet {
     this.strings.intern(new Uint8Array(0), 0, 0);
   }
 
-  string(text: string): number {
+  addString(text: string): number {
     const b = encodeUtf8(text);
     return this.strings.intern(b, 0, b.length);
   }
 
-  func(name: number, file: number, line: number): number {
+  addFunction(name: number, file: number, line: number): number {
     this.functionFile.push(file);
     this.functionLine.push(line);
     return this.functionName.push(name);
   }
 
-  node(parent: number, func: number, callLine: number): number {
+  addNode(parent: number, func: number, callLine: number): number {
     this.nodeFunction.push(func);
     this.nodeCallLine.push(callLine);
     return this.nodeParent.push(parent);
   }
 
-  range(start: number, end: number, node: number, depth: number): void {
+  addRange(start: number, end: number, node: number, depth: number): void {
     if (end <= start) return;
     if (this.rangeStart.length === MAX_ROWS)
       throw new DebugFileError(`expected at most ${MAX_ROWS} function ranges`);
@@ -63,7 +63,7 @@ export class FunctionSet {
     this.rangeDepth.push(depth);
   }
 
-  row(address: number, line: number, end: boolean): void {
+  addRow(address: number, line: number, end: boolean): void {
     if (this.rowAddress.length === MAX_ROWS)
       throw new DebugFileError(`expected at most ${MAX_ROWS} line entries`);
     this.rowAddress.push(address);

@@ -49,7 +49,7 @@ export function readLineProgram(
   const emit = (endsHere: boolean): void => {
     // Code that the linker discarded has addresses outside of the file.
     if (valid && address >= 0 && address <= span) {
-      if (!endsHere || any) set.row(address, Math.max(0, line), endsHere);
+      if (!endsHere || any) set.addRow(address, Math.max(0, line), endsHere);
       any = !endsHere;
     }
   };

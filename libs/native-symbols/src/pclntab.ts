@@ -65,10 +65,14 @@ export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boo
       startLine = magic === GO_120 ? f.u32() : 0;
     if (start >= 0 && end > start && end <= span) {
       const file = firstFile(at, tables + pcfile, units + 4 * unit, files);
-      set.range(
+      set.addRange(
         start,
         end,
-        set.node(-1, set.func(set.string(at(names + name).text()), set.string(file), startLine), 0),
+        set.addNode(
+          -1,
+          set.addFunction(set.addString(at(names + name).text()), set.addString(file), startLine),
+          0,
+        ),
         lines ? 1 : 0,
       );
       if (lines && pcln !== 0) putLines(at(tables + pcln), start, end, quantum, set);
@@ -109,8 +113,8 @@ function firstFile(at: (offset: number) => DwarfCursor, table: number, unit: num
 function putLines(c: DwarfCursor, start: number, end: number, quantum: number, set: FunctionSet): void {
   eachStep(c, quantum, (from, _to, value) => {
     if (start + from >= end) return false;
-    set.row(start + from, Math.max(0, value), false);
+    set.addRow(start + from, Math.max(0, value), false);
     return true;
   });
-  set.row(end, 0, true);
+  set.addRow(end, 0, true);
 }

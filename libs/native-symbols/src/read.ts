@@ -1,4 +1,4 @@
-import { type AddressTable, tableOf } from "./address-table.ts";
+import { type AddressTable, buildAddressTable } from "./address-table.ts";
 import { readDwarf } from "./dwarf.ts";
 import { DebugFileError, ElfFile } from "./elf.ts";
 import { readElfSymbols } from "./elf-symbols.ts";
@@ -26,5 +26,5 @@ export function readDebugFile(bytes: Uint8Array): { buildId: string; table: Addr
     if (err instanceof RangeError) throw new DebugFileError(`the file is damaged: ${err.message}`);
     throw err;
   }
-  return { buildId: elf.buildId, table: tableOf(set, elf.base, elf.segments) };
+  return { buildId: elf.buildId, table: buildAddressTable(set, elf.base, elf.segments) };
 }

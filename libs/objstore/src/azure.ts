@@ -10,7 +10,7 @@ import {
 } from "@azure/storage-blob";
 import type { ObjectAttributes } from "./bucket.ts";
 import { readNodeBody, type Deadline } from "./deadline.ts";
-import { type BackendHints, ATTEMPTS, type RequestFailure, PART_BYTES, RemoteBucket } from "./remote.ts";
+import { type BackendHints, MAX_ATTEMPTS, type RequestFailure, PART_BYTES, RemoteBucket } from "./remote.ts";
 
 /** v1's settings of the azure backend; plain data, so that they can be sent to worker threads. */
 export interface AzureConfig {
@@ -44,7 +44,7 @@ export class AzureBucket extends RemoteBucket {
     super();
     const options: StoragePipelineOptions = {
       retryOptions: {
-        maxTries: c.maxRetries > 0 ? c.maxRetries + 1 : ATTEMPTS,
+        maxTries: c.maxRetries > 0 ? c.maxRetries + 1 : MAX_ATTEMPTS,
         tryTimeoutInMs: c.requestTimeoutMs,
         retryDelayInMs: 200,
         maxRetryDelayInMs: 10_000,
@@ -111,7 +111,7 @@ export class AzureBucket extends RemoteBucket {
   private async read(deadline: Deadline, name: string, offset?: number, size?: number): Promise<Uint8Array> {
     // A broken response resumes at the point where it broke.
     const answer = await this.blob(name).download(offset, size, {
-      maxRetryRequests: ATTEMPTS,
+      maxRetryRequests: MAX_ATTEMPTS,
       abortSignal: deadline.signal,
     });
     return readNodeBody(answer.readableStreamBody as Readable, deadline);

@@ -92,7 +92,8 @@ export class FilesystemBucket implements Bucket {
         await dir.close();
       }
     } catch (err) {
-      await rm(work, { force: true }).catch(() => undefined); // the first error is the informative one
+      // ignore a failed removal: the first error says more
+      await rm(work, { force: true }).catch(() => undefined);
       this.translate(name, err);
     }
   }

@@ -13,7 +13,7 @@ import type { ObjectAttributes } from "./bucket.ts";
 import { fetchAttempt, readBody, type Deadline } from "./deadline.ts";
 import {
   type BackendHints,
-  ATTEMPTS,
+  MAX_ATTEMPTS,
   type RequestFailure,
   isRetryableStatus,
   PART_BYTES,
@@ -114,7 +114,7 @@ export class GcsBucket extends RemoteBucket {
       // deleted.
       retryOptions: {
         autoRetry: true,
-        maxRetries: ATTEMPTS - 1,
+        maxRetries: MAX_ATTEMPTS - 1,
         retryDelayMultiplier: 2,
         maxRetryDelay: 10,
         totalTimeout: Math.max(30, config.requestTimeoutMs / 1000),
@@ -170,7 +170,7 @@ export class GcsBucket extends RemoteBucket {
     const { config, storage } = this;
     const url = `${config.endpoint === "" ? "https://storage.googleapis.com" : config.endpoint}/storage/v1/b/${encodeURIComponent(config.bucket)}/o/${encodeURIComponent(name)}?alt=media`;
     return withRetries(
-      ATTEMPTS,
+      MAX_ATTEMPTS,
       (err) => !deadline.signal.aborted && isRetryableStatus(this.faultOf(err).status),
       async () => {
         const token = this.anonymous ? undefined : await storage.authClient.getAccessToken();

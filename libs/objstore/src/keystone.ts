@@ -49,7 +49,7 @@ async function tempauth(c: SwiftConfig): Promise<SwiftSession> {
   return { token, url };
 }
 
-/** A name or an ID, in Keystone's form. */
+/** Reference to a user, project or domain in Keystone's form: by ID, else by name. */
 const named = (id: string, name: string): { id: string } | { name: string } | undefined =>
   id !== "" ? { id } : name !== "" ? { name } : undefined;
 

@@ -6,7 +6,7 @@ import { type Deadline, type Operation, type RequestTimeout, withinDeadline } fr
 /** Size of an upload's parts; larger objects are uploaded in parts. */
 export const PART_BYTES = 16 << 20;
 /** Attempts of a request whose server is busy or does not respond. */
-export const ATTEMPTS = 5;
+export const MAX_ATTEMPTS = 5;
 
 /** Failure of a request, in one form for the clients of all vendors. */
 export interface RequestFailure {
@@ -57,7 +57,7 @@ function explain(
     );
   if (f.status === 429 || f.status === 503)
     fail(
-      `${where} refused ${ATTEMPTS} attempts (${f.status}${f.code === "" ? "" : ` ${f.code}`}): the object store may limit the request rate`,
+      `${where} refused ${MAX_ATTEMPTS} attempts (${f.status}${f.code === "" ? "" : ` ${f.code}`}): the object store may limit the request rate`,
     );
   return fail(`${where}: ${f.code === "" ? "" : `${f.code}: `}${f.message}`);
 }

@@ -14,7 +14,7 @@ import {
 import { Upload } from "@aws-sdk/lib-storage";
 import type { ObjectAttributes } from "./bucket.ts";
 import { readNodeBody, type Deadline, requestTimeoutMs } from "./deadline.ts";
-import { type BackendHints, ATTEMPTS, type RequestFailure, PART_BYTES, RemoteBucket } from "./remote.ts";
+import { type BackendHints, MAX_ATTEMPTS, type RequestFailure, PART_BYTES, RemoteBucket } from "./remote.ts";
 
 /** v1's settings of the S3 backend; plain data, so that they can be sent to worker threads. */
 export interface S3Config {
@@ -72,7 +72,7 @@ export class S3Bucket extends RemoteBucket {
     const amazon = config.endpoint === "" || config.endpoint.endsWith(".amazonaws.com");
     this.client = new S3Client({
       region: config.region || "us-east-1",
-      maxAttempts: ATTEMPTS,
+      maxAttempts: MAX_ATTEMPTS,
       followRegionRedirects: true,
       ...(config.endpoint === ""
         ? {}
@@ -93,7 +93,7 @@ export class S3Bucket extends RemoteBucket {
       responseChecksumValidation: "WHEN_REQUIRED",
       requestHandler: {
         requestTimeout: config.requestTimeoutMs,
-        // Without this option the client logs a warning and keeps waiting.
+        // Without this option, the client only logs a warning at the timeout and keeps waiting.
         throwOnRequestTimeout: true,
         socketTimeout: config.requestTimeoutMs,
         connectionTimeout: 5000,

@@ -4,7 +4,7 @@ import { authenticate, SwiftError, type SwiftSession } from "./keystone.ts";
 import { fetchAttempt, readBody, type Deadline, requestTimeoutMs } from "./deadline.ts";
 import {
   type BackendHints,
-  ATTEMPTS,
+  MAX_ATTEMPTS,
   type RequestFailure,
   isRetryableStatus,
   RemoteBucket,
@@ -87,7 +87,7 @@ export class SwiftBucket extends RemoteBucket {
       headers?: Record<string, string>;
       body?: Uint8Array | Blob;
       ok?: readonly number[];
-      /** reads the body within the attempt */
+      /** reads the response's body; a failure while reading counts as a failed attempt */
       take?: (r: Response, moved: (bytes: number) => void) => Promise<void>;
     } = {},
   ): Promise<Response> {
@@ -136,7 +136,7 @@ export class SwiftBucket extends RemoteBucket {
       );
     };
     return withRetries(
-      config.maxRetries > 0 ? config.maxRetries + 1 : ATTEMPTS,
+      config.maxRetries > 0 ? config.maxRetries + 1 : MAX_ATTEMPTS,
       (err) => !deadline.signal.aborted && isRetryableStatus(this.faultOf(err).status),
       () => once(false),
     );

@@ -5,7 +5,7 @@ import { Codec } from "./metadata.ts";
 
 /** Decompresses a page; `size` is the size in the page header and bounds the output. */
 export function decompress(codec: number, bytes: Uint8Array, size: number): Uint8Array {
-  if (size === 0 && bytes.length === 0) return bytes; // an empty page needs no frame
+  if (size === 0 && bytes.length === 0) return bytes; // an empty page may have no compressed bytes at all
   const options = { maxOutputLength: Math.max(size, 1) };
   let out: Uint8Array;
   switch (codec) {

@@ -1,6 +1,6 @@
 import { ByteReader, ShortRead } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
-import { list, num, readStruct, struct, text, type ThriftStruct } from "./thrift.ts";
+import { list, numberField, readStruct, structField, textField, type ThriftStruct } from "./thrift.ts";
 
 /** Physical types of the Parquet format, by their Thrift number. */
 export const PhysicalType = {
@@ -95,33 +95,35 @@ export function decodeFooter(bytes: Uint8Array, file = "parquet"): FileMeta {
 }
 
 function toFileMeta(s: ThriftStruct, file: string): FileMeta {
-  const leaves = schemaLeaves(list(s[2]).map(struct), file);
+  const leaves = schemaLeaves(list(s[2]).map(structField), file);
   const rowGroups = list(s[4])
-    .map(struct)
+    .map(structField)
     .map((g): RowGroup => {
       const columns = new Map<string, ColumnChunk>();
       list(g[1])
-        .map(struct)
+        .map(structField)
         .forEach((c, i) => {
           const leaf = leaves[i];
           if (!leaf) throw new CorruptError(file, 0, `expected ${leaves.length} columns in a row group`);
-          const m = struct(c[3]);
-          const dictionary = num(m[11]);
-          const data = num(m[9]);
+          const m = structField(c[3]);
+          const dictionary = numberField(m[11]);
+          const data = numberField(m[9]);
           columns.set(leaf.path, {
             leaf,
-            codec: num(m[4]),
-            numValues: num(m[5]),
+            codec: numberField(m[4]),
+            numValues: numberField(m[5]),
             start: dictionary > 0 && dictionary < data ? dictionary : data,
             dictionary: dictionary > 0,
-            sizeBytes: num(m[7]),
-            offsetIndex: c[4] === undefined ? undefined : { offset: num(c[4]), length: num(c[5]) },
-            columnIndex: c[6] === undefined ? undefined : { offset: num(c[6]), length: num(c[7]) },
+            sizeBytes: numberField(m[7]),
+            offsetIndex:
+              c[4] === undefined ? undefined : { offset: numberField(c[4]), length: numberField(c[5]) },
+            columnIndex:
+              c[6] === undefined ? undefined : { offset: numberField(c[6]), length: numberField(c[7]) },
           });
         });
-      return { numRows: num(g[3]), columns };
+      return { numRows: numberField(g[3]), columns };
     });
-  return { numRows: num(s[3]), leaves, rowGroups, createdBy: text(s[6]) };
+  return { numRows: numberField(s[3]), leaves, rowGroups, createdBy: textField(s[6]) };
 }
 
 function schemaLeaves(elements: ThriftStruct[], file: string): Leaf[] {
@@ -131,18 +133,24 @@ function schemaLeaves(elements: ThriftStruct[], file: string): Leaf[] {
     const e = elements[at++];
     if (!e || depth > 32) throw new CorruptError(file, 0, "expected a complete schema");
     const root = at === 1;
-    const repetition = num(e[3]);
+    const repetition = numberField(e[3]);
     if (!root) {
-      path = [...path, text(e[4])];
+      path = [...path, textField(e[4])];
       if (repetition === 1) def++;
       if (repetition === 2) {
         def++;
         rep++;
       }
     }
-    const children = num(e[5]);
+    const children = numberField(e[5]);
     if (children === 0 && !root)
-      leaves.push({ path: path.join("."), type: num(e[1]), typeLength: num(e[2]), maxDef: def, maxRep: rep });
+      leaves.push({
+        path: path.join("."),
+        type: numberField(e[1]),
+        typeLength: numberField(e[2]),
+        maxDef: def,
+        maxRep: rep,
+      });
     for (let i = 0; i < children; i++) walk(path, def, rep, depth + 1);
   };
   walk([], 0, 0, 0);
@@ -159,8 +167,8 @@ export interface PageLocation {
 /** Decodes the pages' positions of a chunk. */
 export function decodeOffsetIndex(bytes: Uint8Array): PageLocation[] {
   return list(readStruct(new ByteReader(bytes))[1])
-    .map(struct)
-    .map((p) => ({ offset: num(p[1]), sizeBytes: num(p[2]), firstRow: num(p[3]) }));
+    .map(structField)
+    .map((p) => ({ offset: numberField(p[1]), sizeBytes: numberField(p[2]), firstRow: numberField(p[3]) }));
 }
 
 /** Bounds of pages as raw little-endian values; empty for an all-null page. */

@@ -4,7 +4,7 @@ import { CorruptError } from "@cinderblock/errors";
 import { decompress } from "./codecs.ts";
 import { decodeHybrid, decodeLevels } from "./levels.ts";
 import { type ColumnChunk, Encoding, type Leaf, PageType, PhysicalType } from "./metadata.ts";
-import { num, readStruct, struct } from "./thrift.ts";
+import { numberField, readStruct, structField } from "./thrift.ts";
 
 /** Byte strings of a column: value i is bytes[offset[i], offset[i + 1]). */
 export interface BinaryValues {
@@ -68,27 +68,27 @@ function decodePages(
   try {
     while (r.left > 0) {
       const header = readStruct(r);
-      const type = num(header[1]);
-      const size = num(header[2]);
-      const body = r.readBytes(num(header[3]));
+      const type = numberField(header[1]);
+      const size = numberField(header[2]);
+      const body = r.readBytes(numberField(header[3]));
       if (size < 0 || size > 1 << 30) throw new ShortRead(r.pos, `expected a page size, found ${size}`);
       const crc = header[4];
       if (typeof crc === "number" && crc32(body) >>> 0 !== crc >>> 0)
         throw new ShortRead(r.pos, "expected the page's CRC to match");
       if (type === PageType.DICTIONARY) {
-        const h = struct(header[7]);
+        const h = structField(header[7]);
         dictionary = decodeValues(
           leaf,
           Encoding.PLAIN,
           decompress(chunk.codec, body, size),
           0,
-          num(h[1]),
+          numberField(h[1]),
           undefined,
         );
       } else if (type === PageType.DATA_V2) {
-        pages.push(pageV2(leaf, chunk.codec, body, size, struct(header[8]), dictionary));
+        pages.push(pageV2(leaf, chunk.codec, body, size, structField(header[8]), dictionary));
       } else if (type === PageType.DATA) {
-        pages.push(pageV1(leaf, decompress(chunk.codec, body, size), struct(header[5]), dictionary));
+        pages.push(pageV1(leaf, decompress(chunk.codec, body, size), structField(header[5]), dictionary));
       }
     }
   } catch (err) {
@@ -128,12 +128,12 @@ function pageV2(
   codec: number,
   body: Uint8Array,
   size: number,
-  h: ReturnType<typeof struct>,
+  h: ReturnType<typeof structField>,
   dictionary: Values | undefined,
 ): Page {
-  const count = checkCount(num(h[1]), 0);
-  const defLength = num(h[5]),
-    repLength = num(h[6]);
+  const count = checkCount(numberField(h[1]), 0);
+  const defLength = numberField(h[5]),
+    repLength = numberField(h[6]);
   if (defLength < 0 || repLength < 0 || defLength + repLength > body.length)
     throw new ShortRead(0, "expected levels inside the page");
   const rep = leaf.maxRep > 0 ? decodeLevels(body, 0, repLength, bits(leaf.maxRep), count) : undefined;
@@ -149,17 +149,17 @@ function pageV2(
     count,
     rep,
     def,
-    values: decodeValues(leaf, num(h[4]), plain, 0, defined, dictionary, plain !== data),
+    values: decodeValues(leaf, numberField(h[4]), plain, 0, defined, dictionary, plain !== data),
   };
 }
 
 function pageV1(
   leaf: Leaf,
   body: Uint8Array,
-  h: ReturnType<typeof struct>,
+  h: ReturnType<typeof structField>,
   dictionary: Values | undefined,
 ): Page {
-  const count = checkCount(num(h[1]), 0);
+  const count = checkCount(numberField(h[1]), 0);
   let pos = 0;
   const levels = (max: number): Uint8Array | undefined => {
     if (max === 0) return undefined;
@@ -175,7 +175,14 @@ function pageV1(
     count,
     rep,
     def,
-    values: decodeValues(leaf, num(h[2]), body, pos, countDefined(def, leaf.maxDef, count), dictionary),
+    values: decodeValues(
+      leaf,
+      numberField(h[2]),
+      body,
+      pos,
+      countDefined(def, leaf.maxDef, count),
+      dictionary,
+    ),
   };
 }
 

@@ -67,12 +67,12 @@ function readValue(r: ByteReader, type: number, depth: number): ThriftValue {
       const size = head >>> 4 === 15 ? r.uvarint() : head >>> 4;
       if (size > r.left && element !== T.TRUE)
         throw new ShortRead(r.pos, `expected a list within the remaining bytes, found ${size} elements`);
-      const list: ThriftValue[] = [];
+      const listField: ThriftValue[] = [];
       for (let i = 0; i < size; i++)
-        list.push(
+        listField.push(
           element === T.TRUE || element === T.FALSE ? r.u8() === T.TRUE : readValue(r, element, depth + 1),
         );
-      return list;
+      return listField;
     }
     case T.MAP: {
       const size = r.uvarint();
@@ -92,11 +92,11 @@ function readValue(r: ByteReader, type: number, depth: number): ThriftValue {
 }
 
 /** Number in a Thrift field; `otherwise` for an absent field or another type. */
-export function num(value: ThriftValue | undefined, otherwise = 0): number {
+export function numberField(value: ThriftValue | undefined, otherwise = 0): number {
   return typeof value === "number" ? value : otherwise;
 }
 /** Text in a Thrift field; "" for an absent field or another type. */
-export function text(value: ThriftValue | undefined): string {
+export function textField(value: ThriftValue | undefined): string {
   return value instanceof Uint8Array ? decodeUtf8(value) : "";
 }
 /** List in a Thrift field; empty for an absent field or another type. */
@@ -104,7 +104,7 @@ export function list(value: ThriftValue | undefined): ThriftValue[] {
   return Array.isArray(value) ? value : [];
 }
 /** Struct in a Thrift field; empty for an absent field or another type. */
-export function struct(value: ThriftValue | undefined): ThriftStruct {
+export function structField(value: ThriftValue | undefined): ThriftStruct {
   return value !== undefined &&
     typeof value === "object" &&
     !Array.isArray(value) &&

@@ -107,7 +107,7 @@ export class ParquetWriter {
     return this.flushed + this.out.length;
   }
 
-  /** for the current row group */
+  /** cache of encoded levels for the columns of the current row group */
   private readonly alike: Alike = new Map();
 
   writeRowGroup(rows: number, columns: readonly ColumnSource[]): void {
@@ -441,7 +441,9 @@ function writeOffsetIndex(c: WrittenChunk): Uint8Array {
 
 /** Encoded levels of one page; empty if the column has none. */
 interface Levels {
-  /** entries */ count: number /** entries that have a value */;
+  /** number of entries of the page */
+  count: number;
+  /** number of entries that have a value */
   defined: number;
   rep: Uint8Array;
   def: Uint8Array;

@@ -75,13 +75,13 @@ export class PprofDecoder extends WireReader {
             t.keepFrames = this.lo;
             break;
           case 9:
-            t.timeNanos = this.big();
+            t.timeNanos = this.bigUint64();
             break;
           case 10:
-            t.durationNanos = this.big();
+            t.durationNanos = this.bigUint64();
             break;
           case 12:
-            t.period = this.big();
+            t.period = this.bigUint64();
             break;
           case 13:
             t.comments.push(this.asIndex());
@@ -229,13 +229,13 @@ export class PprofDecoder extends WireReader {
           idHi = this.hi;
           break;
         case 2:
-          start = this.big();
+          start = this.bigUint64();
           break;
         case 3:
-          limit = this.big();
+          limit = this.bigUint64();
           break;
         case 4:
-          offset = this.big();
+          offset = this.bigUint64();
           break;
         case 5:
           filename = this.asIndex();

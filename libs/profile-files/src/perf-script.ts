@@ -1,6 +1,6 @@
 import { decodeUtf8 } from "@cinderblock/bytes";
 
-/** A line of `perf script` before the frames of a sample. */
+/** Header line of an event in `perf script` output, above the frames of its sample. */
 interface Head {
   command: string;
   /** frame of an event without a call chain, which is on the same line */
@@ -11,16 +11,19 @@ interface Head {
 
 // Text comes from clients: a command ends with a non-blank, so that no expression tries a run of blanks twice.
 
-/** A head with a CPU or a time: the command is the text before the process, whatever numbers it has. */
+/** Header line with a CPU or a time: the command is the text before the process, whatever numbers it has. */
 const TIMED =
   /^\s*(\S(?:.*?\S)??)\s+-?\d+(?:\/-?\d+)?\s+(?:\[-?\d+\](?:\s+\S{1,12})??(?:\s+\d+\.\d+:)?|\d+\.\d+:)(?:\s|$)/;
-/** A head with only a process and, perhaps, the count and the name of its event. */
+/** Header line with only a process and, perhaps, the count and the name of its event. */
 const UNTIMED = /^\s*(\S(?:.*?\S)??)\s+-?\d+(?:\/-?\d+)?(\s+\d+)?(?:\s+[^\s:]\S*:(?:\s.*)?)?\s*$/;
-/** The same, with a number in the command: perf writes the event's count with a padding of its own. */
+/**
+ * Header line without a CPU and a time, whose command may end in a number: perf pads the event's count
+ * differently.
+ */
 const NUMBERED = /^\s*(\S.*\S) -?\d+(?:\/-?\d+)?\s+[^\s:\d]\S*:(?:\s.*)?$/;
-/** An event's name and the frame behind it. */
+/** Name of an event and, on the same line, its only frame. */
 const OWN_FRAME = /\s[^\s:\d]\S*:\s+([0-9a-f]+\s.*)$/;
-/** Source line below a frame. */
+/** Line with the source position of the frame above it. */
 const SOURCE_LINE = /^\s+\S+:\d+\s*$/;
 const FRAME = /^(\s*)([0-9a-f]+)\s+(\S.*)$/;
 
@@ -33,7 +36,7 @@ function headOf(line: string): Head | undefined {
 
 function ownFrame(head: string): string | undefined {
   const text = OWN_FRAME.exec(head)?.[1];
-  // Fields of a tracepoint stand in the same place, without a module.
+  // Fields of a tracepoint are in the place of a frame, but end without a module.
   return text !== undefined && text.endsWith(")") ? frameOf(text) : undefined;
 }
 
@@ -46,7 +49,7 @@ function frameOf(line: string): string | undefined {
   if (!m) return undefined;
   const [, indent, address, text] = m as unknown as [string, string, string, string];
   const module = moduleAt(text);
-  // Without an indent, only the module tells a frame from a head such as `dead 12 cycles:`.
+  // Without an indent, only the module distinguishes a frame from a header line such as `dead 12 cycles:`.
   if (indent === "" && module < 0) return undefined;
   const name = (module < 0 ? text : text.slice(0, module)).trimEnd().replace(/\+0x[0-9a-f]+$/, "");
   return name === "[unknown]" || name === "" ? `0x${address}` : name;
@@ -61,20 +64,20 @@ function moduleAt(text: string): number {
     if (c === ")") depth++;
     else if (c === "(" && --depth === 0) return i === 0 || /\s/.test(text[i - 1]!) ? i : -1;
   }
-  // The module's path has a parenthesis of its own.
+  // The parentheses are unbalanced, because the path of the module has one: take the last pair after a blank.
   const at = text.lastIndexOf(" (");
   return at < 0 ? -1 : at + 1;
 }
 
-/** Lines of a text without remarks. */
+/** Lines of `perf script` output without comments (`#`). */
 function linesOf(text: string): string[] {
   return text.split("\n").filter((l) => !l.startsWith("#"));
 }
 
-/** Whether a text begins with a head of `perf script` and a frame. */
+/** Whether a text begins with a header line of `perf script` and a frame. */
 export function looksLikePerf(bytes: Uint8Array): boolean {
   const lines = linesOf(decodeUtf8(bytes, 0, Math.min(bytes.length, 4096))).filter((l) => l.trim() !== "");
-  // Events without frames may be first.
+  // The first events may have no frames: look for the first line that is not a header.
   const after = lines.findIndex((l) => {
     const head = headOf(l);
     return head === undefined || (!head.certain && frameOf(l) !== undefined);

@@ -6,7 +6,7 @@ import { BASE, COLUMNS, type ColumnSpec, HEADER, HeaderWord, OFFSETS } from "./l
 
 interface Exports {
   count(from: number, length: number): number;
-  /** 0 refused, 1 decoded, 2 no room */
+  /** decodes a pprof; returns 0 if it is refused, 1 if it is decoded, 2 if the columns are too short */
   decode(from: number, length: number): number;
   setSeed(seed: bigint): void;
   normalise(maxDepth: number): number;

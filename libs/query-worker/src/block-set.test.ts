@@ -1,6 +1,6 @@
 import { FilesystemBucket } from "@cinderblock/objstore";
 import { temporaryFolder } from "@cinderblock/testkit";
-import { filesOf } from "./block-set.ts";
+import { blockFilesOf } from "./block-set.ts";
 
 const ULID = "01M8EKZW7M023ZEFRNNKY74X0A",
   PATH = `t/phlaredb/${ULID}`;
@@ -10,7 +10,7 @@ describe("files of a block", () => {
     "without %s are damaged while the meta is there, and deleted without it",
     async (name) => {
       const bucket = new FilesystemBucket(temporaryFolder()),
-        files = filesOf(bucket, PATH, ULID);
+        files = blockFilesOf(bucket, PATH, ULID);
       await bucket.put(`${PATH}/meta.json`, Buffer.from("{}"));
       await bucket.put(`${PATH}/${name}`, Buffer.from("abc"));
       expect(Buffer.from(await files.read(name, 1, 2)).toString()).toBe("bc");

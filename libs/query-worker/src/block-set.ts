@@ -10,7 +10,7 @@ import type { BlocksCall, BlockLocation } from "./protocol.ts";
  * Files of a block whose meta was read. A missing file is damage as long as the meta exists; a deletion removes
  * the meta first.
  */
-export function filesOf(bucket: Bucket, path: string, ulid: string): BlockFiles {
+export function blockFilesOf(bucket: Bucket, path: string, ulid: string): BlockFiles {
   const files = blockFilesIn(bucket, path);
   const present = async <T>(relPath: string, work: Promise<T>): Promise<T> => {
     try {
@@ -71,7 +71,7 @@ export class BlockSet {
   }
 
   private async one(root: BlockLocation, tenant: string, ulid: string): Promise<BlockReader> {
-    // Both become a path below the root, which tenants share.
+    // Tenant and ULID become parts of a path below a folder that all tenants share.
     checkTenantId(tenant);
     if (!isUlid(ulid))
       throw new CinderblockError("invalid", `expected a block's ULID, found ${JSON.stringify(ulid)}`);
@@ -95,7 +95,7 @@ export class BlockSet {
   private async read(root: BlockLocation, path: string, ulid: string): Promise<BlockReader> {
     const bucket = this.buckets[root];
     const meta = decodeMeta(await bucket.get(`${path}/meta.json`), `${ulid}/meta.json`);
-    const reader = new BlockReader(meta, filesOf(bucket, path, ulid), this.hasher);
+    const reader = new BlockReader(meta, blockFilesOf(bucket, path, ulid), this.hasher);
     await reader.open();
     return reader;
   }

@@ -71,7 +71,7 @@ export class DiskCache {
     );
   }
 
-  /** Loads the files of an earlier process, oldest first. */
+  /** Loads the list of files that an earlier process cached, the oldest first. */
   private restore(owns: (ulid: string) => boolean): void {
     mkdirSync(this.dir, { recursive: true });
     const found: { path: string; usedMs: number }[] = [];
@@ -79,7 +79,7 @@ export class DiskCache {
       try {
         return readdirSync(path, { withFileTypes: true });
       } catch {
-        return []; /* another thread removes it */
+        return []; /* another thread removes the folder */
       }
     };
     for (const ulid of list(this.dir)) {
@@ -245,7 +245,7 @@ export class DiskCache {
   ): Promise<void> {
     try {
       await mkdir(dirname(file.path), { recursive: true });
-      // not truncated: another query may be writing as well
+      // do not truncate the file: another query may be writing other pieces of it
       const handle = await open(file.path, constants.O_RDWR | constants.O_CREAT);
       try {
         await handle.write(bytes, 0, bytes.length, from * PIECE_BYTES);

@@ -16,7 +16,7 @@ import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { shareAbort, transferable, WorkerClient } from "@cinderblock/threads";
 import { DISK_CACHE_FIELDS } from "./disk-cache.ts";
-import { threadOf } from "./thread-of.ts";
+import { threadOfBlock } from "./thread-of.ts";
 import type {
   ExportCall,
   FilesAnswer,
@@ -134,7 +134,7 @@ export class QueryPool implements Service {
   private groups(ulids: readonly string[]): Map<WorkerClient, string[]> {
     const out = new Map<WorkerClient, string[]>();
     for (const u of ulids) {
-      const w = this.workers[threadOf(u, this.workers.length)]!;
+      const w = this.workers[threadOfBlock(u, this.workers.length)]!;
       const list = out.get(w);
       if (list) list.push(u);
       else out.set(w, [u]);

@@ -42,12 +42,12 @@ export interface QueryThreadData extends QueryWorkerData {
 }
 
 /** A call that another thread can stop. */
-export interface Stoppable {
+export interface StoppableCall {
   /** [0] becomes 1 when no caller waits for the answer; checked between blocks and between time slices */
   stop?: Int32Array | undefined;
 }
 /** Blocks of a tenant below a root. */
-export interface BlocksCall extends Stoppable {
+export interface BlocksCall extends StoppableCall {
   root: BlockLocation;
   tenant: string;
   ulids: readonly string[];
@@ -140,9 +140,9 @@ export interface QueryWorkerMethods {
   times(call: BlocksCall & { select: SelectRequest }): Promise<RowTimes[]>;
   keys(call: BlocksCall & { select: SelectRequest }): Promise<RowKeys[]>;
   labels(call: BlocksCall & { ask: LabelRequest }): Promise<LabelAnswer & { missing: string[] }>;
-  render(call: RenderCall & Stoppable): Promise<RenderAnswer>;
+  render(call: RenderCall & StoppableCall): Promise<RenderAnswer>;
   /** `rows`: number of rows in a piece of a table, otherwise 0 */
-  export(call: ExportCall & Stoppable): Promise<{ bytes: Uint8Array; rows: number }>;
+  export(call: ExportCall & StoppableCall): Promise<{ bytes: Uint8Array; rows: number }>;
   files(call: FilesCall): Promise<FilesAnswer>;
   forget(call: BlocksCall): void;
 }

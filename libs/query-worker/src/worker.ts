@@ -17,9 +17,9 @@ import { Symbolizer } from "@cinderblock/symbolizer";
 import { startData, serveWorker, Transfer, transferable } from "@cinderblock/threads";
 import { BlockSet } from "./block-set.ts";
 import { DiskCache } from "./disk-cache.ts";
-import type { BlocksCall, QueryThreadData, QueryWorkerMethods, Stoppable } from "./protocol.ts";
+import type { BlocksCall, QueryThreadData, QueryWorkerMethods, StoppableCall } from "./protocol.ts";
 import { render, renderFiles } from "./render.ts";
-import { threadOf } from "./thread-of.ts";
+import { threadOfBlock } from "./thread-of.ts";
 
 /** Worker thread for reads: holds open blocks, runs queries on them, merges and renders. */
 const data = startData<QueryThreadData>();
@@ -29,7 +29,7 @@ const disk =
     data.disk.dir,
     data.disk.bytes,
     data.disk.counters,
-    (ulid) => threadOf(ulid, data.count) === data.index,
+    (ulid) => threadOfBlock(ulid, data.count) === data.index,
   );
 const opened = openBucket(data.bucket);
 const blocks = Promise.all([loadHasher(), opened]).then(
@@ -58,7 +58,7 @@ new Periodic(
 const BLOCKS_AT_ONCE = 8;
 
 const slices = new TimeSlices();
-const paceOf = ({ stop }: Stoppable): Pace =>
+const paceOf = ({ stop }: StoppableCall): Pace =>
   slices.pace(() => stop !== undefined && Atomics.load(stop, 0) === 1);
 
 const moved = <T>(value: T): T => new Transfer(value, transferable(value)) as unknown as T;

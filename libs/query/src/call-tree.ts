@@ -1,7 +1,7 @@
 import { ByteWriter } from "@cinderblock/bytes";
 import { nthLargest } from "@cinderblock/columnar";
-import { type ComparisonTree, totals } from "./comparison-tree.ts";
-import { putValue } from "./put-value.ts";
+import { type ComparisonTree, nodeTotals } from "./comparison-tree.ts";
+import { writeVarintField } from "./put-value.ts";
 
 /**
  * Encodes cinderblock.explore.v1.CallTreeResponse: the `maxNodes` nodes with the largest share on either side
@@ -9,8 +9,8 @@ import { putValue } from "./put-value.ts";
  */
 export function encodeCallTree(t: ComparisonTree, maxNodes: number): Uint8Array {
   const n = t.parent.length;
-  const total = totals(t, t.self),
-    baseTotal = t.base ? totals(t, t.base) : undefined;
+  const total = nodeTotals(t, t.self),
+    baseTotal = t.base ? nodeTotals(t, t.base) : undefined;
   const weight = new Float64Array(n),
     all = Math.max(1, Number(total[0])),
     baseAll = Math.max(1, Number(baseTotal?.[0] ?? 0n));
@@ -75,8 +75,8 @@ export function encodeCallTree(t: ComparisonTree, maxNodes: number): Uint8Array 
     put(7, (i) => base[i]!);
     put(8, (i) => baseFolded![i]!);
   }
-  putValue(out, 9, total[0]!);
-  putValue(out, 10, baseTotal?.[0] ?? 0n);
-  putValue(out, 11, BigInt(alive + 1));
+  writeVarintField(out, 9, total[0]!);
+  writeVarintField(out, 10, baseTotal?.[0] ?? 0n);
+  writeVarintField(out, 11, BigInt(alive + 1));
   return out.transferBytes();
 }

@@ -1,6 +1,6 @@
 import { type Pace, UNPACED } from "@cinderblock/async";
 import { addInt64, ByteStrings, wordsOf } from "@cinderblock/columnar";
-import { countingNodes, HIDDEN, nameVerdicts, type StackFilter } from "./stack-filter.ts";
+import { acceptedNodes, HIDDEN, nameVerdicts, type StackFilter } from "./stack-filter.ts";
 import { emptyTree, type PartialTree, TreeMerger } from "./tree.ts";
 
 /** Two call trees as one: the nodes of both, each with a value per side. Parents precede their children. */
@@ -23,7 +23,7 @@ async function filtered(t: PartialTree, f: StackFilter, into: TreeMerger, pace: 
   const n = t.parent.length,
     names = await nameVerdicts(t, f, pace),
     { said } = names,
-    counts = countingNodes(t, f, names),
+    counts = acceptedNodes(t, f, names),
     kept = new Uint8Array(n);
   for (let i = n - 1; i > 0; i--) {
     kept[i]! |= counts[i]!;
@@ -81,7 +81,7 @@ export async function mergeComparison(
 }
 
 /** node -> sum of its own value and all values below it */
-export function totals(t: ComparisonTree, self: BigInt64Array): BigInt64Array {
+export function nodeTotals(t: ComparisonTree, self: BigInt64Array): BigInt64Array {
   const total = self.slice(),
     words = wordsOf(total);
   for (let i = total.length - 1; i > 0; i--) addInt64(words, t.parent[i]!, words, i);
@@ -100,7 +100,7 @@ function childLists(parent: Int32Array): { first: Uint32Array; next: Uint32Array
 }
 
 /** node -> 1 if no ancestor has its function: the totals of these nodes sum to the function's total. */
-export function outermost(t: ComparisonTree): Uint8Array {
+export function outermostCalls(t: ComparisonTree): Uint8Array {
   const n = t.parent.length;
   const { first, next } = childLists(t.parent);
   const out = new Uint8Array(n),
@@ -145,9 +145,9 @@ export function callersAndCallees(
     base: t.base && BigInt64Array.of(0n),
   });
   if (names.length > before) return { callers: empty(), callees: empty() };
-  const outer = outermost(t),
-    total = totals(t, t.self),
-    baseTotal = t.base ? totals(t, t.base) : undefined;
+  const outer = outermostCalls(t),
+    total = nodeTotals(t, t.self),
+    baseTotal = t.base ? nodeTotals(t, t.base) : undefined;
   const up = new TreeMerger(),
     down = new TreeMerger();
   const below = new Int32Array(t.parent.length).fill(-1),

@@ -3,7 +3,7 @@ import { type ProfileSource, type SourceForm } from "@cinderblock/block";
 import { buildProfile, type PartialProfile, ProfileMerger, type StackSelector } from "./profile.ts";
 import type { ExemplarKind } from "./exemplars.ts";
 import { callSiteFilter, type StackFilter } from "./stack-filter.ts";
-import { addSource, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
+import { addSourceRows, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
 import { detailedPoints } from "./heatmap.ts";
 import {
   largestProfiles,
@@ -214,7 +214,7 @@ export async function executeOn(
     stacks = query.stacks ?? (callSite.length > 0 ? callSiteFilter(callSite) : undefined);
   for (const s of sources) {
     await s.load(["totals"]);
-    await addSource(
+    await addSourceRows(
       merger,
       s,
       { rows: s, selected: selectRows(s, selector, from, to, exclude[s.ulid], s, shard) },

@@ -45,11 +45,11 @@ export function spanText(low: number, high: number): string {
 function traceText(table: RowTable, row: number, sample: number): string {
   const start = table.traceStart[row]!,
     at = 4 * (start + sample - table.sampleStart[row]!);
-  return start < 0 ? "" : traceOf(table.traces, at);
+  return start < 0 ? "" : traceIdOf(table.traces, at);
 }
 
 /** Text of a trace ID from its four words; "" without one. */
-export function traceOf(words: Uint32Array, at: number): string {
+export function traceIdOf(words: Uint32Array, at: number): string {
   if ((words[at]! | words[at + 1]! | words[at + 2]! | words[at + 3]!) === 0) return "";
   const b = Buffer.alloc(16);
   for (let w = 0; w < 4; w++) b.writeUInt32LE(words[at + w]!, 4 * w);

@@ -3,7 +3,7 @@ import { FlameIndex } from "@cinderblock/block";
 import { ByteWriter, encodeUtf8 } from "@cinderblock/bytes";
 import { LOCATION_HEAD, FUNCTION_WORDS, MAPPING_WORDS } from "@cinderblock/symdb";
 import type { PartialProfile } from "./profile.ts";
-import { putValue } from "./put-value.ts";
+import { writeVarintField } from "./put-value.ts";
 import { type StackFilter, stackPredicate } from "./stack-filter.ts";
 
 /**
@@ -147,13 +147,13 @@ export function encodeFunctionLines(files: readonly FunctionFile[]): Uint8Array 
   for (const f of files) {
     file.reset();
     str(file, 1, f.filename);
-    putValue(file, 2, BigInt(f.startLine));
+    writeVarintField(file, 2, BigInt(f.startLine));
     str(file, 3, f.buildId);
     for (const l of f.lines) {
       line.reset();
-      putValue(line, 1, BigInt(l.line));
-      putValue(line, 2, l.self);
-      putValue(line, 3, l.total);
+      writeVarintField(line, 1, BigInt(l.line));
+      writeVarintField(line, 2, l.self);
+      writeVarintField(line, 3, l.total);
       message(file, 4, line);
     }
     message(out, 1, file);

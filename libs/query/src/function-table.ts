@@ -2,9 +2,9 @@ import { UNPACED } from "@cinderblock/async";
 import { ByteWriter } from "@cinderblock/bytes";
 import { addInt64, wordsOf } from "@cinderblock/columnar";
 import { textFilter } from "@cinderblock/model";
-import { type ComparisonTree, outermost, totals } from "./comparison-tree.ts";
-import { putValue } from "./put-value.ts";
-import { LONG_NAME, NAMES_AT_ONCE } from "./stack-filter.ts";
+import { type ComparisonTree, outermostCalls, nodeTotals } from "./comparison-tree.ts";
+import { writeVarintField } from "./put-value.ts";
+import { LONG_NAME_BYTES, NAMES_BETWEEN_CHECKS } from "./stack-filter.ts";
 
 /**
  * Values of every function, by name number; recursion counts once. For name 0, the root's name, `total` is
@@ -20,11 +20,11 @@ export interface FunctionSums {
 /** Sums of all functions of two trees; recursion counts once. */
 export function functionSums(t: ComparisonTree): FunctionSums {
   const names = t.nameOffset.length - 1,
-    outer = outermost(t);
+    outer = outermostCalls(t);
   const side = (self: BigInt64Array): [BigInt64Array, BigInt64Array] => {
     const sums = new BigInt64Array(names),
       all = new BigInt64Array(names),
-      total = totals(t, self);
+      total = nodeTotals(t, self);
     const toSelf = wordsOf(sums),
       toTotal = wordsOf(all),
       fromSelf = wordsOf(self),
@@ -75,7 +75,8 @@ export async function encodeFunctionTable(
   for (let i = 1; i < names; i++)
     if (seen(i)) {
       count++;
-      if ((i % NAMES_AT_ONCE === 0 || text[i]!.length > LONG_NAME) && pace.due()) await pace.next();
+      if ((i % NAMES_BETWEEN_CHECKS === 0 || text[i]!.length > LONG_NAME_BYTES) && pace.due())
+        await pace.next();
       if (only ? only.has(text[i]!) : passes(text[i]!)) rows.push(i);
     }
   const share = (v: bigint, of: bigint): number => (of === 0n ? 0 : Number(v) / Number(of));
@@ -102,17 +103,17 @@ export async function encodeFunctionTable(
     row.u8(10);
     row.uvarint(t.nameOffset[i + 1]! - t.nameOffset[i]!);
     row.bytes(t.nameBytes.subarray(t.nameOffset[i]!, t.nameOffset[i + 1]!));
-    putValue(row, 2, sums.self[i]!);
-    putValue(row, 3, sums.total[i]!);
-    putValue(row, 4, sums.baseSelf?.[i] ?? 0n);
-    putValue(row, 5, sums.baseTotal?.[i] ?? 0n);
+    writeVarintField(row, 2, sums.self[i]!);
+    writeVarintField(row, 3, sums.total[i]!);
+    writeVarintField(row, 4, sums.baseSelf?.[i] ?? 0n);
+    writeVarintField(row, 5, sums.baseTotal?.[i] ?? 0n);
     out.u8(10);
     out.uvarint(row.length);
     out.bytes(row.finish());
   }
-  putValue(out, 2, total);
-  putValue(out, 3, baseTotal);
-  putValue(out, 4, BigInt(count));
-  putValue(out, 5, BigInt(rows.length));
+  writeVarintField(out, 2, total);
+  writeVarintField(out, 3, baseTotal);
+  writeVarintField(out, 4, BigInt(count));
+  writeVarintField(out, 5, BigInt(rows.length));
   return out.transferBytes();
 }

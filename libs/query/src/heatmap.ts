@@ -10,9 +10,9 @@ import {
   exemplarLabels,
   largerExemplar,
   spanText,
-  traceOf,
+  traceIdOf,
 } from "./exemplars.ts";
-import { checkCount, type Points, pointsOf, uuidText } from "./points.ts";
+import { checkProfileCount, type Points, pointsOf, uuidText } from "./points.ts";
 import type { Segment } from "./segments.ts";
 import { bucketOf, groupLabels, type SeriesRange } from "./series.ts";
 
@@ -57,7 +57,7 @@ export async function detailedPoints(
     trace = new U32Column(1024),
     id = new U32Column(1024);
   await visitSpans(segment, undefined, ids, (table, index, row, low, high, sum, sample) => {
-    checkCount(of.length + 1);
+    checkProfileCount(of.length + 1);
     of.push(position.get(index)!);
     const ms = Number(table.timeNanos[row]! / 1_000_000n);
     timeMs.push(ms >>> 0);
@@ -159,7 +159,7 @@ export function encodeSelectHeatmap(p: Points, { range, limit, exemplars }: Heat
     g.total += v;
     const known = slot.exemplars[row];
     if (!exemplars || v <= 0 || (known && Number(known.value) > v)) continue;
-    const trace = p.trace ? traceOf(p.trace, 4 * i) : "";
+    const trace = p.trace ? traceIdOf(p.trace, 4 * i) : "";
     slot.exemplars[row] = largerExemplar(known, {
       timeMs: p.timeMs[i]!,
       id: uuidText(idBytes, i),

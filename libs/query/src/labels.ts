@@ -25,7 +25,9 @@ function pickedOf(source: ProfileSource, selectors: readonly Selector[]): readon
   return [...new Set(selectors.flatMap((s) => source.labelIndex.select(s)))];
 }
 
-/** Condition on a series that its times overlap those of the query; undefined: the query has no range. */
+/**
+ * Condition that the times of a series overlap the range of the query; undefined for a query without a range.
+ */
 function overlaps({ series }: ProfileSource, q: LabelQuery): ((i: number) => boolean) | undefined {
   if (q.startMs <= 0 || q.endMs <= 0) return undefined;
   const from = startNanos(q.startMs),

@@ -29,7 +29,7 @@ export interface Points {
 const MAX_POINTS = 2_000_000;
 
 /** Checks the number of single profiles in an answer. @throws `limit` */
-export function checkCount(n: number): void {
+export function checkProfileCount(n: number): void {
   if (n > MAX_POINTS)
     throw new CinderblockError(
       "limit",
@@ -41,7 +41,7 @@ export function checkCount(n: number): void {
 export function pointsOf(table: RowTable, selected: readonly SelectedSeries[]): Points {
   let n = 0;
   for (const { rows } of selected) n += rows.length;
-  checkCount(n);
+  checkProfileCount(n);
   const out = { timeMs: new Float64Array(n), value: new Float64Array(n) };
   let at = 0;
   for (const { rows } of selected) {
@@ -57,7 +57,7 @@ export function pointsOf(table: RowTable, selected: readonly SelectedSeries[]): 
 /** Concatenates the points of several sources. Optional columns remain if all parts have them. */
 export function mergePoints(parts: readonly Points[]): Points {
   const n = parts.reduce((sum, p) => sum + p.timeMs.length, 0);
-  checkCount(n);
+  checkProfileCount(n);
   const out: Points = { timeMs: new Float64Array(n), value: new Float64Array(n) };
   if (parts.every((p) => p.of && p.series)) {
     out.series = [];

@@ -40,7 +40,10 @@ interface Stacks {
 export class ProfileMerger {
   readonly symbols = new SymbolPartition();
   readonly value = new I64Column(256);
-  /** the first stacks, until others are added: often they are the only ones and need no merge */
+  /**
+   * stacks of the first partition, until those of another are added: with a single one there is nothing to
+   * merge
+   */
   private alone: Stacks | undefined;
   private any = false;
 

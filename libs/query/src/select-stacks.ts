@@ -58,7 +58,7 @@ export function selectPartitionStacks(
     if (reached[s] === 0) continue;
     const p = stackParent[s]!;
     if (p >= s) return undefined;
-    if (p < 0) continue; // the stack has another root
+    if (p < 0) continue; // the stack starts at a root other than node 0
     nodes++;
     if (p > 0) reached[p] ||= 1;
   }
@@ -75,7 +75,7 @@ export function selectPartitionStacks(
     mappings = new Picked(t.mappingWords.length / MAPPING_WORDS),
     strings = new Picked(stringCount(t));
   if (strings.map.length === 0 || t.stringOffset[1] !== t.stringOffset[0]) return undefined;
-  strings.of(0); // the empty string is first in every table
+  strings.of(0); // the first string of every table is the empty string
   let at = 1;
   for (let s = 1; s < n; s++) {
     if (reached[s] === 0) continue;

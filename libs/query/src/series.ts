@@ -162,7 +162,7 @@ export class SeriesMerger {
 }
 
 /** Predicate for the samples of a segment that a filter accepts. */
-export async function lettingThrough(
+export async function samplePredicateOf(
   source: ProfileSource,
   segment: Segment,
   stacks: StackFilter,
@@ -180,7 +180,7 @@ export async function lettingThrough(
 }
 
 /** row -> sum of its accepted samples. */
-export async function sumsOf(segment: Segment, keep: SamplePredicate): Promise<Map<number, bigint>> {
+export async function acceptedSums(segment: Segment, keep: SamplePredicate): Promise<Map<number, bigint>> {
   const sums = new Map<number, bigint>();
   await visitBatches(segment, ["samples"], (table, batch) => {
     for (const { rows } of batch) {
@@ -196,7 +196,7 @@ export async function sumsOf(segment: Segment, keep: SamplePredicate): Promise<M
 }
 
 /** Adds a source's rows by point and group; with `each`, also the largest profile or span of each point. */
-export async function addSource(
+export async function addSourceRows(
   into: SeriesMerger,
   source: ProfileSource,
   segment: Segment,
@@ -207,8 +207,8 @@ export async function addSource(
 ): Promise<void> {
   const { selected } = segment;
   const table = await source.load(each ? ["totals", "annotations", "ids"] : ["totals", "annotations"]);
-  const keep = stacks && (await lettingThrough(source, segment, stacks, pace));
-  const sums = keep && (await sumsOf(segment, keep)),
+  const keep = stacks && (await samplePredicateOf(source, segment, stacks, pace));
+  const sums = keep && (await acceptedSums(segment, keep)),
     valueOf = sums && ((row: number): bigint => sums.get(row)!);
   // Choose exemplars within this source, then merge them with the other sources'.
   const own = each ? new SeriesMerger() : into;

@@ -46,9 +46,9 @@ export interface NameVerdicts {
 }
 
 /** Names to match between two checks of the clock. */
-export const NAMES_AT_ONCE = 256;
+export const NAMES_BETWEEN_CHECKS = 256;
 /** Length in bytes from which a regular expression may take a millisecond per name. */
-export const LONG_NAME = 200;
+export const LONG_NAME_BYTES = 200;
 
 /** Applies a filter to each name of a tree. */
 export async function nameVerdicts(t: NamedTree, f: StackFilter, pace: Pace): Promise<NameVerdicts> {
@@ -81,7 +81,8 @@ export async function nameVerdicts(t: NamedTree, f: StackFilter, pace: Pace): Pr
   for (let i = 1; i < n; i++) {
     const from = t.nameOffset[i]!,
       to = t.nameOffset[i + 1]!;
-    if ((i % NAMES_AT_ONCE === 0 || (patterns && to - from > LONG_NAME)) && pace.due()) await pace.next();
+    if ((i % NAMES_BETWEEN_CHECKS === 0 || (patterns && to - from > LONG_NAME_BYTES)) && pace.due())
+      await pace.next();
     const text = patterns ? decoder.decode(t.nameBytes.subarray(from, to)) : "";
     for (const { m, mark } of all)
       if (
@@ -95,7 +96,7 @@ export async function nameVerdicts(t: NamedTree, f: StackFilter, pace: Pace): Pr
 }
 
 /** node -> 1 if the filter accepts its stack. */
-export function countingNodes(t: NamedTree, f: StackFilter, names: NameVerdicts): Uint8Array {
+export function acceptedNodes(t: NamedTree, f: StackFilter, names: NameVerdicts): Uint8Array {
   const n = t.parent.length,
     { said, only, entries } = names,
     callSite = f.callSite.map((s) => Buffer.from(s)),
@@ -144,7 +145,7 @@ export async function stackPredicate(
   const parent = flame.parent.view(),
     name = flame.name.view(),
     tree = { nameBytes: tables.stringBytes, nameOffset: tables.stringOffset, parent, name };
-  const counts = countingNodes(tree, f, await nameVerdicts(tree, f, pace)),
+  const counts = acceptedNodes(tree, f, await nameVerdicts(tree, f, pace)),
     ofStack = flame.ofStack.data;
   return (node) => counts[ofStack[node]!] === 1;
 }

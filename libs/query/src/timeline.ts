@@ -1,14 +1,22 @@
 import type { Pace } from "@cinderblock/async";
 import { ByteWriter } from "@cinderblock/bytes";
 import type { ProfileSource } from "@cinderblock/block";
-import { coverOf, intervalOf, lengthOf, spread, stepAt, timelineStep, unionOf } from "@cinderblock/flame";
+import {
+  coverOf,
+  intervalOf,
+  totalLength,
+  spread,
+  stepAt,
+  timelineStep,
+  unionOfSpans,
+} from "@cinderblock/flame";
 import { type Annotations, compareLabels, type Label, labelsKey, mergeAnnotations } from "@cinderblock/model";
 import type { StackFilter } from "./stack-filter.ts";
 import { detailedPoints } from "./heatmap.ts";
 import type { Points } from "./points.ts";
-import { putValue } from "./put-value.ts";
+import { writeVarintField } from "./put-value.ts";
 import type { Segment } from "./segments.ts";
-import { groupLabels, lettingThrough, sumsOf } from "./series.ts";
+import { groupLabels, samplePredicateOf, acceptedSums } from "./series.ts";
 
 /** Points of a segment's profiles with series and annotations; with `stacks`, values of accepted samples. */
 export async function profilePoints(
@@ -19,7 +27,7 @@ export async function profilePoints(
 ): Promise<Points> {
   const { annotation, annotations } = await source.load(["annotations"]);
   const points = await detailedPoints(source, segment, "profile", false),
-    sums = stacks && (await sumsOf(segment, await lettingThrough(source, segment, stacks, pace))),
+    sums = stacks && (await acceptedSums(segment, await samplePredicateOf(source, segment, stacks, pace))),
     noteOf = new Uint32Array(points.timeMs.length),
     known = new Map<number, number>(),
     notes: Annotations[] = [];
@@ -126,7 +134,7 @@ export function timelineOf(p: Points, r: TimelineRequest): Timeline {
   return {
     stepMs,
     intervalMs,
-    coveredMs: lengthOf(unionOf(from, to)),
+    coveredMs: totalLength(unionOfSpans(from, to)),
     profiles: n,
     total: series.reduce((sum, s) => sum + s.total, 0),
     series: r.limit > 0 ? series.slice(0, r.limit) : series,
@@ -193,7 +201,7 @@ export function encodeTimeline(t: Timeline): Uint8Array {
     w.bytes(b);
   };
   const whole = (w: ByteWriter, field: number, v: number): void =>
-    putValue(w, field, BigInt.asUintN(64, BigInt(Math.round(v))));
+    writeVarintField(w, field, BigInt.asUintN(64, BigInt(Math.round(v))));
   const real = (w: ByteWriter, field: number, v: number): void => {
     if (v === 0) return;
     w.u8(field * 8 + 1);

@@ -295,7 +295,7 @@ function compactTree(tree: TreeMerger, self: BigInt64Array, used: Uint8Array, cu
     const foldedWords = wordsOf(folded);
     for (let i = 1; i < nodes; i++) {
       if (used[i] === 0) continue;
-      // 2: cut off; the total of the parent includes the nodes below
+      // State 2: cut off. The total of the topmost cut-off node includes all nodes below it.
       if (used[parent[i]!] === 2) {
         used[i] = 2;
         count--;

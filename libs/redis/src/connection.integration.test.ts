@@ -30,7 +30,7 @@ describeWith(["redis"], "an error of Redis", () => {
       found = new Set<string>();
     for (let i = 0; i < 4; i++)
       found.add(
-        await store.swap("ingester", "a", "", "entry").then(
+        await store.compareAndSwap("ingester", "a", "", "entry").then(
           () => "written",
           (err: unknown) => (err as Error).message,
         ),

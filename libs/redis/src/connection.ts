@@ -78,7 +78,7 @@ export class RedisConnection {
     });
   }
 
-  async ask<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
+  async run<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
     try {
       return await work(this.redis);
     } catch (err) {

@@ -17,7 +17,7 @@ export class InMemoryMembers implements MemberStore {
     this.ring(ring).set(id, entry);
     return Promise.resolve();
   }
-  swap(ring: string, id: string, expected: string, entry: string): Promise<string | undefined> {
+  compareAndSwap(ring: string, id: string, expected: string, entry: string): Promise<string | undefined> {
     const r = this.ring(ring),
       found = r.get(id) ?? "";
     if (found !== expected) return Promise.resolve(found);
@@ -29,7 +29,7 @@ export class InMemoryMembers implements MemberStore {
     return Promise.resolve((expected === undefined || r.get(id) === expected) && r.delete(id));
   }
   private readonly agreed = new Map<string, string>();
-  agree(name: string, value: string): Promise<string> {
+  putIfAbsent(name: string, value: string): Promise<string> {
     if (!this.agreed.has(name)) this.agreed.set(name, value);
     return Promise.resolve(this.agreed.get(name)!);
   }

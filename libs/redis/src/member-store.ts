@@ -10,10 +10,10 @@ export interface MemberStore {
    * Writes an entry if the current one is `expected` ("": no entry).
    * @returns the current entry otherwise; undefined: written
    */
-  swap(ring: string, id: string, expected: string, entry: string): Promise<string | undefined>;
+  compareAndSwap(ring: string, id: string, expected: string, entry: string): Promise<string | undefined>;
   /** Removes a member; with `expected`, only if its entry is unchanged. @returns whether it was removed */
   remove(ring: string, id: string, expected?: string): Promise<boolean>;
   /** Stores a value under a name unless there is one. @returns the stored value */
-  agree(name: string, value: string): Promise<string>;
+  putIfAbsent(name: string, value: string): Promise<string>;
   close(): Promise<void>;
 }

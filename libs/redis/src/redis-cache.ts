@@ -9,10 +9,10 @@ export class RedisCache implements BlobCache {
   }
 
   get(key: string): Promise<Uint8Array | undefined> {
-    return this.connection.ask(async (r) => (await r.getBuffer(this.connection.prefix + key)) ?? undefined);
+    return this.connection.run(async (r) => (await r.getBuffer(this.connection.prefix + key)) ?? undefined);
   }
   async set(key: string, value: Uint8Array, ttlMs: number): Promise<void> {
-    await this.connection.ask((r) =>
+    await this.connection.run((r) =>
       r.set(
         this.connection.prefix + key,
         Buffer.from(value.buffer, value.byteOffset, value.length),

@@ -20,25 +20,30 @@ export class RedisMembers implements MemberStore {
     return this.connection.prefix + ring;
   }
   read(ring: string): Promise<Map<string, string>> {
-    return this.connection.ask(async (r) => new Map(Object.entries(await r.hgetall(this.key(ring)))));
+    return this.connection.run(async (r) => new Map(Object.entries(await r.hgetall(this.key(ring)))));
   }
   async write(ring: string, id: string, entry: string): Promise<void> {
-    await this.connection.ask((r) => r.hset(this.key(ring), id, entry));
+    await this.connection.run((r) => r.hset(this.key(ring), id, entry));
   }
-  async swap(ring: string, id: string, expected: string, entry: string): Promise<string | undefined> {
-    const found = await this.connection.ask((r) => r.eval(SWAP, 1, this.key(ring), id, expected, entry));
+  async compareAndSwap(
+    ring: string,
+    id: string,
+    expected: string,
+    entry: string,
+  ): Promise<string | undefined> {
+    const found = await this.connection.run((r) => r.eval(SWAP, 1, this.key(ring), id, expected, entry));
     return found === null ? undefined : String(found);
   }
   remove(ring: string, id: string, expected?: string): Promise<boolean> {
-    return this.connection.ask(
+    return this.connection.run(
       async (r) =>
         (expected === undefined
           ? await r.hdel(this.key(ring), id)
           : Number(await r.eval(REMOVE_IF, 1, this.key(ring), id, expected))) > 0,
     );
   }
-  agree(name: string, value: string): Promise<string> {
-    return this.connection.ask(async (r) => {
+  putIfAbsent(name: string, value: string): Promise<string> {
+    return this.connection.run(async (r) => {
       await r.set(this.key(name), value, "NX");
       return (await r.get(this.key(name))) ?? value;
     });

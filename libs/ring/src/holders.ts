@@ -29,7 +29,7 @@ export class Holders {
    * Records the current members of the ring. Call it regularly, so that no member that disappears between two
    * queries is missed.
    */
-  observe(): void {
+  recordMembers(): void {
     const now = this.clock(),
       { roster, seen } = this;
     this.present = new Set(this.ring.snapshot.members.map((m) => m.id));
@@ -46,7 +46,7 @@ export class Holders {
 
   /** All ingesters to query, sorted by ID. */
   get members(): Member[] {
-    this.observe();
+    this.recordMembers();
     const out = new Map([...this.seen].map(([id, { member }]) => [id, member]));
     for (const [id, e] of this.roster.entries) {
       const known = out.get(id);

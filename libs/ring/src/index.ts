@@ -14,5 +14,5 @@ export { Roster } from "./roster.ts";
 export { ROSTER_FOLDER, rosterName } from "./roster-entry.ts";
 export type { RosterBucket, RosterEntry } from "./roster-entry.ts";
 export { RosterMember } from "./roster-member.ts";
-export { ringOfOne, ringRoutes } from "./status-page.ts";
+export { singleMemberRing, ringRoutes } from "./status-page.ts";
 export type { RingSource } from "./status-page.ts";

@@ -15,8 +15,13 @@ class Breakable extends InMemoryMembers {
   override read(ring: string): Promise<Map<string, string>> {
     return this.ask(() => super.read(ring));
   }
-  override swap(ring: string, id: string, expected: string, entry: string): Promise<string | undefined> {
-    return this.ask(() => super.swap(ring, id, expected, entry));
+  override compareAndSwap(
+    ring: string,
+    id: string,
+    expected: string,
+    entry: string,
+  ): Promise<string | undefined> {
+    return this.ask(() => super.compareAndSwap(ring, id, expected, entry));
   }
   override remove(ring: string, id: string, expected?: string): Promise<boolean> {
     return this.ask(() => super.remove(ring, id, expected));

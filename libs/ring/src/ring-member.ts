@@ -190,7 +190,7 @@ export class RingMember implements Service {
       this.acceptedMs = this.base.now();
       this.failure = undefined;
     } catch (err) {
-      this.failure = err; // the loop reports it, and tries again
+      this.failure = err; // the heartbeat loop reports the failure, and tries again
     }
   }
 
@@ -199,7 +199,7 @@ export class RingMember implements Service {
     for (let tries = 0; tries < SWAPS; tries++) {
       const { state } = member,
         entry = encodeMember(member),
-        found = await this.store.swap(config.ring, member.id, this.written, entry);
+        found = await this.store.compareAndSwap(config.ring, member.id, this.written, entry);
       if (found === undefined) {
         this.written = entry;
         this.registered = true;
@@ -261,7 +261,8 @@ export class RingMember implements Service {
       return;
     }
     try {
-      // The beat recovers a lost acknowledgement; an entry that another process wrote under this name stays.
+      // Send a last heartbeat first: if an acknowledgement was lost, it shows which entry is this process's.
+      // An entry that another process wrote under this name is not removed.
       await this.beat();
       await this.store.remove(this.config.ring, this.member.id, this.written);
     } catch (err) {

@@ -85,7 +85,7 @@ export class RingView implements Service {
     return `the ring ${this.config.ring} has not been read yet${this.failure === undefined ? "" : `: ${messageOf(this.failure)}`}`;
   }
   /** Milliseconds since this process saw a member's heartbeat change. */
-  silentMs(id: string): number {
+  msSinceHeartbeat(id: string): number {
     const s = this.seen.get(id);
     return s ? this.clock() - s.changedAt : 0;
   }

@@ -192,7 +192,7 @@ describe("holders of data", () => {
     await read;
     const refresh = async (): Promise<void> => {
       await view.refresh();
-      holders.observe();
+      holders.recordMembers();
       const again = roster.refresh();
       await pass(timeoutMs);
       await again;

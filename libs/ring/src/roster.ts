@@ -157,7 +157,7 @@ export class Roster implements Service {
         try {
           known.set(id, decodeRosterEntry(await this.bucket.get(name), name));
         } catch (err) {
-          if (kindOf(err) === "not-found") return; // removed since the list request
+          if (kindOf(err) === "not-found") return; // the entry was removed after the list request
           if (kindOf(err) !== "corrupt") throw err;
           this.base.log.error({ err, name }, "roster entry is damaged");
           damaged.push(name);

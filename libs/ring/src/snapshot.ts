@@ -121,7 +121,7 @@ export class RingSnapshot {
           chosen.add(i);
           break;
         }
-        if (k > 64 * inZone.size) break; // members without tokens
+        if (k > 64 * inZone.size) break; // the other members of the zone have no tokens
       }
       for (const i of chosen) out.push(this.members[i]!);
     }

@@ -7,7 +7,7 @@ export interface RingSource {
   readonly ring: string;
   readonly snapshot: RingSnapshot;
   /** milliseconds since the last heartbeat of a member */
-  silentMs(id: string): number;
+  msSinceHeartbeat(id: string): number;
   refresh(): Promise<void>;
   /** members that hold data and are not in the ring */
   absent?(): Promise<readonly Member[]>;
@@ -32,13 +32,13 @@ interface RingShard {
 }
 
 /** Ring of a process that runs all components: it is the only member, and cannot be forgotten. */
-export function ringOfOne(ring: string, id: string, address: string, startedMs: number): RingSource {
+export function singleMemberRing(ring: string, id: string, address: string, startedMs: number): RingSource {
   return {
     ring,
     snapshot: new RingSnapshot([
       { id, address, zone: "", state: "ACTIVE", tokens: [0], heartbeat: 0, registeredAtMs: startedMs },
     ]),
-    silentMs: () => 0,
+    msSinceHeartbeat: () => 0,
     refresh: () => Promise.resolve(),
   };
 }
@@ -61,7 +61,9 @@ export function ringRoutes(path: string, view: RingSource): Routes {
       id: m.id,
       state: s.isHealthy(m) && !absent.includes(m) ? m.state : "UNHEALTHY",
       address: m.address,
-      timestamp: new Date(absent.includes(m) ? m.registeredAtMs : now - view.silentMs(m.id)).toISOString(),
+      timestamp: new Date(
+        absent.includes(m) ? m.registeredAtMs : now - view.msSinceHeartbeat(m.id),
+      ).toISOString(),
       registered_timestamp: new Date(m.registeredAtMs).toISOString(),
       read_only: m.readOnly === true,
       zone: m.zone,

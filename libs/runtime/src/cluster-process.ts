@@ -32,7 +32,7 @@ import {
   chooseInternalPort,
 } from "./internal-address.ts";
 import { checkInternalTokens, internalCredentialsOf } from "./internal-tokens.ts";
-import { type Resources, describeWaiting } from "./resources.ts";
+import { type Resources, describeNotRunning } from "./resources.ts";
 import { DnsSchedulers, RingSchedulers, type Schedulers } from "./schedulers.ts";
 import type { WiredProgram } from "./run.ts";
 import { selfProfiling } from "./self-profiling.ts";
@@ -140,7 +140,7 @@ export class ClusterProcess {
   }
 
   /** Refuses a configuration that no process of a cluster can run with. @throws `invalid` */
-  static check(config: CommonConfig, what: string): void {
+  static checkConfig(config: CommonConfig, what: string): void {
     if (config.ringStore !== "redis")
       throw new CinderblockError(
         "invalid",
@@ -239,7 +239,7 @@ export class ClusterProcess {
     );
     const loop = periodic(
       { name: "holders", everyMs: RING_REFRESH_MS, deadlineMs: RING_REFRESH_MS },
-      () => Promise.resolve(holders.observe()),
+      () => Promise.resolve(holders.recordMembers()),
       this.base,
     );
     this.services.push(roster, {
@@ -268,7 +268,7 @@ export class ClusterProcess {
       get snapshot() {
         return view.snapshot;
       },
-      silentMs: (id) => view.silentMs(id),
+      msSinceHeartbeat: (id) => view.msSinceHeartbeat(id),
       refresh: () => view.refresh(),
       absent: async () => {
         const { roster, holders } = await both();
@@ -408,7 +408,7 @@ export class ClusterProcess {
       this.addRoutes(ringRoutes(PAGES[ring]!, ring === INGESTERS ? this.ingesterPage(v) : v));
     }
     const own = selfProfiling(this.config, this.resources, this.component, this.id);
-    // First to start and last to stop: members leave the rings through these connections.
+    // Connections to other processes start first and stop last: members leave the rings through them.
     const connections: Service = {
       name: "connections",
       start: () => Promise.resolve(),
@@ -432,7 +432,7 @@ export class ClusterProcess {
       ...own,
     ]);
     const ready = { draining: false };
-    const starting = (): string => describeWaiting(group, this.progress());
+    const starting = (): string => describeNotRunning(group, this.progress());
     const notReady = (): string =>
       ready.draining
         ? "stopping"

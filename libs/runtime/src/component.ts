@@ -52,7 +52,7 @@ export function runComponent<S extends Schema>(
       schema,
       modules: [component.name],
       check: (config) => {
-        ClusterProcess.check(config as unknown as CommonConfig, component.name);
+        ClusterProcess.checkConfig(config as unknown as CommonConfig, component.name);
         component.check?.(config);
       },
       wire: async (config, resources, onFatal) => {

@@ -18,7 +18,7 @@ export interface Machine {
   readonly memoryBytes: number;
 }
 
-/** First of some files that exists, without blanks around its text; undefined if all are missing. */
+/** Trimmed text of the first of these files that exists; undefined if all are missing. */
 function readFirst(root: string, ...files: string[]): string | undefined {
   for (const file of files) {
     try {

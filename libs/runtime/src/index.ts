@@ -16,7 +16,7 @@ export type { Budgets } from "./budgets.ts";
 export type { CommonConfig } from "./config.ts";
 export { kafkaOf, partitionedLog } from "./kafka.ts";
 export { parseOverrides, RuntimeOverrides } from "./overrides.ts";
-export { Resources, describeWaiting } from "./resources.ts";
+export { Resources, describeNotRunning } from "./resources.ts";
 export type { Build, Scripts } from "./resources.ts";
 export { knownNames, ownOptionLines, ownOptions } from "./v1/known.ts";
 export { pyroscopeOptions } from "./v1/names.ts";

@@ -28,7 +28,7 @@ export function internalListenAddress(c: Pick<AddressConfig, "internalAddress" |
 export async function chooseInternalPort(c: AddressConfig): Promise<number> {
   if (c.internalPort !== 0) return c.internalPort;
   const preferred = c.httpPort + ABOVE > 65535 ? c.httpPort - ABOVE : c.httpPort + ABOVE;
-  // Other processes find it by a DNS name and a common port instead of the ring, so the port must be fixed.
+  // With DNS discovery, others reach a query-scheduler by a DNS name and a common port: keep the port fixed.
   if (c.schedulerDiscovery === "dns") return preferred;
   return (await isFree(internalListenAddress(c), preferred)) ? preferred : 0;
 }

@@ -28,9 +28,11 @@ const base = () => ({
 class Store extends InMemoryMembers {
   away = false;
   asked = 0;
-  override agree(name: string, value: string): Promise<string> {
+  override putIfAbsent(name: string, value: string): Promise<string> {
     this.asked++;
-    return this.away ? Promise.reject(new CinderblockError("unavailable", "away")) : super.agree(name, value);
+    return this.away
+      ? Promise.reject(new CinderblockError("unavailable", "away"))
+      : super.putIfAbsent(name, value);
   }
 }
 

@@ -153,13 +153,13 @@ export class SharedToken implements InternalCredentials, Service {
   private reading: Promise<void> | undefined;
   private readAt = -Infinity;
   private failing = false;
-  private readonly store: Pick<MemberStore, "agree">;
+  private readonly store: Pick<MemberStore, "putIfAbsent">;
   private readonly base: Base;
   private readonly failures: { inc(): void };
   private readonly clock: () => number;
 
   constructor(
-    store: Pick<MemberStore, "agree">,
+    store: Pick<MemberStore, "putIfAbsent">,
     periodMs: number,
     base: Base,
     clock: () => number = () => performance.now(),
@@ -205,7 +205,7 @@ export class SharedToken implements InternalCredentials, Service {
 
   private async agree(): Promise<void> {
     try {
-      const inForce = await this.store.agree("internal-token", this.tokens.current ?? this.own);
+      const inForce = await this.store.putIfAbsent("internal-token", this.tokens.current ?? this.own);
       if (inForce !== this.tokens.current) {
         checkToken(inForce, "reading the internal token from Redis");
         // Calls in flight still carry the last token.
@@ -228,7 +228,7 @@ export class SharedToken implements InternalCredentials, Service {
 /** Source of the internal token for this process, from its flags. */
 export function internalCredentialsOf(
   c: InternalTokenConfig,
-  store: Pick<MemberStore, "agree">,
+  store: Pick<MemberStore, "putIfAbsent">,
   periodMs: number,
   base: Base,
 ): InternalCredentials & Partial<Service> {

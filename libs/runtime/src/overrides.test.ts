@@ -46,8 +46,8 @@ describe("the runtime configuration", () => {
       limits.forTenant("small").maxProfileSizeBytes,
     ]).toEqual([7 << 20, 1000]);
     expect(limits.forTenant("other").ingestionRateBytes).toBe(7 << 20);
-    expect(o.numbers().tenants.get("big")!.get("ingestion_rate_mb")).toBe(100);
-    expect(o.numbers().defaults.get("max_query_lookback")).toBe(7 * 86_400e9);
+    expect(o.numericLimits().tenants.get("big")!.get("ingestion_rate_mb")).toBe(100);
+    expect(o.numericLimits().defaults.get("max_query_lookback")).toBe(7 * 86_400e9);
     // Reloads; an unusable file changes nothing.
     const before = limits.forTenant("small");
     writeFileSync(file, "overrides:\n  big:\n    ingestion_rate: 1\n");

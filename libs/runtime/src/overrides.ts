@@ -3,7 +3,7 @@ import {
   type ForeignOption,
   formatValue,
   isDefault,
-  nearest,
+  nearestName,
   type Option,
   parseValue,
   parseYaml,
@@ -87,7 +87,7 @@ function apply(
   }
   const foreign = FOREIGN.get(key);
   if (!foreign) {
-    const near = nearest(key, LIMITS.keys(), FOREIGN.keys());
+    const near = nearestName(key, LIMITS.keys(), FOREIGN.keys());
     throw new CinderblockError(
       "invalid",
       `${where}: unknown limit${near === undefined ? "" : `; did you mean ${near}?`}`,
@@ -207,7 +207,7 @@ export class RuntimeOverrides implements Service {
   }
 
   /** Numeric limits: the defaults, and the tenants' overrides; durations in nanoseconds. */
-  numbers(): { defaults: Map<string, number>; tenants: Map<string, Map<string, number>> } {
+  numericLimits(): { defaults: Map<string, number>; tenants: Map<string, Map<string, number>> } {
     const of = (values: Record<string, unknown>): Map<string, number> =>
       new Map(
         [...LIMITS].flatMap(([yaml, { key, option }]) => {

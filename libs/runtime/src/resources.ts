@@ -250,7 +250,7 @@ export class Resources {
 }
 
 /** Services that do not run yet, as text for /ready. */
-export function describeWaiting(group: ServiceGroup, progress: string): string {
+export function describeNotRunning(group: ServiceGroup, progress: string): string {
   const waiting = group.notRunning();
   if (waiting.length === 0) return "";
   return `Some services are not Running:\n${waiting.map((w) => `${w.state}: ${w.name}${w.name === "ingester" && progress !== "" ? ` (${progress})` : ""}`).join("\n")}`;

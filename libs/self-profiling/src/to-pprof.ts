@@ -2,7 +2,7 @@ import { encodePprof, type PprofHeader } from "@cinderblock/pprof";
 import type { CallFrame, HeapNode, ThreadProfile } from "@cinderblock/threads";
 
 /** Maps a position in the running code to the original source. */
-export type Locate = (frame: CallFrame) => { file: string; line: number };
+export type SourceLocator = (frame: CallFrame) => { file: string; line: number };
 /** V8's names for idle time and for the root of the call tree, which are not functions. */
 const IDLE = "(idle)",
   ROOT = "(root)";
@@ -17,8 +17,8 @@ class Columns {
   private readonly locations: number[] = [];
   private readonly labels: number[] = [];
   private readonly values: bigint[] = [];
-  private readonly locate: Locate;
-  constructor(locate: Locate) {
+  private readonly locate: SourceLocator;
+  constructor(locate: SourceLocator) {
     this.locate = locate;
   }
 
@@ -86,7 +86,7 @@ export function cpuToPprof(
   intervalUs: number,
   timeMs: number,
   durationMs: number,
-  locate: Locate,
+  locate: SourceLocator,
 ): Uint8Array {
   const columns = new Columns(locate);
   for (const { thread, cpu } of threads) {
@@ -130,7 +130,7 @@ export function heapToPprof(
   threads: readonly ThreadProfile[],
   intervalBytes: number,
   timeMs: number,
-  locate: Locate,
+  locate: SourceLocator,
 ): Uint8Array {
   const columns = new Columns(locate);
   for (const { thread, heap } of threads) {

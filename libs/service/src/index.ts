@@ -7,7 +7,7 @@ export interface Service {
   readonly name: string;
   /** resolves once the service is ready; a rejection fails the process */
   start(): Promise<void>;
-  /** idempotent; called in reverse start order */
+  /** ends the service; may be called twice. A group stops its services in reverse start order */
   stop(): Promise<void>;
 }
 

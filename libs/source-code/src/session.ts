@@ -25,7 +25,10 @@ export function encryptSession(session: Session, secret: string, tenant: string)
   return Buffer.concat([nonce, cipher.getAuthTag(), body]).toString("base64url");
 }
 
-/** Decrypts the result of `seal`. @throws `unauthenticated` for any other text, including another tenant's */
+/**
+ * Decrypts a text from `encryptSession`.
+ * @throws `unauthenticated` for any other text, including another tenant's
+ */
 export function decryptSession(text: string, secret: string, tenant: string): Session {
   const all = Buffer.from(text, "base64url");
   try {

@@ -13,7 +13,7 @@ export interface SignInResult {
 }
 
 /** Sources and commits of profiled programs, for people who signed in at GitHub. */
-export class Sources {
+export class SourceCode {
   readonly settings: GithubSettings;
   private readonly github: Github;
   constructor(settings: GithubSettings, now: () => number) {

@@ -2,7 +2,7 @@ import { CinderblockError, invalidError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import { WorkerClient } from "@cinderblock/threads";
 import type { ConvertCall, ConvertedFile } from "./reader-protocol.ts";
-import { keyOf, uploadedName } from "./table-store.ts";
+import { tableFileName, uploadedName } from "./table-store.ts";
 
 /** An uploaded debug file: its build ID, its number of functions, and the size of its table in bytes. */
 export interface DebugFile {
@@ -62,7 +62,7 @@ export class DebugFiles {
   }
 
   async remove(tenant: string, buildId: string): Promise<void> {
-    if (!(await this.list(tenant)).includes(keyOf(buildId)))
+    if (!(await this.list(tenant)).includes(tableFileName(buildId)))
       throw new CinderblockError("not-found", `no debug file with build ID ${buildId} was uploaded`);
     await this.bucket.delete(uploadedName(tenant, buildId));
   }

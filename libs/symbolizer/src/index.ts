@@ -4,7 +4,7 @@ export { type Converter, type DebugFile, DebugFiles, threadConverter } from "./d
 export { convertDebugFile } from "./convert.ts";
 export { Symbolizer, type SymbolizerData } from "./symbolizer.ts";
 export {
-  keyOf,
+  tableFileName,
   type SymbolizerConfig,
   TABLE_RESULTS,
   tableCounters,

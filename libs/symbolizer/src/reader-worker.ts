@@ -55,7 +55,9 @@ async function prune(directory: string, maxBytes: number, absentMs: number): Pro
       ).map(async (f) => {
         const path = join(directory, f),
           s = await stat(path).catch(() => undefined);
-        return s ? [{ path, bytes: s.size, usedMs: s.mtimeMs }] : []; /* another thread removed it */
+        return s
+          ? [{ path, bytes: s.size, usedMs: s.mtimeMs }]
+          : []; /* another thread has removed the file */
       }),
     )
   )

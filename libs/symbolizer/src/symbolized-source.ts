@@ -99,7 +99,7 @@ export class SymbolizedSource implements ProfileSource {
       this.staleAtMs = 0;
       this.unnamed ??= "function names arrived since";
     }
-    this.inner.hold?.(overlay.grown());
+    this.inner.addHeldBytes?.(overlay.grown());
     return own ?? inner;
   }
 

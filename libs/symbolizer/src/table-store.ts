@@ -41,12 +41,12 @@ export function tableCounters(): SharedArrayBuffer {
 
 /** Object name of a tenant's uploaded table. Layout: docs/formats/address-table.md */
 export function uploadedName(tenant: string, buildId: string): string {
-  return `${tenant}/symbols/${keyOf(buildId)}.cbsy`;
+  return `${tenant}/symbols/${tableFileName(buildId)}.cbsy`;
 }
 /**
  * File name for a build ID: the ID itself, or its SHA-256 if the ID has other characters or another length.
  */
-export function keyOf(buildId: string): string {
+export function tableFileName(buildId: string): string {
   return /^[0-9A-Za-z_-]{4,128}$/.test(buildId)
     ? buildId
     : createHash("sha256").update(buildId).digest("hex");

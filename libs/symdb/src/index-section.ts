@@ -34,9 +34,9 @@ export interface TableHeader {
 export interface PartitionIndex {
   partition: bigint;
   stacks: StackBlockHeader[];
-  /** v2: locations, mappings, functions, strings */
+  /** format version 2: row ranges in the tables of locations, mappings, functions and strings */
   ranges?: RowRange[][];
-  /** v3: locations, mappings, functions, strings */
+  /** format version 3: headers of the tables of locations, mappings, functions and strings */
   tables?: TableHeader[];
 }
 

@@ -29,9 +29,9 @@ export interface SymbolTables {
 export const FUNCTION_WORDS = 4;
 /** Words per mapping. */
 export const MAPPING_WORDS = 9;
-/** words of a location before its lines */
+/** Words of a location before its lines. */
 export const LOCATION_HEAD = 4;
-/** mapping flags */
+/** Mapping flag: its locations have functions. */
 export const HAS_FUNCTIONS = 8;
 /** Mapping flag: its functions have file names. */
 export const HAS_FILENAMES = 4;

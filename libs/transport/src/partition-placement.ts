@@ -68,7 +68,8 @@ export class PartitionPlacement {
       return;
     }
     if (fenced > this.settled) {
-      // Other writers have ended the number that this writer leaves.
+      // All partitions have a fence with a larger number, from other writers whose move ended: adopt that
+      // number.
       this.settled = fenced;
       this.ready = 0;
       if (this.growing <= fenced) this.growing = 0;

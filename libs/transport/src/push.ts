@@ -43,7 +43,7 @@ export class RemotePush implements PushTarget {
       return await call("pushRecord", [record]);
     } catch (err) {
       if (!(err instanceof CinderblockError) || err.detail.status !== 404) throw err;
-      // An ingester of the previous release, during an upgrade.
+      // Without the method `pushRecord`, the ingester is of the previous release: call its methods.
       return call(push.push.kind === "aggregate" ? "pushAggregate" : "push", [
         push.tenant,
         push.service,

@@ -11,10 +11,10 @@ import {
   type SingleProfile,
   type Timeline,
 } from "./types.ts";
-import { MAX_SHORT, SHORT_PREFIX } from "../state/links.ts";
+import { MAX_SHORT_LINKS, SHORT_LINK_PREFIX } from "../state/links.ts";
 import { timelineStep, UNKNOWN_INTERVAL_MS } from "@cinderblock/flame";
 import { filtersThatChangeValues } from "../state/state.ts";
-import { intervalSeen, stepGrid, timelineOfSteps } from "../state/timeline.ts";
+import { observedInterval, stepGrid, timelineOfSteps } from "../state/timeline.ts";
 
 /** Base address of the UI, from the address of its own script: works behind any proxy without a flag. */
 export const BASE = new URL(/* @vite-ignore */ "../", import.meta.url);
@@ -64,7 +64,7 @@ async function ask(path: string, init: RequestInit): Promise<Response> {
   throw new ApiError(message.trim() || `HTTP ${r.status}`, r.status, code);
 }
 
-/** Labels by name; their names are the clients' own, such as `constructor`. */
+/** Label values by label name, without a prototype: a client may send a label named `constructor`. */
 function labelsOf(labels: readonly { name: string; value: string }[] = []): Record<string, string> {
   const out = Object.create(null) as Record<string, string>;
   for (const l of labels) out[l.name] = l.value;
@@ -267,7 +267,8 @@ export class Client {
     try {
       return await this.exactTimeline(s, stepMs, groupBy, limit, signal);
     } catch (err) {
-      // Above the server's limit of single profiles, steps are precise enough; they cannot filter stacks.
+      // Above the server's limit of single profiles, show the less precise steps of SelectSeries instead,
+      // unless stacks are filtered.
       const filtered = filtersThatChangeValues(s.stacks) !== undefined || s.profileIds.length > 0;
       if (filtered || !(err instanceof ApiError) || !/limit for single profiles/.test(err.message)) throw err;
       return this.timelineOfSteps(s, stepMs, groupBy, limit, signal);
@@ -344,7 +345,7 @@ export class Client {
     const last = Math.max(0, ...value.map((x) => x.points.at(-1)?.ms ?? 0));
     const intervalMs =
       last === 0 || grid.stepMs <= UNKNOWN_INTERVAL_MS
-        ? intervalSeen(value, grid.stepMs)
+        ? observedInterval(value, grid.stepMs)
         : await this.intervalBefore(s, last, signal);
     return { value: timelineOfSteps(value, grid, intervalMs), partial };
   }
@@ -363,7 +364,7 @@ export class Client {
         PROBE_SERIES,
         signal,
       );
-    return intervalSeen(value, UNKNOWN_INTERVAL_MS);
+    return observedInterval(value, UNKNOWN_INTERVAL_MS);
   }
 
   async functions(
@@ -506,28 +507,28 @@ export class Client {
       signal,
     );
     return (value.settings ?? [])
-      .filter((s) => s.name.startsWith(SHORT_PREFIX))
+      .filter((s) => s.name.startsWith(SHORT_LINK_PREFIX))
       .sort((a, b) => Number(a.modifiedAt ?? 0) - Number(b.modifiedAt ?? 0))
       .map((s) => ({ name: s.name, value: s.value ?? "" }));
   }
 
   /** The stored address of a short link; undefined if the link does not exist. */
   async shortLink(id: string, signal?: AbortSignal): Promise<string | undefined> {
-    return (await this.shortLinks(signal)).find((s) => s.name === SHORT_PREFIX + id)?.value;
+    return (await this.shortLinks(signal)).find((s) => s.name === SHORT_LINK_PREFIX + id)?.value;
   }
 
   /**
    * Stores a text for a short link, and deletes the oldest links above the limit.
    * @returns the link's id: an existing link's id if the text is already stored
    */
-  async keepShort(text: string, fresh: string): Promise<string> {
+  async storeShortLink(text: string, fresh: string): Promise<string> {
     const all = await this.shortLinks(),
       same = all.find((s) => s.value === text);
-    if (same) return same.name.slice(SHORT_PREFIX.length);
-    for (const old of all.slice(0, Math.max(0, all.length - MAX_SHORT + 1)))
+    if (same) return same.name.slice(SHORT_LINK_PREFIX.length);
+    for (const old of all.slice(0, Math.max(0, all.length - MAX_SHORT_LINKS + 1)))
       await this.json("settings.v1.SettingsService/Delete", { name: old.name });
     await this.json("settings.v1.SettingsService/Set", {
-      setting: { name: SHORT_PREFIX + fresh, value: text },
+      setting: { name: SHORT_LINK_PREFIX + fresh, value: text },
     });
     return fresh;
   }

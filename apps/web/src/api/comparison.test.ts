@@ -1,6 +1,6 @@
 import { callTreeOfLevels, boxOf, layoutFlame } from "@cinderblock/flame";
-import { changeTexts, comparingOf, sharesOfFocus, summaryOf } from "../state/compare.ts";
-import { sidesOfServer, treeSource, wholeOf, withoutFocus } from "./comparison.ts";
+import { changeTexts, comparisonFigures, sharesOfFocus, summaryOf } from "../state/compare.ts";
+import { fetchSides, treeSource, withoutStackFilters, withoutFocus } from "./comparison.ts";
 import type { ApiAnswer } from "./client.ts";
 import type { FunctionPage, Selection, Timeline } from "./types.ts";
 
@@ -27,7 +27,7 @@ const LEVELS = [
 
 /** A server that records its requests: the new version runs in the last 50 minutes, the old one always. */
 function stub(): {
-  client: Parameters<typeof sidesOfServer>[0] & Parameters<typeof treeSource>[0];
+  client: Parameters<typeof fetchSides>[0] & Parameters<typeof treeSource>[0];
   asked: [string, ...Selection[]][];
 } {
   const asked: [string, ...Selection[]][] = [];
@@ -73,7 +73,7 @@ describe("a comparison", () => {
     const f = layoutFlame(callTreeOfLevels(source.names, source.levels, source.double)),
       box = boxOf(f, ["main.applyDiscounts"]);
     expect([f.total[box], f.baseTotal?.[box]]).toEqual([64 * 12e9, 11 * 12e9]);
-    const sides = (await sidesOfServer(client, false, now, before)).value;
+    const sides = (await fetchSides(client, false, now, before)).value;
     expect([sides.now.total, sides.before.total]).toEqual([1200e9, 1800e9]);
     expect(asked.map(([method]) => method)).toEqual(["diff", "diff"]);
   });
@@ -87,11 +87,11 @@ describe("a comparison", () => {
 
   it("refers to whole sides: neither a focus nor a filter of functions changes a figure", async () => {
     const { client, asked } = stub();
-    const focused = (await sidesOfServer(client, true, now, before)).value,
-      plain = (await sidesOfServer(client, true, wholeOf(now), wholeOf(before))).value;
+    const focused = (await fetchSides(client, true, now, before)).value,
+      plain = (await fetchSides(client, true, withoutStackFilters(now), withoutStackFilters(before))).value;
     expect(focused).toEqual(plain);
-    expect(asked[0]).toEqual(["functions", wholeOf(now), wholeOf(before)]);
-    expect(wholeOf(now).stacks).toEqual({ callSite: [], only: [], without: [], hide: [] });
+    expect(asked[0]).toEqual(["functions", withoutStackFilters(now), withoutStackFilters(before)]);
+    expect(withoutStackFilters(now).stacks).toEqual({ callSite: [], only: [], without: [], hide: [] });
     expect([withoutFocus(now).stacks.callSite, withoutFocus(now).stacks.only, withoutFocus(before)]).toEqual([
       [],
       now.stacks.only,
@@ -101,21 +101,21 @@ describe("a comparison", () => {
 
   it("prints rates over covered time, the factor, and both totals with their times", async () => {
     const { client } = stub();
-    const sides = (await sidesOfServer(client, true, now, before)).value;
+    const sides = (await fetchSides(client, true, now, before)).value;
     expect([sides.now.coveredMs, sides.before.coveredMs]).toEqual([50 * 60_000, 3 * HOUR]);
     // The totals say that the new version is cheaper; it uses 2.4 times the cores.
-    const rate = summaryOf(CPU, comparingOf(CPU, "rate", sides));
+    const rate = summaryOf(CPU, comparisonFigures(CPU, "rate", sides));
     expect(rate).toEqual({
       text: "A 0.17 cores (30 min in 3 h), B 0.40 cores (20 min in 50 min): +0.23 cores, ×2.40; shares are of each side's own total.",
       notice: "",
     });
-    expect(summaryOf(CPU, comparingOf(CPU, "share", sides)).text).toBe(rate.text);
-    const total = summaryOf(CPU, comparingOf(CPU, "total", sides));
+    expect(summaryOf(CPU, comparisonFigures(CPU, "share", sides)).text).toBe(rate.text);
+    const total = summaryOf(CPU, comparisonFigures(CPU, "total", sides));
     expect(total.text).toContain("A 30 min (3 h), B 20 min (50 min): −10 min, ×0.67");
     expect(total.notice).toContain("not comparable: compare rates");
     const heap = summaryOf(
       "memory:inuse_space:bytes:space:bytes",
-      comparingOf("memory:inuse_space:bytes:space:bytes", "total", {
+      comparisonFigures("memory:inuse_space:bytes:space:bytes", "total", {
         now: { total: 20 * 1024, coveredMs: 60_000, intervalMs: 15_000 },
         before: { total: 48 * 1024, coveredMs: 180_000, intervalMs: 15_000 },
         gauge: true,
@@ -132,7 +132,8 @@ describe("a comparison", () => {
       intervalMs: 15_000,
     });
     const notice = (before: number, now: number): string =>
-      summaryOf(CPU, comparingOf(CPU, "rate", { now: side(now), before: side(before), gauge: false })).notice;
+      summaryOf(CPU, comparisonFigures(CPU, "rate", { now: side(now), before: side(before), gauge: false }))
+        .notice;
     expect([notice(0, 5), notice(5, 0), notice(100, 100)]).toEqual([
       "A has no samples: everything is new.",
       "B has no samples: everything is gone.",
@@ -151,7 +152,7 @@ describe("figures of a call in a comparison", () => {
     };
   const texts = (path: string[], basis: "rate" | "share" | "total"): object => {
     const b = boxOf(f, path);
-    return changeTexts(f.total[b]!, f.baseTotal![b]!, comparingOf(CPU, basis, sides));
+    return changeTexts(f.total[b]!, f.baseTotal![b]!, comparisonFigures(CPU, basis, sides));
   };
   it("are those of the whole sides, on the chosen basis, equal in every view", () => {
     expect(texts(["main.applyDiscounts"], "rate")).toEqual({

@@ -5,7 +5,7 @@ import type { Selection } from "./types.ts";
 import { callTreeRequest } from "./wire.ts";
 
 /** Number of nodes of each side that a plain Pyroscope v1 compares. */
-export const V1_NODES = 16_384;
+export const V1_COMPARISON_NODES = 16_384;
 
 /** The selection without its focus: a focus is a zoom, which changes no figure of other views. */
 export function withoutFocus(s: Selection): Selection {
@@ -13,7 +13,7 @@ export function withoutFocus(s: Selection): Selection {
 }
 
 /** The selection of labels and times alone: the whole that shares refer to. */
-export function wholeOf(s: Selection): Selection {
+export function withoutStackFilters(s: Selection): Selection {
   return { ...s, stacks: { callSite: [], only: [], without: [], hide: [] } };
 }
 
@@ -46,21 +46,23 @@ export async function treeSource(
  * Figures of both whole sides of a comparison. Totals are exact: on a Pyroscope v1 those of its comparison.
  * They do not depend on filters of functions or on a focus.
  */
-export async function sidesOfServer(
+export async function fetchSides(
   client: Pick<Client, "diff" | "functions" | "timeline">,
   explore: boolean,
   selection: Selection,
   baseline: Selection,
   signal?: AbortSignal,
 ): Promise<ApiAnswer<Sides>> {
-  const a = wholeOf(selection),
-    b = wholeOf(baseline);
+  const a = withoutStackFilters(selection),
+    b = withoutStackFilters(baseline);
   const cover = async (s: Selection): Promise<Omit<Figures, "total">> => {
     const { coveredMs, intervalMs } = (await client.timeline(s, 0, [], 0, explore, signal)).value;
     return { coveredMs, intervalMs };
   };
   const [totals, now, before] = await Promise.all([
-    explore ? client.functions(a, b, "", "self", false, 1, signal) : client.diff(a, b, V1_NODES, signal),
+    explore
+      ? client.functions(a, b, "", "self", false, 1, signal)
+      : client.diff(a, b, V1_COMPARISON_NODES, signal),
     cover(a),
     cover(b),
   ]);

@@ -1,4 +1,4 @@
-import type { Stacks } from "../state/state.ts";
+import type { StackFilters } from "../state/state.ts";
 
 /** Selection of profiles for a query. */
 export interface Selection {
@@ -6,7 +6,7 @@ export interface Selection {
   selector: string;
   startMs: number;
   endMs: number;
-  stacks: Stacks;
+  stacks: StackFilters;
   /** only these single profiles; empty: all */
   profileIds: string[];
 }

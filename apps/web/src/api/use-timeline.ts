@@ -5,7 +5,7 @@ import { basisOf } from "../state/compare.ts";
 import { filtersThatChangeValues } from "../state/state.ts";
 import type { ApiAnswer } from "./client.ts";
 import { withoutFocus } from "./comparison.ts";
-import { keepingType } from "./keeping-type.ts";
+import { keepAnswersOfType } from "./keeping-type.ts";
 import type { Selection, Timeline } from "./types.ts";
 
 /** Number of lines of a time line that is grouped by a label. */
@@ -37,7 +37,7 @@ export function useTimeline(
       limit,
     ],
     enabled: selection !== undefined && can !== undefined && options.enabled !== false,
-    ...keepingType(s.type),
+    ...keepAnswersOfType(s.type),
     queryFn: ({ signal }) =>
       client.timeline(s, stepMs, group === "" ? [] : [group], limit, can?.explore === true, signal),
   });

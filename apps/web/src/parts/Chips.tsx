@@ -1,7 +1,7 @@
 import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { useApp } from "../state/app.tsx";
-import { PRESETS } from "../state/presets.ts";
+import { FILTER_PRESETS } from "../state/presets.ts";
 import {
   invertMatcher,
   type Matcher,
@@ -13,7 +13,7 @@ import {
   selectorText,
   withMatcher,
 } from "../state/selector.ts";
-import type { Side, Stacks } from "../state/state.ts";
+import type { Side, StackFilters } from "../state/state.ts";
 import { Dialog } from "./Dialog.tsx";
 
 /** One filter: removable, invertible where inversion makes sense, reachable by keyboard. */
@@ -277,7 +277,7 @@ export function FilterPresets(): ReactNode {
       aria-label="Merge into callers"
       value=""
       onChange={(e) => {
-        const chosen = PRESETS.find(([name]) => name === e.target.value);
+        const chosen = FILTER_PRESETS.find(([name]) => name === e.target.value);
         if (chosen)
           go({
             stacks: { ...stacks, hide: [...stacks.hide.filter((h) => !chosen[1].includes(h)), ...chosen[1]] },
@@ -285,7 +285,7 @@ export function FilterPresets(): ReactNode {
       }}
     >
       <option value="">Hide…</option>
-      {PRESETS.map(([name, patterns]) => (
+      {FILTER_PRESETS.map(([name, patterns]) => (
         <option key={name} value={name} disabled={hidden(patterns)}>
           {name}
         </option>
@@ -299,7 +299,7 @@ export function StackChips(): ReactNode {
   const { state, go, can } = useApp();
   const { stacks } = state;
   const filters = stacks.only.length + stacks.without.length + stacks.hide.length;
-  const set = (change: Partial<Stacks>): void => go({ stacks: { ...stacks, ...change } });
+  const set = (change: Partial<StackFilters>): void => go({ stacks: { ...stacks, ...change } });
   const without = (list: string[], f: string): string[] => list.filter((x) => x !== f);
   if (stacks.callSite.length + filters === 0 && state.profile === "") return null;
   return (

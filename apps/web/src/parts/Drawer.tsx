@@ -4,7 +4,7 @@ import { formatShare, formatValue, sidesOf } from "@cinderblock/flame";
 import type { FunctionFile } from "../api/types.ts";
 import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
-import { changeTexts, type Comparing } from "../state/compare.ts";
+import { changeTexts, type ComparisonFigures } from "../state/compare.ts";
 import { sourceLink } from "../state/source-link.ts";
 import { CopyButton } from "./CopyButton.tsx";
 import type { PaneProps } from "./tree.ts";
@@ -116,7 +116,7 @@ export function Drawer({ selection, baseline, comparing }: PaneProps): ReactNode
   const unit = comparing?.unit ?? own,
     row = q.data?.row,
     total = comparing?.sides.now.total ?? q.data?.total ?? 0,
-    compared: Comparing = comparing ?? {
+    compared: ComparisonFigures = comparing ?? {
       sides: sidesOf({ sum: total, baseSum: q.data?.baseTotal ?? 0 }),
       basis: "share",
       unit,

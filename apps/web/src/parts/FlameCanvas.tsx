@@ -34,7 +34,7 @@ import {
   type Viewport,
   type ValueUnit,
 } from "@cinderblock/flame";
-import { changeTexts, type Comparing, sharesOfFocus } from "../state/compare.ts";
+import { changeTexts, type ComparisonFigures, sharesOfFocus } from "../state/compare.ts";
 import { useTheme } from "./theme.ts";
 
 const ROW = 20,
@@ -52,7 +52,7 @@ interface Props {
   flame: Flame;
   unit: ValueUnit;
   /** figures of the whole sides of a comparison; without them, its shares are of the graph's own roots */
-  comparing?: Comparing | undefined;
+  comparing?: ComparisonFigures | undefined;
   /** total of the whole selection, for "of all"; larger than the graph's total if the graph shows a part */
   all: number;
   focus: readonly string[];
@@ -108,7 +108,7 @@ export function FlameCanvas(props: Props): ReactNode {
   const frame = useRef(0),
     hover = useRef(-1),
     matchAt = useRef(-1);
-  const compared: Comparing = comparing ?? {
+  const compared: ComparisonFigures = comparing ?? {
     sides: sidesOf(flame),
     basis: "share",
     unit,

@@ -15,7 +15,7 @@ import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { FlameCanvas, type FlameHandle } from "./FlameCanvas.tsx";
-import { NODES, type PaneProps, useTree } from "./tree.ts";
+import { NODE_STEPS, type PaneProps, useTree } from "./tree.ts";
 
 /** The flame graph: the overview, and for a focus the same call site with more detail. */
 export function FlamePane({
@@ -40,9 +40,9 @@ export function FlamePane({
   const most = can && can.maxNodes > 0 ? can.maxNodes : Infinity;
   const whole = useMemo(() => withoutFocus(selection), [selection]);
   const wholeBase = useMemo(() => baseline && withoutFocus(baseline), [baseline]);
-  const overview = useTree(whole, wholeBase, Math.min(most, NODES[0]!), true);
+  const overview = useTree(whole, wholeBase, Math.min(most, NODE_STEPS[0]!), true);
   const refining = can?.explore === true && (callSite.length > 0 || step > 0);
-  const detail = useTree(selection, baseline, Math.min(most, NODES[step]!), refining);
+  const detail = useTree(selection, baseline, Math.min(most, NODE_STEPS[step]!), refining);
   const first = useFlame(overview.source, state.collapsed, state.inverted);
   const second = useFlame(
     refining && detail.source && !detail.query.isFetching ? detail.source : undefined,
@@ -54,13 +54,13 @@ export function FlamePane({
   const laid = refined ? second.laid : first.laid;
   const flame = laid?.flames[0];
   const shown = useSearch(flame, state.search);
-  const canGrow = can?.explore === true && step < NODES.length - 1 && NODES[step]! < most;
+  const canGrow = can?.explore === true && step < NODE_STEPS.length - 1 && NODE_STEPS[step]! < most;
   // A focus requests its call site at once; for wide boxes that are still cut off, each answer requests more
   // nodes.
   const grow = useCallback(
     (truncated: boolean) => {
       if (truncated && canGrow && !state.inverted && (refined || callSite.length === 0))
-        setStep((s) => Math.min(NODES.length - 1, s + 1));
+        setStep((s) => Math.min(NODE_STEPS.length - 1, s + 1));
     },
     [canGrow, refined, callSite.length, state.inverted],
   );
@@ -89,7 +89,7 @@ export function FlamePane({
       <PartialNotice reason={overview.query.partial} />
       {can && !can.explore ? (
         <p className="partial">
-          This server is a plain Pyroscope v1: functions are cut to {NODES[0]} nodes
+          This server is a plain Pyroscope v1: functions are cut to {NODE_STEPS[0]} nodes
           {baseline ? " on each side of its comparison" : ""}, and the exact table, callers and filters of
           functions are not available.
         </p>

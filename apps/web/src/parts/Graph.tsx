@@ -1,14 +1,14 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { formatShare, formatValue, sidesOf } from "@cinderblock/flame";
-import { keepingType } from "../api/keeping-type.ts";
+import { keepAnswersOfType } from "../api/keeping-type.ts";
 import { callTreeRequest } from "../api/wire.ts";
 import { WorkerCalls } from "../api/worker-calls.ts";
 import { NODE_HEIGHT as HEIGHT, NODE_WIDTH as WIDTH } from "../graph-size.ts";
 import type { GraphDone, GraphJob, PlacedGraph } from "../graph-worker.ts";
 import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
-import { changeOfWhole, changeTexts, type Comparing } from "../state/compare.ts";
+import { changeOfWhole, changeTexts, type ComparisonFigures } from "../state/compare.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import type { PaneProps } from "./tree.ts";
 
@@ -37,7 +37,7 @@ export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactN
   const q = useQuery({
     queryKey: ["graph", client.tenant, selection, baseline],
     enabled: can?.explore === true,
-    ...keepingType(selection.type),
+    ...keepAnswersOfType(selection.type),
     queryFn: async ({ signal }) => {
       const { value, partial } = await client.binary(
         "cinderblock.explore.v1.ExploreService/CallTree",
@@ -57,7 +57,7 @@ export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactN
   if (q.error) return <Failure error={q.error} retry={() => void q.refetch()} />;
   const p = q.data?.graph,
     unit = comparing?.unit ?? own,
-    compared: Comparing | undefined = p?.graph.baseTotal
+    compared: ComparisonFigures | undefined = p?.graph.baseTotal
       ? (comparing ?? { sides: sidesOf(p.graph), basis: "share", unit, baseUnit: unit })
       : undefined,
     all = comparing?.sides.now.total ?? p?.graph.sum ?? 0;

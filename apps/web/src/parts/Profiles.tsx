@@ -1,7 +1,7 @@
 import { type KeyboardEvent, type ReactNode, useEffect, useRef, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { formatValue, unitOfType } from "@cinderblock/flame";
-import { keepingType } from "../api/keeping-type.ts";
+import { keepAnswersOfType } from "../api/keeping-type.ts";
 import type { Heatmap, Selection } from "../api/types.ts";
 import { useApp } from "../state/app.tsx";
 import { formatRange, formatTime } from "../state/time.ts";
@@ -49,7 +49,7 @@ export function ProfilesPane({ selection }: { selection: Selection }): ReactNode
       selection.endMs,
     ],
     enabled: can?.explore === true,
-    ...keepingType(selection.type),
+    ...keepAnswersOfType(selection.type),
     queryFn: ({ signal }) => client.heatmap(selection, COLUMNS, ROWS, signal),
   });
   const h = q.data?.value;

@@ -8,7 +8,7 @@ import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { FlameCanvas } from "./FlameCanvas.tsx";
-import { NODES, type PaneProps } from "./tree.ts";
+import { NODE_STEPS, type PaneProps } from "./tree.ts";
 
 /** Callers (above) and callees (below) of one function, with exact values from the server. */
 export function SandwichPane({ selection, baseline, comparing }: PaneProps): ReactNode {
@@ -21,7 +21,7 @@ export function SandwichPane({ selection, baseline, comparing }: PaneProps): Rea
     queryFn: async ({ signal }) => {
       const { value, partial } = await client.binary(
         "cinderblock.explore.v1.ExploreService/FunctionNeighbours",
-        neighborsRequest(selection, baseline, fn, NODES[0]!),
+        neighborsRequest(selection, baseline, fn, NODE_STEPS[0]!),
         signal,
       );
       return { source: { kind: "neighbours", bytes: value } as FlameSource, partial };

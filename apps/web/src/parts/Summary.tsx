@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import { useApp } from "../state/app.tsx";
-import { type Comparing, summaryOf } from "../state/compare.ts";
+import { type ComparisonFigures, summaryOf } from "../state/compare.ts";
 import { Failure } from "./Failure.tsx";
 
 /** Both whole sides of a comparison in figures, and where these mislead. */
@@ -10,7 +10,7 @@ export function Summary({
   error,
   refetch,
 }: {
-  comparing: Comparing | undefined;
+  comparing: ComparisonFigures | undefined;
   isFetching: boolean;
   error: unknown;
   refetch: () => unknown;

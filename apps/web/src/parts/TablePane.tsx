@@ -2,10 +2,10 @@ import { type ReactNode, useRef, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { formatShare, formatValue, sidesOf } from "@cinderblock/flame";
-import { keepingType } from "../api/keeping-type.ts";
+import { keepAnswersOfType } from "../api/keeping-type.ts";
 import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
-import { changeTexts, type Comparing } from "../state/compare.ts";
+import { changeTexts, type ComparisonFigures } from "../state/compare.ts";
 import type { SortKey } from "../state/state.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import type { PaneProps } from "./tree.ts";
@@ -25,13 +25,13 @@ export function TablePane({ selection, baseline, comparing }: PaneProps): ReactN
   const q = useQuery({
     queryKey: ["functions", client.tenant, selection, baseline, state.search, sort, state.ascending, limit],
     enabled: can?.explore === true,
-    ...keepingType(selection.type),
+    ...keepAnswersOfType(selection.type),
     queryFn: ({ signal }) =>
       client.functions(selection, baseline, state.search, sort, state.ascending, limit, signal),
   });
   const page = q.data?.value;
   const unit = comparing?.unit ?? own,
-    compared: Comparing | undefined =
+    compared: ComparisonFigures | undefined =
       page &&
       baseline &&
       (comparing ?? {
@@ -68,7 +68,7 @@ export function TablePane({ selection, baseline, comparing }: PaneProps): ReactN
   );
   const share = (v: number, of: number): number => (of > 0 ? v / of : 0);
   // The server orders by the change of the share, so the share is the first of both figures.
-  const change = (total: number, baseTotal: number, c: Comparing): string => {
+  const change = (total: number, baseTotal: number, c: ComparisonFigures): string => {
     const { points, factor } = changeTexts(total, baseTotal, c);
     return `${points} ${factor}`;
   };

@@ -7,7 +7,7 @@ import {
   formatTime,
   isRelative,
   isZone,
-  PRESETS,
+  RANGE_PRESETS,
   resolveTime,
   shiftRange,
   zoneLabel,
@@ -42,7 +42,7 @@ export function TimePicker({
   const r = range(side);
   const text =
     isRelative(side.from) && side.until === "now"
-      ? (PRESETS.find(([t]) => t === side.from)?.[1] ?? side.from)
+      ? (RANGE_PRESETS.find(([t]) => t === side.from)?.[1] ?? side.from)
       : r
         ? formatRange(...r, state.zone)
         : `${side.from} – ${side.until}`;
@@ -148,7 +148,7 @@ function TimeDialog({
     <Dialog title="Time" onClose={onClose}>
       <div className="time-dialog">
         <ul className="pick" aria-label="Presets">
-          {PRESETS.map(([t, label]) => (
+          {RANGE_PRESETS.map(([t, label]) => (
             <li key={t}>
               <button
                 type="button"

@@ -3,7 +3,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { annotationSpans } from "../state/annotations.ts";
 import { formatTime, zoneName } from "../state/time.ts";
-import { chartColumns, isolated, type Line } from "../state/timeline.ts";
+import { chartColumns, isolatedPoints, type ChartLine } from "../state/timeline.ts";
 import { useTheme } from "./theme.ts";
 
 /** Hues of lines: distinguishable with color vision deficiencies, and named in the legend. */
@@ -32,7 +32,7 @@ export const SIDE_COLORS = { A: "#1760b8", B: "#d9650f" };
 
 interface Props {
   type: string;
-  lines: Line[];
+  lines: ChartLine[];
   /** the lines are the sides A and B of a comparison */
   sides: boolean;
   fromMs: number;
@@ -46,7 +46,7 @@ interface Props {
 }
 
 /** Marks points with missing profiles: a small triangle above each. */
-function drawRemarks(plot: uPlot, lines: readonly Line[], fromMs: number, colour: string): void {
+function drawRemarks(plot: uPlot, lines: readonly ChartLine[], fromMs: number, colour: string): void {
   const { ctx, bbox } = plot,
     size = 5 * devicePixelRatio;
   ctx.save();
@@ -81,7 +81,7 @@ export function Timeline(props: Props): ReactNode {
   useEffect(() => {
     const el = host.current!;
     const { times, heights } = chartColumns(type, lines, fromMs, untilMs);
-    const colorOf = (l: Line, i: number): string =>
+    const colorOf = (l: ChartLine, i: number): string =>
       sides ? SIDE_COLORS[l.name === "A" ? "A" : "B"] : LINE_COLORS[i % LINE_COLORS.length]!;
     const ink = theme === "dark" ? "#c9c9d2" : "#45454f",
       grid = theme === "dark" ? "#33333c" : "#e3e3e9";
@@ -129,7 +129,7 @@ export function Timeline(props: Props): ReactNode {
             points: {
               show: true,
               size: 4,
-              filter: (u: uPlot, k: number) => isolated(u.data[k] as (number | null | undefined)[]),
+              filter: (u: uPlot, k: number) => isolatedPoints(u.data[k] as (number | null | undefined)[]),
             },
           })),
         ],

@@ -13,9 +13,9 @@ import {
 import { useFlame } from "../api/use-flame.ts";
 import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
-import { changeTexts, type Comparing } from "../state/compare.ts";
+import { changeTexts, type ComparisonFigures } from "../state/compare.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
-import { NODES, type PaneProps, useTree } from "./tree.ts";
+import { NODE_STEPS, type PaneProps, useTree } from "./tree.ts";
 
 /**
  * The call tree as expandable table rows: the complete equivalent of the flame graph for keyboards and screen
@@ -27,7 +27,7 @@ export function TreePane({ selection, baseline, comparing }: PaneProps): ReactNo
   const { query, source } = useTree(
     selection,
     baseline,
-    Math.min(can && can.maxNodes > 0 ? can.maxNodes : Infinity, NODES[1]!),
+    Math.min(can && can.maxNodes > 0 ? can.maxNodes : Infinity, NODE_STEPS[1]!),
     true,
   );
   const { laid, error, behind } = useFlame(source, state.collapsed, state.inverted);
@@ -75,7 +75,7 @@ export function TreePane({ selection, baseline, comparing }: PaneProps): ReactNo
   });
   if (query.error || error !== "") return <Failure error={query.error ?? new Error(error)} />;
   const unit = comparing?.unit ?? own;
-  const compared: Comparing | undefined = flame?.baseTotal
+  const compared: ComparisonFigures | undefined = flame?.baseTotal
     ? (comparing ?? { sides: sidesOf(flame), basis: "share", unit, baseUnit: unit })
     : undefined;
   const shareText = (f: Flame, box: number): string => {

@@ -1,21 +1,21 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { keepingType } from "../api/keeping-type.ts";
-import { treeSource, V1_NODES } from "../api/comparison.ts";
+import { keepAnswersOfType } from "../api/keeping-type.ts";
+import { treeSource, V1_COMPARISON_NODES } from "../api/comparison.ts";
 import type { Selection } from "../api/types.ts";
 import type { FlameSource } from "../flame-worker.ts";
 import { useApp } from "../state/app.tsx";
-import type { Comparing } from "../state/compare.ts";
-import { sharedDiff } from "./sides.ts";
+import type { ComparisonFigures } from "../state/compare.ts";
+import { fetchDiffOnce } from "./sides.ts";
 
 /** Number of nodes of the overview, and the larger steps when a visible part is cut off. */
-export const NODES = [V1_NODES, 65_536, 262_144, 1_048_576];
+export const NODE_STEPS = [V1_COMPARISON_NODES, 65_536, 262_144, 1_048_576];
 
 /** Selection of a pane; with a baseline, the pane shows a comparison. */
 export interface PaneProps {
   selection: Selection;
   baseline: Selection | undefined;
   /** figures of the comparison; undefined without a baseline, and while they are unknown */
-  comparing: Comparing | undefined;
+  comparing: ComparisonFigures | undefined;
 }
 
 /** A laid out call tree of the server. Requests more nodes while a visible part is cut off. */
@@ -33,11 +33,11 @@ export function useTree(
   const q = useQuery({
     queryKey: ["tree", client.tenant, selection, baseline, nodes],
     enabled: enabled && can !== undefined,
-    ...keepingType(selection.type),
+    ...keepAnswersOfType(selection.type),
     queryFn: ({ signal }) => {
       const asked = {
         binary: client.binary.bind(client),
-        diff: sharedDiff(queries, client),
+        diff: fetchDiffOnce(queries, client),
         flamegraph: client.flamegraph.bind(client),
       };
       return treeSource(asked, can!.explore, selection, baseline, nodes, signal);

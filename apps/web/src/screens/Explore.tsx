@@ -4,7 +4,7 @@ import { isCpuTime, isGauge, timelineStep } from "@cinderblock/flame";
 import { withoutFocus } from "../api/comparison.ts";
 import type { Selection } from "../api/types.ts";
 import { FilterPresets, SelectorBar, StackChips } from "../parts/Chips.tsx";
-import { Course, namesOf } from "../parts/Course.tsx";
+import { TimelinePane, labelNamesQuery } from "../parts/TimelinePane.tsx";
 import { Drawer } from "../parts/Drawer.tsx";
 import { ExportDialog } from "../parts/Export.tsx";
 import { Failure, Loading } from "../parts/Failure.tsx";
@@ -18,10 +18,10 @@ import { TablePane } from "../parts/TablePane.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
 import { TreePane } from "../parts/TreePane.tsx";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
-import { useComparing } from "../parts/sides.ts";
+import { useComparisonFigures } from "../parts/sides.ts";
 import { Summary } from "../parts/Summary.tsx";
 import { useApp } from "../state/app.tsx";
-import { baselineOf, basisOf, toCompare } from "../state/compare.ts";
+import { baselineOf, basisOf, toCompareScreen } from "../state/compare.ts";
 import { parseSelector, selectorOf, selectorText } from "../state/selector.ts";
 import type { Pane, Side, State } from "../state/state.ts";
 import { VERSION_LABELS, versionPair } from "../state/versions.ts";
@@ -51,7 +51,7 @@ const BEFORE: readonly [label: string, ms: number | undefined][] = [
 function comparedPart(s: State, { startMs, endMs }: Selection, from: number, until: number): Partial<State> {
   const before = from - startMs > endMs - until;
   return {
-    ...toCompare(s),
+    ...toCompareScreen(s),
     side: { ...s.side, from: String(from), until: String(until) },
     baseline: {
       selector: s.side.selector,
@@ -94,7 +94,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
   // A focus is a zoom of the graph and the tree: no figure of a comparison changes with it.
   const whole = useStable(a && compare ? withoutFocus(a) : a),
     wholeBase = useStable(b && withoutFocus(b));
-  const { comparing, ...sides } = useComparing(a, b);
+  const { comparing, ...sides } = useComparisonFigures(a, b);
 
   useEffect(() => {
     const key = (e: KeyboardEvent): void => {
@@ -121,7 +121,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
         o: filter("only"),
         x: filter("without"),
         h: filter("hide"),
-        c: () => go(toCompare(state)),
+        c: () => go(toCompareScreen(state)),
         e: () => setExporting(true),
         "[": () => go({ side: { ...state.side, ...shiftRange(state.side, nowMs, state.zone, -1) } }),
         "]": () => go({ side: { ...state.side, ...shiftRange(state.side, nowMs, state.zone, 1) } }),
@@ -138,7 +138,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
   }, [state, go, nowMs, app.can]);
 
   const names = useQuery({
-    ...namesOf(app.client, a ?? { selector: "{}", startMs: 0, endMs: 0 }),
+    ...labelNamesQuery(app.client, a ?? { selector: "{}", startMs: 0, endMs: 0 }),
     enabled: a !== undefined && !compare,
   });
   const versions = VERSION_LABELS.filter((l) => names.data?.includes(l));
@@ -147,8 +147,8 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
     if (!a) return;
     const rest = state.side.selector.filter((m) => m.name !== label),
       current = state.side.selector.find((m) => m.name === label && m.op === "=")?.value;
-    // First a near range in fine steps; then, since a release may last for weeks, the longest range of one
-    // query.
+    // Search for the previous version first in a near range with fine steps. Then search the longest range of
+    // one query, because a release may last for weeks.
     const length = a.endMs - a.startMs,
       most = (app.can?.maxQueryLengthMs ?? 0) > 0 ? app.can!.maxQueryLengthMs : Infinity;
     try {
@@ -172,7 +172,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
         const of = (v: string): Side["selector"] => [...rest, { name: label, op: "=", value: v }];
         setNoVersion("");
         go({
-          ...toCompare(state),
+          ...toCompareScreen(state),
           side: { ...state.side, selector: of(pair.now) },
           baseline: {
             selector: of(pair.before),
@@ -214,7 +214,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
             <button
               type="button"
               className="primary"
-              onClick={() => go(toCompare(state))}
+              onClick={() => go(toCompareScreen(state))}
               title={state.baseline ? "With the baseline that was set (c)" : "With the window before (c)"}
             >
               Compare
@@ -239,10 +239,11 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
                   setPinned(pinnedBaseline());
                 } else if (e.target.value.startsWith("version:"))
                   void compareVersions(e.target.value.slice(8));
-                else if (e.target.value === "pinned" && pinned) go({ ...toCompare(state), baseline: pinned });
+                else if (e.target.value === "pinned" && pinned)
+                  go({ ...toCompareScreen(state), baseline: pinned });
                 else if (e.target.value !== "" && k)
                   go({
-                    ...toCompare(state),
+                    ...toCompareScreen(state),
                     baseline: k[1] === undefined ? undefined : baselineOf(state, nowMs, k[1]),
                   });
               }}
@@ -292,7 +293,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
         <TooLong maxMs={app.can.maxQueryLengthMs} />
       ) : a && (!compare || b) ? (
         <>
-          <Course
+          <TimelinePane
             selection={whole!}
             baseline={wholeBase}
             onPart={(from, until) => go((s) => comparedPart(s, a, from, until))}

@@ -1,5 +1,5 @@
 import { type ReactNode, useEffect, useState } from "react";
-import { toCompare } from "../state/compare.ts";
+import { toCompareScreen } from "../state/compare.ts";
 import { encodeState, initialState, type Screen, type State } from "../state/state.ts";
 import { addressOf, useApp } from "../state/app.tsx";
 import { withAbsoluteTimes, hasRelativeTime, newShortId, shortAddress } from "../state/links.ts";
@@ -72,7 +72,7 @@ export function Shell(): ReactNode {
       await copy(
         new URL(
           shortAddress(
-            await client.keepShort(
+            await client.storeShortLink(
               encodeState(state),
               newShortId((b) => crypto.getRandomValues(b)),
             ),
@@ -115,7 +115,8 @@ export function Shell(): ReactNode {
     return () => clearTimeout(t);
   }, [said]);
   /** Compare opens with the previous period of the current selection, unless a baseline was set. */
-  const opening = (screen: Screen): Partial<State> => (screen === "compare" ? toCompare(state) : { screen });
+  const opening = (screen: Screen): Partial<State> =>
+    screen === "compare" ? toCompareScreen(state) : { screen };
   const link = (screen: Screen): string =>
     encodeState({
       ...state,

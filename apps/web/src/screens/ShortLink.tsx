@@ -4,11 +4,11 @@ import { Client, token } from "../api/client.ts";
 import { ApiError } from "../api/types.ts";
 import { Failure } from "../parts/Failure.tsx";
 import { addressOf } from "../state/app.tsx";
-import { shortOf, stateOfStored } from "../state/links.ts";
+import { parseShortAddress, stateOfStored } from "../state/links.ts";
 
 /** Screen of an address; first resolves a short link to its stored address. */
 export function AddressScreen({ children }: { children: ReactNode }): ReactNode {
-  const [short] = useState(() => shortOf(location.search)),
+  const [short] = useState(() => parseShortAddress(location.search)),
     [open, setOpen] = useState(false);
   const { data, error, refetch } = useQuery({
     queryKey: ["short-link", short],

@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { BASE, Client } from "../api/client.ts";
 import type { Capabilities, Selection } from "../api/types.ts";
 import { selectorOf } from "./selector.ts";
-import { changed, decodeState, encodeState, type Side, type State } from "./state.ts";
+import { withChange, decodeState, encodeState, type Side, type State } from "./state.ts";
 import { resolveTime } from "./time.ts";
 
 export interface App {
@@ -51,7 +51,7 @@ export function AppProvider({ children }: { children: ReactNode }): ReactNode {
 
   const go = useCallback<App["go"]>((change, replace = false) => {
     setState((s) => {
-      const next = changed(s, typeof change === "function" ? change(s) : change);
+      const next = withChange(s, typeof change === "function" ? change(s) : change);
       const url = addressOf(next);
       if (url !== location.href) history[replace ? "replaceState" : "pushState"](null, "", url);
       return next;

@@ -1,7 +1,7 @@
-import { baselineOf, basisOf, toCompare } from "./compare.ts";
+import { baselineOf, basisOf, toCompareScreen } from "./compare.ts";
 import { hasRelativeTime, withAbsoluteTimes } from "./links.ts";
 import { parseSelector, selectorText } from "./selector.ts";
-import { changed, decodeState, encodeState, initialState, type State } from "./state.ts";
+import { withChange, decodeState, encodeState, initialState, type State } from "./state.ts";
 
 const NOW = 1_795_532_400_000,
   HOUR = 3_600_000;
@@ -18,8 +18,8 @@ const reopened = (s: State): State => {
 describe("the baseline of a comparison", () => {
   it("is the previous period of the current side where none was set: by link, button and key", () => {
     for (const s of [
-      changed(checkout, { screen: "compare" }),
-      changed(checkout, toCompare(checkout)),
+      withChange(checkout, { screen: "compare" }),
+      withChange(checkout, toCompareScreen(checkout)),
       reopened({ ...checkout, screen: "compare" }),
     ]) {
       const b = baselineOf(s, NOW);
@@ -32,7 +32,7 @@ describe("the baseline of a comparison", () => {
   });
 
   it("follows the side: its window and labels are equal to those of the side, one length earlier", () => {
-    const other = changed(checkout, {
+    const other = withChange(checkout, {
       screen: "compare",
       side: { selector: parseSelector('pod="a"'), from: String(NOW - HOUR), until: String(NOW) },
     });
@@ -45,14 +45,16 @@ describe("the baseline of a comparison", () => {
 
   it("is the set baseline, also in the address, until the labels change outside of Compare", () => {
     const set = { selector: [], from: "now-2h", until: "now-1h" };
-    const s = changed(checkout, { ...toCompare(checkout), baseline: set });
+    const s = withChange(checkout, { ...toCompareScreen(checkout), baseline: set });
     expect(baselineOf(s, NOW)).toEqual(set);
     expect(reopened(s)).toEqual(s);
-    const back = changed(s, { screen: "explore" });
-    expect(baselineOf(changed(back, { side: { ...back.side, from: "now-1h" } }), NOW)).toEqual(set);
+    const back = withChange(s, { screen: "explore" });
+    expect(baselineOf(withChange(back, { side: { ...back.side, from: "now-1h" } }), NOW)).toEqual(set);
     const cart = { ...back.side, selector: parseSelector('service_name="cart"') };
-    expect(selectorText(baselineOf(changed(back, { side: cart }), NOW).selector)).toBe('service_name="cart"');
-    expect(baselineOf(changed(s, { side: cart }), NOW)).toEqual(set);
+    expect(selectorText(baselineOf(withChange(back, { side: cart }), NOW).selector)).toBe(
+      'service_name="cart"',
+    );
+    expect(baselineOf(withChange(s, { side: cart }), NOW)).toEqual(set);
   });
 
   it("is the chosen distance earlier, whatever was set", () => {

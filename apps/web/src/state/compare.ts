@@ -28,13 +28,13 @@ export function baselineOf(s: State, nowMs: number, byMs?: number): Side {
       ...shiftRange(s.side, nowMs, s.zone, -1, byMs === undefined ? undefined : -byMs),
     };
   } catch {
-    // The side's times are invalid, which the page reports; the baseline has the same.
+    // The times of the side are invalid: compare the side with itself, and let the page report the times.
     return s.side;
   }
 }
 
 /** Change of a state that opens Compare, with the baseline that was set or the previous period. */
-export function toCompare(s: State): Partial<State> {
+export function toCompareScreen(s: State): Partial<State> {
   return {
     screen: "compare",
     pane: s.pane === "labels" || s.pane === "profiles" ? "flame" : s.pane,
@@ -52,7 +52,7 @@ export function basisOf(s: State): Basis {
 }
 
 /** Figures that every view of a comparison refers to, and how it prints values of each side. */
-export interface Comparing {
+export interface ComparisonFigures {
   sides: Sides;
   basis: Basis;
   unit: ValueUnit;
@@ -60,7 +60,7 @@ export interface Comparing {
 }
 
 /** @param type ID of the profile type */
-export function comparingOf(type: string, basis: Basis, sides: Sides): Comparing {
+export function comparisonFigures(type: string, basis: Basis, sides: Sides): ComparisonFigures {
   const of = (side: Sides["now"]): ValueUnit => measureOf(type, basis === "rate", side);
   return { sides, basis, unit: of(sides.now), baseUnit: of(sides.before) };
 }
@@ -77,7 +77,7 @@ export interface ChangeTexts {
   points: string;
 }
 
-export function changeTexts(total: number, baseTotal: number, c: Comparing): ChangeTexts {
+export function changeTexts(total: number, baseTotal: number, c: ComparisonFigures): ChangeTexts {
   const share = pairOf(total, baseTotal, c.sides, "share"),
     pair = pairOf(total, baseTotal, c.sides, c.basis),
     points = formatChange(share.before, share.now);
@@ -91,7 +91,7 @@ export function changeTexts(total: number, baseTotal: number, c: Comparing): Cha
 }
 
 /** Change as a part of the larger whole side, on the comparison's basis: -1 to 1. */
-export function changeOfWhole(total: number, baseTotal: number, { sides, basis }: Comparing): number {
+export function changeOfWhole(total: number, baseTotal: number, { sides, basis }: ComparisonFigures): number {
   const pair = pairOf(total, baseTotal, sides, basis),
     whole = pairOf(sides.now.total, sides.before.total, sides, basis),
     most = Math.max(whole.now, whole.before);
@@ -114,11 +114,11 @@ export function sharesOfFocus(
  * Text of both whole sides of a comparison, each with its total and covered time, and a notice where the
  * figures mislead.
  */
-export function summaryOf(type: string, c: Comparing): { text: string; notice: string } {
+export function summaryOf(type: string, c: ComparisonFigures): { text: string; notice: string } {
   const { now, before } = c.sides,
-    rates = c.basis === "share" ? comparingOf(type, "rate", c.sides) : c,
+    rates = c.basis === "share" ? comparisonFigures(type, "rate", c.sides) : c,
     pair = pairOf(now.total, before.total, c.sides, rates.basis);
-  const side = (name: string, f: Sides["now"], unit: Comparing["unit"]): string => {
+  const side = (name: string, f: Sides["now"], unit: ComparisonFigures["unit"]): string => {
     const covered = formatLength(f.coveredMs),
       sum = formatValue(f.total, unitOfType(type));
     // A sum of a gauge's snapshots has no meaning.

@@ -4,7 +4,7 @@ import {
   hasRelativeTime,
   newShortId,
   shortAddress,
-  shortOf,
+  parseShortAddress,
   stateOfStored,
 } from "./links.ts";
 import { encodeState, initialState, type State } from "./state.ts";
@@ -64,10 +64,10 @@ describe("links", () => {
   it("that are short have IDs of ten letters, and an address of their tenant", () => {
     expect(newShortId((b) => b.map((_, i) => i * 37))).toMatch(/^[a-z2-9]{10}$/);
     expect([shortAddress("abc", ""), shortAddress("abc", "team a")]).toEqual(["?l=abc", "?l=abc&t=team+a"]);
-    expect([shortOf("?l=abc&t=team+a"), shortOf("?v=1&q=l"), shortOf("?l=")]).toEqual([
-      { id: "abc", tenant: "team a" },
-      undefined,
-      undefined,
-    ]);
+    expect([
+      parseShortAddress("?l=abc&t=team+a"),
+      parseShortAddress("?v=1&q=l"),
+      parseShortAddress("?l="),
+    ]).toEqual([{ id: "abc", tenant: "team a" }, undefined, undefined]);
   });
 });

@@ -25,8 +25,8 @@ export function withAbsoluteTimes(
  * Short links are settings of the tenant with this name prefix; v1 stores settings, too. Above a maximum, the
  * oldest are deleted.
  */
-export const SHORT_PREFIX = "link.",
-  MAX_SHORT = 500;
+export const SHORT_LINK_PREFIX = "link.",
+  MAX_SHORT_LINKS = 500;
 const ID_LENGTH = 10,
   LETTERS = "abcdefghijkmnpqrstuvwxyz23456789";
 
@@ -41,7 +41,7 @@ export function shortAddress(id: string, tenant: string): string {
 }
 
 /** ID and tenant of a short link's address; undefined for other addresses. */
-export function shortOf(search: string): { id: string; tenant: string } | undefined {
+export function parseShortAddress(search: string): { id: string; tenant: string } | undefined {
   const p = new URLSearchParams(search),
     id = p.get("l");
   return id === null || id === "" ? undefined : { id, tenant: p.get("t") ?? "" };

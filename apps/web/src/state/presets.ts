@@ -2,7 +2,7 @@
  * Patterns of runtime functions to merge into their callers. Anchored, because each pattern is tested on
  * every name.
  */
-export const PRESETS: readonly [name: string, patterns: readonly string[]][] = [
+export const FILTER_PRESETS: readonly [name: string, patterns: readonly string[]][] = [
   ["Go's runtime", ["/^runtime\\./", "/^(internal|vendor)\\//"]],
   [
     "the JVM and the JDK",

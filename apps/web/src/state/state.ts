@@ -13,7 +13,7 @@ export interface Side {
   until: TimeText;
 }
 /** Filters of stacks, and hidden functions: full function names, or patterns between slashes. */
-export interface Stacks {
+export interface StackFilters {
   callSite: string[];
   only: string[];
   without: string[];
@@ -21,7 +21,7 @@ export interface Stacks {
 }
 
 /** The filters that change values, without hidden functions; undefined if all stacks count. */
-export function filtersThatChangeValues(s: Stacks): Stacks | undefined {
+export function filtersThatChangeValues(s: StackFilters): StackFilters | undefined {
   return s.callSite.length + s.only.length + s.without.length > 0 ? { ...s, hide: [] } : undefined;
 }
 
@@ -33,7 +33,7 @@ export interface State {
   side: Side;
   /** selection that a comparison compares with */
   baseline: Side | undefined;
-  stacks: Stacks;
+  stacks: StackFilters;
   zone: string;
   pane: Pane;
   /** selected function of the callers-and-callees pane and the drawer */
@@ -62,7 +62,7 @@ export interface State {
   refresh: number;
 }
 
-/** Times of a set baseline that an address leaves out. */
+/** Default times of a baseline: an address leaves them out. */
 const BASELINE: Side = { selector: [], from: "now-2h", until: "now-1h" };
 const BASES: readonly [Basis, param: string][] = [
   ["rate", "s"],
@@ -118,7 +118,7 @@ const oneOf = <T extends string>(list: readonly T[], text: string | null, fallba
  * A state after a change. A set baseline belongs to the labels of its side: other labels, chosen outside of
  * Compare, drop it.
  */
-export function changed(s: State, change: Partial<State>): State {
+export function withChange(s: State, change: Partial<State>): State {
   const next = { ...s, ...change };
   if (
     next.screen !== "compare" &&

@@ -131,7 +131,7 @@ export function shiftRange(r: Range, nowMs: number, zone: string, lengths: numbe
   return { from: String(Math.round(from + by)), until: String(Math.round(until + by)) };
 }
 
-export const PRESETS: readonly [text: string, label: string][] = [
+export const RANGE_PRESETS: readonly [text: string, label: string][] = [
   ["now-5m", "5 minutes"],
   ["now-15m", "15 minutes"],
   ["now-30m", "30 minutes"],

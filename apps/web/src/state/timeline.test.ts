@@ -1,7 +1,7 @@
 import type { Series, Timeline, TimelineSeries } from "../api/types.ts";
 import { labelRows } from "./label-rows.ts";
 import { serviceRows } from "./service-rows.ts";
-import { chartColumns, intervalSeen, isolated, stepGrid, timelineOfSteps } from "./timeline.ts";
+import { chartColumns, observedInterval, isolatedPoints, stepGrid, timelineOfSteps } from "./timeline.ts";
 
 const S = 1000,
   MIN = 60 * S,
@@ -79,7 +79,7 @@ describe("a time line of SelectSeries", () => {
       profiles = [...every(MIN, T0, T0 + 20 * MIN, 22.8e9), ...every(MIN, T0 + 35 * MIN, endMs, 22.8e9)],
       grid = stepGrid(T0, endMs, 15 * S),
       answer = [selectSeries(profiles, grid.firstMs, endMs, grid.stepMs)],
-      intervalMs = intervalSeen(answer, grid.stepMs);
+      intervalMs = observedInterval(answer, grid.stepMs);
     expect(intervalMs).toBe(MIN);
     const t = timelineOfSteps(answer, grid, intervalMs),
       line = { name: "all", series: t.series[0]!, timeline: t, originMs: T0 },
@@ -96,8 +96,8 @@ describe("a time line of SelectSeries", () => {
       value: 1,
       annotations: [],
     }));
-    expect(intervalSeen([{ labels: {}, points }], 15 * S)).toBe(45 * S);
-    expect(intervalSeen([], 15 * S)).toBe(15 * S);
+    expect(observedInterval([{ labels: {}, points }], 15 * S)).toBe(45 * S);
+    expect(observedInterval([], 15 * S)).toBe(15 * S);
   });
 });
 
@@ -153,7 +153,7 @@ describe("a chart", () => {
       ),
       line = { name: "all", series: t.series[0]!, timeline: t, originMs: T0 };
     expect(chartColumns(HEAP, [line], T0, T0 + 6 * MIN).heights).toEqual([[300, null, null, 0, 200, null]]);
-    expect(isolated([300, null, null, 0, 200, null, 7])).toEqual([0, 6]);
+    expect(isolatedPoints([300, null, null, 0, 200, null, 7])).toEqual([0, 6]);
   });
 
   it("leaves out points of the previous window while a new one is loaded", () => {

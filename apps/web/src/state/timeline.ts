@@ -1,10 +1,10 @@
 import {
   coverOf,
   heightOf,
-  lengthOf,
+  totalLength,
   spread,
   stepAt,
-  unionOf,
+  unionOfSpans,
   UNKNOWN_INTERVAL_MS,
 } from "@cinderblock/flame";
 import type { Series, Timeline, TimelineSeries } from "../api/types.ts";
@@ -30,7 +30,7 @@ export function stepGrid(
  * points are at most this. The median would miss the longer one of two alternating distances, as two series in
  * one group have them.
  */
-export function intervalSeen(series: readonly Series[], stepMs: number): number {
+export function observedInterval(series: readonly Series[], stepMs: number): number {
   const gaps = series
     .flatMap((s) => s.points.slice(1).map((p, i) => p.ms - s.points[i]!.ms))
     .sort((a, b) => a - b);
@@ -89,14 +89,14 @@ export function timelineOfSteps(
     startMs,
     stepMs,
     intervalMs,
-    coveredMs: lengthOf(unionOf(Float64Array.from(allFrom), Float64Array.from(allTo))),
+    coveredMs: totalLength(unionOfSpans(Float64Array.from(allFrom), Float64Array.from(allTo))),
     total: out.reduce((n, s) => n + s.total, 0),
     series: out.sort((a, b) => b.total - a.total),
   };
 }
 
 /** A line of a chart. `originMs` is the start of its window, so that compared windows start together. */
-export interface Line {
+export interface ChartLine {
   name: string;
   series: TimelineSeries;
   timeline: Timeline;
@@ -109,7 +109,7 @@ export interface Line {
  */
 export function chartColumns(
   type: string,
-  lines: readonly Line[],
+  lines: readonly ChartLine[],
   startMs: number,
   endMs: number,
 ): { times: number[]; heights: (number | null)[][] } {
@@ -134,6 +134,6 @@ export function chartColumns(
 }
 
 /** Indices of values between two gaps: a line needs a neighbor, so they are drawn as points. */
-export function isolated(column: readonly (number | null | undefined)[]): number[] {
+export function isolatedPoints(column: readonly (number | null | undefined)[]): number[] {
   return column.flatMap((v, i) => (v != null && column[i - 1] == null && column[i + 1] == null ? [i] : []));
 }

@@ -1,9 +1,9 @@
-import type { KnownNames, OtherOption } from "@cinderblock/config";
+import type { KnownNames, ComponentOption } from "@cinderblock/config";
 import { OWN_OPTIONS } from "./own-options.ts";
 import { foreignOptions } from "./outcomes.ts";
 
 /** Options of all components, so that each program knows the names of the others. */
-export const ownOptions: readonly OtherOption[] = OWN_OPTIONS.split("\n")
+export const ownOptions: readonly ComponentOption[] = OWN_OPTIONS.split("\n")
   .filter((line) => line !== "")
   .map((line) => {
     const [flag, yaml, kind, list, min, choices] = line.split("|") as [
@@ -17,7 +17,7 @@ export const ownOptions: readonly OtherOption[] = OWN_OPTIONS.split("\n")
     return {
       flag,
       yaml,
-      kind: kind as OtherOption["kind"],
+      kind: kind as ComponentOption["kind"],
       ...(list === "list" ? { list: true } : {}),
       ...(min === "" ? {} : { min: Number(min) }),
       ...(choices === "-" ? {} : { choices: choices.split(",") }),
@@ -32,7 +32,7 @@ export const knownNames: KnownNames = {
 };
 
 /** Lines of OWN_OPTIONS for a schema. */
-export function ownOptionLines(options: readonly OtherOption[]): string {
+export function ownOptionLines(options: readonly ComponentOption[]): string {
   return options
     .map((o) =>
       [o.flag, o.yaml, o.kind, o.list ? "list" : "", o.min ?? "", o.choices?.join(",") ?? "-"].join("|"),

@@ -1,5 +1,5 @@
 /** Repeated blocks of options: a key-value store of a ring and a gRPC client. Lines as in V1_NAMES, without prefixes. */
-export const BLOCKS: Readonly<Record<string, string>> = {
+export const OPTION_BLOCKS: Readonly<Record<string, string>> = {
   kvstore: `
 consul.hostname|consul.host|string|localhost:8500
 consul.acl-token|consul.acl_token|string|

@@ -1,5 +1,5 @@
 import type { ForeignOption } from "@cinderblock/config";
-import { BLOCKS } from "./name-blocks.ts";
+import { OPTION_BLOCKS } from "./name-blocks.ts";
 import { V1_NAMES } from "./names-v1.ts";
 import { V2_NAMES } from "./names-v2.ts";
 
@@ -17,7 +17,7 @@ function parse(names: string, later: boolean): PyroscopeOption[] {
       const fields = line.split("|");
       if (!line.startsWith("+")) return [optionOf(fields, later)];
       const [block, flags, keys] = fields as [string, string, string];
-      return parse(BLOCKS[block.slice(1)]!, later).map((o) => ({
+      return parse(OPTION_BLOCKS[block.slice(1)]!, later).map((o) => ({
         ...o,
         flag: flags + o.flag,
         yaml: `${keys}.${o.yaml}`,

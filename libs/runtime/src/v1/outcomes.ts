@@ -1,10 +1,10 @@
-import type { ForeignOption, OtherOption, Outcome } from "@cinderblock/config";
+import type { ForeignOption, ComponentOption, OptionEffect } from "@cinderblock/config";
 import { pyroscopeOptions, type PyroscopeOption } from "./names.ts";
 
-const meaningless = (why: string): Outcome => ({ is: "meaningless", why });
-const warned = (why: string): Outcome => ({ is: "warned", why });
-const refused = (why: string): Outcome => ({ is: "refused", why });
-const mapped = (to: string): Outcome => ({ is: "mapped", to });
+const meaningless = (why: string): OptionEffect => ({ is: "meaningless", why });
+const warned = (why: string): OptionEffect => ({ is: "warned", why });
+const refused = (why: string): OptionEffect => ({ is: "refused", why });
+const mapped = (to: string): OptionEffect => ({ is: "mapped", to });
 
 const V2 = meaningless("an option of Pyroscope's v2 storage");
 const RING = meaningless("the rings live in Redis, see -ring.store and -redis.address");
@@ -26,8 +26,8 @@ const LABELS = "processes of a cluster authenticate each other by -auth.internal
  * Options of ring transports, of gRPC and of the v2 storage have no meaning here. An option of safety, paths,
  * retention, TLS or limits is refused, since ignoring it would break a promise. Any other one is warned of.
  */
-const OUTCOMES: readonly (readonly [RegExp, Outcome, ...string[]])[] = [
-  // TLS, identity and addresses
+const OUTCOMES: readonly (readonly [RegExp, OptionEffect, ...string[]])[] = [
+  // Pyroscope's options of TLS, identity and addresses.
   [
     /^server\.http_tls_config\./,
     refused("put the PEM text into a file and name it in the key that ends in _file"),
@@ -76,7 +76,7 @@ const OUTCOMES: readonly (readonly [RegExp, Outcome, ...string[]])[] = [
   [/^debug-info\.max-upload-size$/, refused("set -symbolizer.max-file-bytes")],
   [/^debug-info\./, warned("uploads of debug files have no time limit of their own")],
 
-  // object store
+  // Pyroscope's options of the object store.
   [/^storage\.storage-prefix$/, mapped("storage.prefix")],
   [/^limits\.s3_sse_/, refused("encryption is set for the whole bucket: -storage.s3.sse.*")],
   [/^storage\.s3\.http\.response-header-timeout$/, mapped("storage.s3.request-timeout")],
@@ -89,7 +89,7 @@ const OUTCOMES: readonly (readonly [RegExp, Outcome, ...string[]])[] = [
   ],
   [/^storage\.(s3|gcs|cos)\.(http\.|max-|tls-handshake|expect-continue)/, POOL],
 
-  // limits and retention
+  // Pyroscope's options of limits and retention.
   [/^distributor\.ingestion-artificial-delay$/, refused("pushes are never delayed on purpose")],
   [/^distributor\.push\.max-concurrency$/, refused("-memory.inflight-bytes bounds concurrent pushes")],
   [/^store-gateway\.tenant-shard-size$/, refused("leave it out: every store-gateway may serve every tenant")],
@@ -105,13 +105,13 @@ const OUTCOMES: readonly (readonly [RegExp, Outcome, ...string[]])[] = [
     refused("a store-gateway keeps no file of its tokens; it loads its blocks again after a restart"),
   ],
 
-  // v2 storage
+  // Options of Pyroscope's v2 storage.
   [
     /^(adaptive-placement|compaction-worker|write-path|symbolizer|recording-rules)\.|^(async-ingest|enable-query-backend)|^querier\.query-tree|^query-frontend\.(async-queries|max-async)|^limits\.recording_rules/,
     V2,
   ],
 
-  // rings
+  // Pyroscope's options of rings.
   [/^store-gateway\.sharding-ring\.instance-availability-zone$/, mapped("ingester.availability-zone")],
   [/(\.ring|sharding-ring|query-frontend)\.instance-|^ingester\.(lifecycler\.|enable-inet6)/, ADDRESS],
   [
@@ -129,7 +129,7 @@ const OUTCOMES: readonly (readonly [RegExp, Outcome, ...string[]])[] = [
     warned("an ingester is ready once it is in the ring, and leaves it on shutdown without a fixed wait"),
   ],
 
-  // gRPC
+  // Pyroscope's options of gRPC.
   [/^server\.grpc|grpc-client-config\.|^querier\.frontend-client\./, GRPC],
   [/^(distributor|querier)\.(client-cleanup-period|health-check-)/, GRPC],
   [
@@ -137,7 +137,7 @@ const OUTCOMES: readonly (readonly [RegExp, Outcome, ...string[]])[] = [
     GRPC,
   ],
 
-  // components
+  // Pyroscope's options of single components.
   [
     /^compactor\.compaction-concurrency$/,
     warned("a compactor runs one job at a time within -compactor.memory-limit; add compactors for more"),
@@ -167,7 +167,7 @@ const OUTCOMES: readonly (readonly [RegExp, Outcome, ...string[]])[] = [
   [/^usage-stats\.enabled$/, warned("no usage statistics are sent"), "false"],
   [/^config\.show_banner$/, warned("there is no banner"), "false"],
 
-  // server
+  // Pyroscope's options of the server.
   [/^server\.http-read-header-timeout$/, warned("-server.http-read-timeout covers the headers")],
   [/^server\.(log-|http-log-)/, LOG],
   [/^server\.create-new-traces$/, warned("a request continues the trace of its caller")],
@@ -182,7 +182,7 @@ const PROGRAM = /^(config\.(file|expand-env)|h|help|help-all|modules|version)$/;
 export const NO_EFFECT_DEFINED = "its effect is not defined";
 
 /** The effect of an option of Pyroscope that is not in the schema. */
-function outcomeOf(o: PyroscopeOption): { outcome: Outcome; fits: readonly string[] } {
+function outcomeOf(o: PyroscopeOption): { outcome: OptionEffect; fits: readonly string[] } {
   const name = o.flag === "" ? o.yaml : o.flag;
   const [, outcome, ...fits] = OUTCOMES.find(([pattern]) => pattern.test(name)) ?? [
     undefined,
@@ -191,8 +191,11 @@ function outcomeOf(o: PyroscopeOption): { outcome: Outcome; fits: readonly strin
   return { outcome, fits };
 }
 
-/** Options of Pyroscope under names that none of `own` has, with their effects. */
-export function foreignOptions(own: readonly OtherOption[]): ForeignOption[] {
+/**
+ * Options of Pyroscope whose flag or YAML key Cinderblock does not have, with their effects.
+ * @param own Cinderblock's options
+ */
+export function foreignOptions(own: readonly ComponentOption[]): ForeignOption[] {
   const flags = new Set(own.map((o) => o.flag)),
     keys = new Set(own.map((o) => o.yaml));
   return pyroscopeOptions.flatMap((o) => {
@@ -200,7 +203,7 @@ export function foreignOptions(own: readonly OtherOption[]): ForeignOption[] {
     const flag = flags.has(o.flag) ? "" : o.flag,
       yaml = keys.has(o.yaml) ? "" : o.yaml;
     if (flag === "" && yaml === "") return [];
-    // One name is ours, and the other one has another form here: both set the same option.
+    // Cinderblock has the flag, but another YAML key, or the reverse: both names set the same option.
     const same = own.find((x) => x.flag === o.flag || (o.yaml !== "" && x.yaml === o.yaml));
     if (same) return [{ ...o, flag, yaml, outcome: mapped(same.flag) }];
     return [{ ...o, flag, yaml, ...outcomeOf(o) }];

@@ -8,12 +8,12 @@ import { useApp } from "../state/app.tsx";
 import { baselineOf } from "../state/compare.ts";
 import { filtersThatChangeValues } from "../state/state.ts";
 import { formatLength } from "../state/time.ts";
-import type { Line } from "../state/timeline.ts";
+import type { ChartLine } from "../state/timeline.ts";
 import { Failure, Loading } from "./Failure.tsx";
 import { LINE_COLORS, SIDE_COLORS, Timeline } from "./Timeline.tsx";
 
 /** The label names of a selection. */
-export function namesOf(
+export function labelNamesQuery(
   client: Client,
   s: { selector: string; startMs: number; endMs: number },
 ): { queryKey: unknown[]; queryFn: (c: { signal: AbortSignal }) => Promise<string[]> } {
@@ -27,7 +27,7 @@ export function namesOf(
  * Values over time of a selection, by a label or as a whole; or of both sides of a comparison, as two lines of
  * one chart with one step and one y axis.
  */
-export function Course({
+export function TimelinePane({
   selection,
   baseline,
   onPart,
@@ -53,7 +53,7 @@ export function Course({
       stepMs: commonMs,
       enabled: commonMs !== undefined && commonMs !== other.data!.value.stepMs,
     });
-  const names = useQuery({ ...namesOf(client, selection), enabled: baseline === undefined });
+  const names = useQuery({ ...labelNamesQuery(client, selection), enabled: baseline === undefined });
   const pick = (first: typeof own, second: typeof own): Values | undefined =>
     commonMs === undefined || first.data?.value.stepMs === commonMs ? first.data?.value : second.data?.value;
   const now = pick(own, again),
@@ -63,7 +63,7 @@ export function Course({
     { startMs } = selection,
     baseStartMs = baseline?.startMs ?? 0;
   const lines = useMemo(
-    (): Line[] => [
+    (): ChartLine[] => [
       ...(now?.series ?? []).map((series) => ({
         name: compared ? "B" : nameOf(series),
         series,
