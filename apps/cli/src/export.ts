@@ -52,7 +52,8 @@ export async function exportProfiles(c: Context): Promise<number> {
       { kind: "tree", select: what, spans: [], maxNodes: 0 },
       await findExclusions(from, what),
     );
-    if (r.kind !== "tree") throw new CinderblockError("internal", "expected a tree");
+    if (r.kind !== "tree")
+      throw new CinderblockError("internal", "a query for call trees returned another kind of result");
     return exportTree(
       await mergeComparison(r.tree, undefined, ALL, ALL),
       format as TreeFormat,
@@ -88,7 +89,7 @@ async function table(
       profileType: type.id,
       unit: type.sampleUnit,
     };
-  const bar = progressBar(c, "of the time written"),
+  const bar = progressBar(c, "of the time range exported"),
     out = format === "arrow" ? openSync(c.config.out, "w") : undefined,
     pieces: Uint8Array[] = [];
   let bytes = 0,

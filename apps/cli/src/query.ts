@@ -79,7 +79,8 @@ export async function printTop(c: Context): Promise<number> {
     { kind: "tree", select, spans: [], maxNodes: 0 },
     await findExclusions(list, select),
   );
-  if (r.kind !== "tree") throw new CinderblockError("internal", "expected a tree");
+  if (r.kind !== "tree")
+    throw new CinderblockError("internal", "a query for call trees returned another kind of result");
   const t = finalTree(r.tree, 0),
     self = new Map<string, bigint>(),
     total = new Map<string, bigint>();
@@ -128,7 +129,8 @@ export async function mergePprof(
   type: ProfileType,
 ): Promise<Uint8Array> {
   const r = await executeOn(list, { kind: "profile", select, spans: [] }, await findExclusions(list, select));
-  if (r.kind !== "profile") throw new CinderblockError("internal", "expected a profile");
+  if (r.kind !== "profile")
+    throw new CinderblockError("internal", "a query for profiles returned another kind of result");
   return renderPprof(
     r.profile,
     {

@@ -119,7 +119,7 @@ export function blockRangesOf(c: CompactorComponentConfig): number[] {
     if (!(r > 0) || r % before !== 0)
       throw new CinderblockError(
         "invalid",
-        `-compactor.block-ranges=${c.blockRanges}: ${r / 1000}s is not a multiple of ${before / 1000}s, ${i === 0 ? "the longest time of a block (-pyroscopedb.max-block-duration)" : "the range before it"}`,
+        `-compactor.block-ranges=${c.blockRanges}: ${r / 1000}s is not a multiple of ${before / 1000}s, ${i === 0 ? "the time range of an ingester's block (-pyroscopedb.max-block-duration)" : "the previous range"}`,
       );
   });
   return ranges;

@@ -31,7 +31,7 @@ export function findForeignObjects(prefix: string, names: readonly string[]): An
     .map((name) => ({
       kind: "foreign-object",
       name,
-      why: "the name is not a ULID: no component reads or removes the folder",
+      why: "the folder's name is not a ULID: no component reads or removes the folder",
     }));
 }
 
@@ -64,7 +64,7 @@ export async function findAnomalies(bucket: Bucket, tenant: string, nowMs: numbe
       ulid = ulidOfDeletionMark(mark) ?? ulidOfNoCompactMark(mark);
     if (mark === "tenant-deletion-mark.json") continue;
     if (ulid === undefined) {
-      out.push({ kind: "foreign-object", name, why: "the name is not that of a mark" });
+      out.push({ kind: "foreign-object", name, why: "the object's name is not that of a mark" });
       continue;
     }
     if (!ulids.has(ulid)) {

@@ -64,7 +64,12 @@ export class SourceBlock {
           continue;
         }
         const s = byOrdinal.get(ordinal);
-        if (!s) throw new CorruptError(file, row, `expected a series in the index, found ordinal ${ordinal}`);
+        if (!s)
+          throw new CorruptError(
+            file,
+            row,
+            `expected a series of the index, found a row of series number ${ordinal}`,
+          );
         const before = series.at(-1);
         if (before && compareLabels(before.labels, s.labels) >= 0)
           throw new CorruptError(file, row, "expected rows sorted by their labels");

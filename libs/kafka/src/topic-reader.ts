@@ -323,7 +323,7 @@ export class TopicReader implements PartitionReader {
       over = performance.now() + COMMIT_MS;
     const made = async (): Promise<void> => {
       for (;;) {
-        let reason: unknown = "its reader is joining the group";
+        let reason: unknown = "the partition's reader is joining its consumer group";
         try {
           // One commit at a time: kafkajs retries some commits without end, and an older commit must not come
           // last.

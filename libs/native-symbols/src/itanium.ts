@@ -16,7 +16,7 @@ export function itaniumName(symbol: string): string | undefined {
 }
 
 /** Thrown for unsupported constructs, and for other symbols. */
-const BEYOND = new Error("not a name that is read");
+const BEYOND = new Error("not a supported mangled C++ name");
 /** placeholder of a template parameter: a name with one is not returned */
 const UNKNOWN = "\u0000";
 const MAX_DEPTH = 96,

@@ -15,7 +15,7 @@ export function rustName(symbol: string): string | undefined {
 }
 
 /** Thrown for unsupported constructs, and for other symbols. */
-const BEYOND = new Error("not a name that is read");
+const BEYOND = new Error("not a supported mangled Rust name");
 const MAX_DEPTH = 200,
   MAX_TEXT = 16_384;
 

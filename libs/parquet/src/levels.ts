@@ -31,7 +31,7 @@ export function decodeHybrid<T extends Uint32Array | Uint8Array = Uint32Array>(
       shift = 0,
       b = 0;
     do {
-      if (pos >= end || shift > 28) throw new ShortRead(pos, "expected a run header");
+      if (pos >= end || shift > 28) throw new ShortRead(pos, "expected the header of a run of levels");
       b = bytes[pos++]!;
       head |= (b & 127) << shift;
       shift += 7;
@@ -39,7 +39,7 @@ export function decodeHybrid<T extends Uint32Array | Uint8Array = Uint32Array>(
     head >>>= 0;
     if (head % 2 === 0) {
       const n = Math.min(head >>> 1, count - at);
-      if (n === 0 || pos + byteWidth > end) throw new ShortRead(pos, "expected a run");
+      if (n === 0 || pos + byteWidth > end) throw new ShortRead(pos, "expected the value of a repeated run");
       let value = 0;
       for (let i = 0; i < byteWidth; i++) value |= bytes[pos++]! << (8 * i);
       if (value !== 0) out.fill(value >>> 0, at, at + n);
@@ -48,7 +48,7 @@ export function decodeHybrid<T extends Uint32Array | Uint8Array = Uint32Array>(
       const groups = head >>> 1;
       const size = groups * width;
       if (groups === 0 || pos + Math.min(size, Math.ceil(((count - at) * width) / 8)) > end)
-        throw new ShortRead(pos, "expected a bit-packed run");
+        throw new ShortRead(pos, "expected the bytes of a bit-packed run");
       const n = Math.min(groups * 8, count - at);
       if (width === 1) {
         for (let i = 0; i < n; i++) out[at++] = (bytes[pos + (i >>> 3)]! >>> (i & 7)) & 1;

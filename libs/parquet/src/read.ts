@@ -304,7 +304,7 @@ function deltaLength(r: ByteReader, count: number): BinaryValues {
   let total = 0;
   for (let i = 0; i < count; i++) {
     const n = lengths[i] ?? 0;
-    if (n < 0) throw new ShortRead(r.pos, "expected a length");
+    if (n < 0) throw new ShortRead(r.pos, "expected the length of a byte string");
     total += n;
     offset[i + 1] = total;
   }

@@ -232,7 +232,7 @@ function fromLevels(names: readonly unknown[], levels: readonly unknown[]): Part
       while (up < above.length - 1 && above[up]!.end <= x) up++;
       const text = names[name];
       if (typeof text !== "string") refuse(`level ${level} refers to name ${name}, which does not exist`);
-      if (level > 0 && above.length === 0) refuse(`level ${level} has no level above it`);
+      if (level > 0 && above.length === 0) refuse(`level ${level} has no bars above it`);
       const node = level === 0 ? 0 : g.child(above[up]!.node, text as string);
       g.tree.self.data[node]! += BigInt(Math.trunc(self));
       x += total;

@@ -20,7 +20,7 @@ export function blockFilesOf(bucket: Bucket, path: string, ulid: string): BlockF
       throw new CorruptError(
         `${ulid}/${relPath}`,
         0,
-        "expected the file that its meta.json names, found none",
+        "expected the file that the block's meta.json lists, found none",
         {
           cause: err,
         },

@@ -115,7 +115,7 @@ export function ringRoutes(path: string, view: RingSource): Routes {
       app.post(path, async (request, reply) => {
         const id = (request.body as Record<string, string> | undefined)?.forget ?? "";
         if (id === "") {
-          await reply.code(400).type("text/plain").send("name the member: forget=ID\n");
+          await reply.code(400).type("text/plain").send("name the ring member to remove: forget=ID\n");
           return;
         }
         await view.forget?.(id);

@@ -47,7 +47,7 @@ const PAGES: readonly (readonly [path: string, name: string, what: string])[] = 
   ["/started", "Started", "end of the start and of the replay, for startup probes"],
   ["/metrics", "Metrics", "for Prometheus"],
   ["/log_level", "Log level", "current log level; POST log_level=debug changes it"],
-  ["/debug/pprof/", "Profiles of this process", "CPU and heap"],
+  ["/debug/pprof/", "Profiles of this process", "CPU and heap profiles of this process"],
   ["/api/v1/status/buildinfo", "Build", "version and revision"],
   ["/api/v1/status/config", "Configuration", "full configuration without secrets"],
   ["/api/v1/status/config/diff", "configuration that differs from the defaults", ""],

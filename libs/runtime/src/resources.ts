@@ -88,7 +88,7 @@ export class Resources {
         queryThreads: workers,
         ingestThreads: ingestWorkers,
       },
-      "memory budgets in bytes, and threads",
+      "memory budgets in bytes, and numbers of threads",
     );
     this.bodies = new BodyBudget(this.budgets.inflight, base.metrics);
     this.internalBodies = new BodyBudget(2 * this.budgets.inflight, base.metrics, "processes");

@@ -143,7 +143,7 @@ export async function run<S extends Schema>(
     return 1;
   }
   if (started) log.info({ version: build.version }, "ready");
-  else starting.catch((err: unknown) => log.info({ err }, "startup ended by the shutdown"));
+  else starting.catch((err: unknown) => log.info({ err }, "startup interrupted by a shutdown"));
   const code = await stopping.promise;
   ready.draining = true;
   if (config.shutdownDelay > 0)

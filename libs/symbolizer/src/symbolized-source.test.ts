@@ -101,7 +101,7 @@ describe("sources with names for native frames", () => {
     const work = symbols.stackChild(main, bare(0x401010));
     expect([await stack(before, work), before.unnamed, of() === before]).toEqual([
       "main",
-      "function names arrived since",
+      "function names arrived after the query began",
       false,
     ]);
     expect(await stack(of(), work)).toBe("main;work;both;square");

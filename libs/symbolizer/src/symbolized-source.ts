@@ -97,7 +97,7 @@ export class SymbolizedSource implements ProfileSource {
       own = await overlay.update(inner, (id) => this.table(id));
     if (!own) {
       this.staleAtMs = 0;
-      this.unnamed ??= "function names arrived since";
+      this.unnamed ??= "function names arrived after the query began";
     }
     this.inner.addHeldBytes?.(overlay.grown());
     return own ?? inner;

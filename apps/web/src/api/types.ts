@@ -107,19 +107,20 @@ export class ApiError extends Error {
   }
 
   get next(): string {
-    if (/no org id/.test(this.message)) return "Name a tenant, above on the right; several are joined by |.";
+    if (/no org id/.test(this.message)) return "Enter a tenant at the top right; separate several by |.";
     if (this.status === 401) return "Sign in with a token that may read.";
-    if (this.status === 403) return "This token may not read this: ask for one with the role that it names.";
-    if (this.status === 404) return "This server does not know the question: it may be an older one.";
+    if (this.status === 403)
+      return "The token has no permission to read this: ask for one with the role that the message names.";
+    if (this.status === 404) return "This server does not support the request: it may run an older release.";
     if (this.status === 422 || this.status === 400)
       return /length|range/.test(this.message)
         ? "Choose a shorter time range."
         : "Change the query and run it again.";
     if (this.status === 429)
-      return "Wait a moment, or ask for a shorter range: the tenant's share is used up.";
+      return "Wait a moment, or choose a shorter time range: too many queries of the tenant are waiting.";
     if (this.status === 504 || this.code === "deadline_exceeded")
       return "Narrow the time range or the labels and try again.";
     if (this.status === 0) return "Check the connection to the server, then try again.";
-    return "Try again; if it stays, the server's log says more.";
+    return "Try again. If the error persists, read the server's log.";
   }
 }

@@ -86,7 +86,7 @@ function SourceFile({
         </table>
       ) : null}
       {file.lines.length > shown.length ? (
-        <p className="quiet">and {file.lines.length - shown.length} lines that cost less</p>
+        <p className="quiet">and {file.lines.length - shown.length} more lines with smaller values</p>
       ) : null}
     </section>
   );
@@ -177,7 +177,7 @@ export function Drawer({ selection, baseline, comparing }: PaneProps): ReactNode
           {q.isFetching
             ? "…"
             : can?.explore === false
-              ? "Exact values need Cinderblock's server."
+              ? "A plain Pyroscope v1 reports no exact values."
               : "No samples in this selection."}
         </p>
       )}

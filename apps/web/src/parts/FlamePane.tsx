@@ -98,7 +98,7 @@ export function FlamePane({
         <p className="nothing">
           No samples here.{" "}
           {callSite.length > 0
-            ? "The focused call has none in this range."
+            ? "The focused call has no samples in this time range."
             : "Choose another time, service or profile type."}
         </p>
       ) : null}
@@ -138,7 +138,7 @@ export function FlamePane({
           <span data-testid="coverage" data-nodes={flame.name.length}>
             shown {formatShare(covered)}
             {covered < 1 ? `, ${formatShare(1 - covered)} too small at this size` : ""}
-            {busy && laid ? "; more is on its way" : ""}
+            {busy && laid ? "; loading more detail" : ""}
           </span>
         ) : null}
         {flame ? (

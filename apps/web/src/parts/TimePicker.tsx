@@ -51,7 +51,7 @@ export function TimePicker({
       <button
         type="button"
         aria-label={`Earlier ${name}`}
-        title="One length earlier"
+        title="Earlier by the length of the range"
         onClick={() => onChange(shiftRange(side, nowMs, state.zone, -1))}
       >
         ◀
@@ -70,7 +70,7 @@ export function TimePicker({
       <button
         type="button"
         aria-label={`Later ${name}`}
-        title="One length later"
+        title="Later by the length of the range"
         onClick={() => onChange(shiftRange(side, nowMs, state.zone, 1))}
       >
         ▶
@@ -193,7 +193,7 @@ function TimeDialog({
           </datalist>
           {isZone(other) ? null : (
             <p className="problem" role="alert">
-              {other} is no time zone; write local, utc or a name such as Europe/Berlin
+              {other} is not a time zone; write local, utc or a name such as Europe/Berlin
             </p>
           )}
           {problem !== "" ? (

@@ -124,8 +124,8 @@ export function TimelinePane({
         {now ? (
           <span className="quiet">
             {baseline
-              ? "Drag to choose a time of both sides"
-              : "Drag to choose a time, with Shift to compare it with the rest"}
+              ? "Drag to select a time range for both sides"
+              : "Drag to select a time range; hold Shift to compare it with the rest"}
             ; a point is {formatLength(now.stepMs)}
             {filtered ? ", of the stacks that are chosen" : ""}.
           </span>

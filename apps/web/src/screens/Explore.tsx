@@ -41,7 +41,7 @@ const PANES: readonly [Pane, string][] = [
  * length.
  */
 const BEFORE: readonly [label: string, ms: number | undefined][] = [
-  ["the window before", undefined],
+  ["the previous period", undefined],
   ["an hour before", 36e5],
   ["a day before", 864e5],
   ["a week before", 6048e5],
@@ -215,7 +215,11 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
               type="button"
               className="primary"
               onClick={() => go(toCompareScreen(state))}
-              title={state.baseline ? "With the baseline that was set (c)" : "With the window before (c)"}
+              title={
+                state.baseline
+                  ? "Compare with the chosen baseline (c)"
+                  : "Compare with the previous period (c)"
+              }
             >
               Compare
             </button>
@@ -261,7 +265,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
               ))}
               {pinned ? (
                 <option value="pinned">
-                  the pinned one: {selectorText(pinned.selector) || "everything"}
+                  the pinned selection: {selectorText(pinned.selector) || "everything"}
                 </option>
               ) : null}
               <option value="pin">pin this selection…</option>
@@ -491,7 +495,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
           </div>
         </>
       ) : (
-        <Failure error={new Error("The time range cannot be read: its start must be before its end.")} />
+        <Failure error={new Error("The time range is invalid: its start must be before its end.")} />
       )}
       {exporting && a ? (
         <ExportDialog selection={a} handle={handle} onClose={() => setExporting(false)} />
@@ -506,7 +510,7 @@ function TooLong({ maxMs }: { maxMs: number }): ReactNode {
   const until = range(state.side)?.[1];
   return (
     <div className="failure" role="alert">
-      <strong>This time is longer than a query may be.</strong>
+      <strong>The time range is longer than a query's limit.</strong>
       <p>The limit of this tenant is {formatLength(maxMs)} (max_query_length).</p>
       {until !== undefined ? (
         <button

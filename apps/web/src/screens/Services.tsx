@@ -123,7 +123,7 @@ export function Services(): ReactNode {
       {empty && any.data!.length === 0 ? <FirstProfile /> : null}
       {empty && any.data!.length > 0 ? (
         <p className="nothing">
-          Nothing of this profile type in this time. Other types or a longer time may have samples:{" "}
+          No samples of this profile type in this time range. Other types or a longer range may have samples:{" "}
           {any.data!.length} services have sent profiles.
         </p>
       ) : null}

@@ -35,7 +35,7 @@ const KEYS: readonly [keys: string, does: string][] = [
   ["i", "upside down: callees first"],
   ["r", "collapse recursion"],
   ["o x h", "only stacks with the function, without them, merge it into its callers"],
-  ["c", "compare with the window before"],
+  ["c", "compare with the previous period"],
   ["t", "time"],
   ["[ ]", "one window earlier, later"],
   ["y Y", "copy the link; with times that stay"],
@@ -83,7 +83,7 @@ export function Shell(): ReactNode {
         "The short link is copied.",
       );
     } catch (err) {
-      setSaid({ text: `There is no short link: ${(err as Error).message}` });
+      setSaid({ text: `Creating a short link failed: ${(err as Error).message}` });
     }
   };
   useEffect(() => {
@@ -222,7 +222,7 @@ export function Shell(): ReactNode {
       </div>
       {shown !== "" ? (
         <Dialog title="The link" onClose={() => setShown("")}>
-          <p>The browser does not let it be copied: copy it from here.</p>
+          <p>The browser does not allow copying: copy the link from here.</p>
           <input readOnly value={shown} aria-label="The link" size={60} ref={(e) => e?.select()} />
         </Dialog>
       ) : null}
@@ -328,7 +328,7 @@ function Settings({ onClose }: { onClose: () => void }): ReactNode {
           />
         </label>
         <p className="quiet">
-          A token is only needed where the server asks for one; it is kept until this tab is closed.
+          Only a server with access tokens needs one. The browser keeps the token until this tab is closed.
         </p>
         <button type="submit">Done</button>
       </form>

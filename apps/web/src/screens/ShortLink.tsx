@@ -17,7 +17,7 @@ export function AddressScreen({ children }: { children: ReactNode }): ReactNode 
       const stored = await new Client(short!.tenant).shortLink(short!.id, signal);
       if (stored === undefined)
         throw new ApiError(
-          `There is no short link ${short!.id} here. It is another tenant's, or one of the oldest, which go when there are many.`,
+          `There is no short link ${short!.id} here. Another tenant has it, or the server deleted it with the oldest links.`,
           404,
           "not_found",
         );

@@ -160,9 +160,9 @@ export function Status(): ReactNode {
       ) : known.length === 0 ? (
         <p className="quiet">
           {pages.data
-            ? "One process has no rings: all components are in it."
+            ? "This process runs all components and needs no rings."
             : rings.data
-              ? "This server shows no rings."
+              ? "This server does not report its rings."
               : "…"}
         </p>
       ) : (

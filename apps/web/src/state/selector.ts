@@ -66,7 +66,7 @@ export function parseSelector(text: string): Matcher[] {
       const c = unescaped(escape);
       if (c !== undefined) return c;
       at = from + 1 + offset;
-      return fail("this is no valid escape");
+      return fail("invalid escape sequence");
     });
   };
   blank();
@@ -95,7 +95,7 @@ export function parseSelector(text: string): Matcher[] {
     at++;
     blank();
   }
-  if (at < text.length) fail("nothing is expected");
+  if (at < text.length) fail("unexpected text after the selector");
   return out;
 }
 

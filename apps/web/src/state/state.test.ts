@@ -146,8 +146,8 @@ describe("selectors", () => {
     ['{a="b"', 7, "brace"],
     ['a~"b"', 2, "= != =~ !~"],
     ['="b"', 1, "label name"],
-    ['a="b\\d"', 5, "no valid escape"],
-    ['a="b"}', 6, "nothing is expected"],
+    ['a="b\\d"', 5, "invalid escape sequence"],
+    ['a="b"}', 6, "unexpected text after the selector"],
   ])("%s is refused at character %i", (given, at, why) => {
     try {
       parseSelector(given);
