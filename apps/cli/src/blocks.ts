@@ -18,7 +18,7 @@ import { FilesystemBucket } from "@cinderblock/objstore";
 import {
   formatBytes,
   selectedBlocks,
-  type Context,
+  type CommandContext,
   openConfiguredBucket,
   printRows,
   progressBar,
@@ -29,7 +29,7 @@ import {
 const size = (m: BlockMeta): number => m.files.reduce((n, f) => n + f.sizeBytes, 0);
 
 /** Lists the blocks of a bucket. */
-export async function listBlocks(c: Context): Promise<number> {
+export async function listBlocks(c: CommandContext): Promise<number> {
   const bucket = await openConfiguredBucket(c);
   printRows(
     c,
@@ -50,7 +50,7 @@ export async function listBlocks(c: Context): Promise<number> {
 }
 
 /** Prints the contents of blocks: files, profile types, services, symbol partitions. */
-export async function inspectBlocks(c: Context): Promise<number> {
+export async function inspectBlocks(c: CommandContext): Promise<number> {
   if (c.args.length === 0) throw new CinderblockError("invalid", "name the blocks: blocks inspect ULID…");
   const bucket = await openConfiguredBucket(c),
     hasher = await loadHasher(),
@@ -116,7 +116,7 @@ export async function inspectBlocks(c: Context): Promise<number> {
  * Verifies every checksum, order, sum and reference of blocks; without arguments, of all blocks, and reports
  * objects that are not blocks. Exit code 0: all are sound.
  */
-export async function verifyBlocks(c: Context): Promise<number> {
+export async function verifyBlocks(c: CommandContext): Promise<number> {
   const bucket = await openConfiguredBucket(c),
     all = await selectedBlocks(c, bucket),
     bar = progressBar(c, "verified");
@@ -149,7 +149,7 @@ export async function verifyBlocks(c: Context): Promise<number> {
 }
 
 /** Merges blocks of one tenant, verifies the result and uploads it. */
-export async function compactSelected(c: Context): Promise<number> {
+export async function compactSelected(c: CommandContext): Promise<number> {
   if (c.args.length === 0)
     throw new CinderblockError("invalid", "name the blocks: blocks compact ULID ULID…");
   const bucket = await openConfiguredBucket(c),
@@ -200,7 +200,7 @@ export async function compactSelected(c: Context): Promise<number> {
 }
 
 /** Rebuilds the bucket index of tenants. */
-export async function rebuildIndex(c: Context): Promise<number> {
+export async function rebuildIndex(c: CommandContext): Promise<number> {
   const bucket = await openConfiguredBucket(c),
     updater = new BucketIndexUpdater(bucket, c.base),
     rows = [];

@@ -2,7 +2,7 @@ import { helpText, loadConfig } from "@cinderblock/config";
 import { buildInfo, commonSchema, knownNames } from "@cinderblock/runtime";
 import { compactSelected, inspectBlocks, listBlocks, rebuildIndex, verifyBlocks } from "./blocks.ts";
 import { checkConfig } from "./config-check.ts";
-import { createBase, type CliConfig, type Context, type Output, schema } from "./context.ts";
+import { createBase, type CliConfig, type CommandContext, type CommandOutput, schema } from "./context.ts";
 import { cancelDeletion, deleteSeries, listDeletions } from "./deletions.ts";
 import { importProfiles } from "./import.ts";
 import { forgetIngester, listIngesters } from "./ingesters.ts";
@@ -16,7 +16,7 @@ const COMMANDS: readonly {
   words: string;
   args: string;
   does: string;
-  run: (c: Context) => Promise<number>;
+  run: (c: CommandContext) => Promise<number>;
 }[] = [
   {
     words: "config check",
@@ -169,7 +169,11 @@ function divided(argv: readonly string[]): { words: string[]; flags: string[] } 
 }
 
 /** Runs a command line; returns the exit code. Never throws: prints errors. */
-export async function runCommand(argv: readonly string[], out: Output, err: Output): Promise<number> {
+export async function runCommand(
+  argv: readonly string[],
+  out: CommandOutput,
+  err: CommandOutput,
+): Promise<number> {
   const { words, flags } = divided(argv);
   const command = COMMANDS.find((c) => words.slice(0, c.words.split(" ").length).join(" ") === c.words);
   if (argv.includes("-version") || argv.includes("--version")) {

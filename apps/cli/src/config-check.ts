@@ -1,7 +1,7 @@
 import { decisionsText, loadConfig, type Option, type Schema } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
 import { commonSchema, knownNames, ownOptions } from "@cinderblock/runtime";
-import type { Context } from "./context.ts";
+import type { CommandContext } from "./context.ts";
 
 /** Options of all components. A component's own rules for lists and mappings apply only in the component. */
 const serverSchema: Schema = Object.fromEntries([
@@ -13,7 +13,7 @@ const serverSchema: Schema = Object.fromEntries([
 ]);
 
 /** Prints what becomes of each key of a server's configuration file. @returns 1 if a key is refused */
-export async function checkConfig(c: Context): Promise<number> {
+export async function checkConfig(c: CommandContext): Promise<number> {
   if (c.args.length === 0) throw new CinderblockError("invalid", "name a configuration file");
   let refused = 0;
   for (const file of c.args) {

@@ -4,14 +4,14 @@ import { parseTime } from "@cinderblock/ingest";
 import { type BlockMeta, decodeMeta, isUlid } from "@cinderblock/block-meta";
 import { tenantsIn } from "@cinderblock/compact";
 import { type Bucket, openBucket } from "@cinderblock/objstore";
-import { bucketOf, commonSchema } from "@cinderblock/runtime";
+import { bucketSpecOf, commonSchema } from "@cinderblock/runtime";
 import { createLogger, Metrics, startTracing, type Base } from "@cinderblock/telemetry";
 
 const storage = Object.fromEntries(
   Object.entries(commonSchema).filter(([, o]) => o.flag.startsWith("storage.")),
 ) as Pick<typeof commonSchema, "storageBackend">;
 
-/** Flags of all commands. The bucket's flags are the server's, whose configuration file is read, too. */
+/** Flags of all commands. The bucket is set by a server's flags, and `-config.file` reads a server's file. */
 export const schema = {
   ...storage,
   output: str("output", undefined, "table", "Output format.", { choices: ["table", "json"] }),
@@ -71,17 +71,17 @@ export const schema = {
 };
 export type CliConfig = ConfigOf<typeof schema> & ConfigOf<typeof commonSchema>;
 
-export interface Output {
+export interface CommandOutput {
   write(text: string): unknown;
   isTTY?: boolean;
 }
 
 /** Arguments and environment of a command. */
-export interface Context {
+export interface CommandContext {
   config: CliConfig;
   args: readonly string[];
-  out: Output;
-  err: Output;
+  out: CommandOutput;
+  err: CommandOutput;
   base: Base;
 }
 
@@ -93,11 +93,11 @@ export function createBase(): Base {
     now: () => Date.now(),
   };
 }
-export function openConfiguredBucket(c: Context): Promise<Bucket> {
-  return openBucket(bucketOf(c.config));
+export function openConfiguredBucket(c: CommandContext): Promise<Bucket> {
+  return openBucket(bucketSpecOf(c.config));
 }
 
-export async function tenantsOf(c: Context, bucket: Bucket): Promise<string[]> {
+export async function tenantsOf(c: CommandContext, bucket: Bucket): Promise<string[]> {
   if (c.config.tenant !== "") return [c.config.tenant];
   return tenantsIn(bucket);
 }
@@ -126,7 +126,7 @@ async function metasOf(bucket: Bucket, tenant: string): Promise<BlockMeta[]> {
 
 /** The blocks that the arguments name, or all blocks of the tenants. */
 export async function selectedBlocks(
-  c: Context,
+  c: CommandContext,
   bucket: Bucket,
 ): Promise<{ tenant: string; meta: BlockMeta }[]> {
   const all = (
@@ -149,7 +149,7 @@ export async function selectedBlocks(
 }
 
 /** Prints rows as a table or as JSON. */
-export function printRows(c: Context, rows: readonly Record<string, string | number>[]): void {
+export function printRows(c: CommandContext, rows: readonly Record<string, string | number>[]): void {
   if (c.config.output === "json") {
     c.out.write(`${JSON.stringify(rows, undefined, 1)}\n`);
     return;
@@ -182,7 +182,7 @@ export function printRows(c: Context, rows: readonly Record<string, string | num
 }
 
 /** A progress bar on a terminal; no output elsewhere. */
-export function progressBar(c: Context, what: string): (done: number, total: number) => void {
+export function progressBar(c: CommandContext, what: string): (done: number, total: number) => void {
   let last = 0;
   return (done, total) => {
     if (c.err.isTTY !== true || (Date.now() - last < 100 && done < total)) return;

@@ -13,7 +13,7 @@ import {
 import { CinderblockError, invalidError, kindOf } from "@cinderblock/errors";
 import {
   selectedBlocks,
-  type Context,
+  type CommandContext,
   parseTimeFlag,
   openConfiguredBucket,
   printRows,
@@ -24,7 +24,7 @@ import {
 
 /** Profiles that a request would delete now, by block. Starts over when a compactor removes a block. */
 async function preview(
-  c: Context,
+  c: CommandContext,
   drop: { selector: string; startMs: number; endMs: number },
 ): Promise<{ tenant: string; block: string; series: number; profiles: number }[]> {
   const bucket = await openConfiguredBucket(c),
@@ -62,7 +62,7 @@ function planned(blocks: { tenant: string; meta: BlockMeta }[]): { tenant: strin
 }
 
 /** Requests the deletion of profiles by series and time range; with -dry-run, only prints them. */
-export async function deleteSeries(c: Context): Promise<number> {
+export async function deleteSeries(c: CommandContext): Promise<number> {
   const { config } = c,
     now = Date.now();
   const tenant = config.tenant === "" ? "anonymous" : config.tenant;
@@ -98,7 +98,7 @@ export async function deleteSeries(c: Context): Promise<number> {
 }
 
 /** Prints the audit trail: each deletion request, its author, and its effects. */
-export async function listDeletions(c: Context): Promise<number> {
+export async function listDeletions(c: CommandContext): Promise<number> {
   const bucket = await openConfiguredBucket(c),
     tenants = c.config.tenant === "" ? await tenantsWithDeletions(bucket) : await tenantsOf(c, bucket);
   const all = (await Promise.all(tenants.map((t) => deletionRequests(bucket, t)))).flat();
@@ -126,7 +126,7 @@ export async function listDeletions(c: Context): Promise<number> {
 }
 
 /** Ends a request early; deleted profiles stay deleted. */
-export async function cancelDeletion(c: Context): Promise<number> {
+export async function cancelDeletion(c: CommandContext): Promise<number> {
   const [id] = c.args;
   if (id === undefined) throw invalidError("name the request: deletions cancel ID");
   const bucket = await openConfiguredBucket(c);

@@ -3,7 +3,7 @@ import type { ProfileSource } from "@cinderblock/block";
 import { CinderblockError } from "@cinderblock/errors";
 import { exportOtlp, exportSamples, exportTree, toParquet } from "@cinderblock/exports";
 import {
-  EXPORTS,
+  EXPORT_FORMATS,
   type ExportFormat,
   type SampleRows,
   type SampleTable,
@@ -13,7 +13,7 @@ import {
 import { unitOf } from "@cinderblock/flame";
 import { parseProfileType } from "@cinderblock/model";
 import { executeOn, seriesLabels, type SelectRequest, mergeComparison } from "@cinderblock/query";
-import { type Context, progressBar } from "./context.ts";
+import { type CommandContext, progressBar } from "./context.ts";
 import { findExclusions, mergePprof, openSources } from "./query.ts";
 
 /** Time range that an export reads at once; its rows are in memory together. */
@@ -23,12 +23,12 @@ const MAX_PARQUET_BYTES = 1 << 30;
 const ALL = { callSite: [], only: [], without: [], hide: [] };
 
 /** Exports profiles of a bucket in another program's file format. */
-export async function exportProfiles(c: Context): Promise<number> {
+export async function exportProfiles(c: CommandContext): Promise<number> {
   const format = c.config.format as ExportFormat;
   if (c.config.out === "")
     throw new CinderblockError(
       "invalid",
-      `name the file: query export -format=${format} -out=profiles.${EXPORTS[format].extension}`,
+      `name the file: query export -format=${format} -out=profiles.${EXPORT_FORMATS[format].extension}`,
     );
   const { sources: list, select } = await openSources(c),
     type = parseProfileType(c.config.profileType);
@@ -66,7 +66,7 @@ export async function exportProfiles(c: Context): Promise<number> {
 
 /** Exports samples or profiles, one step of time after the other. */
 async function table(
-  c: Context,
+  c: CommandContext,
   list: readonly ProfileSource[],
   select: SelectRequest,
   format: "arrow" | "parquet",

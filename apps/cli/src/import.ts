@@ -11,7 +11,7 @@ import { limitsOf } from "@cinderblock/runtime";
 import { checkTenantId, DEFAULT_TENANT, pathBelow, tenantFolder } from "@cinderblock/tenant";
 import {
   formatBytes,
-  type Context,
+  type CommandContext,
   openConfiguredBucket,
   printRows,
   progressBar,
@@ -33,7 +33,7 @@ function files(path: string): string[] {
 }
 
 /** Imports pprof files of any age into the bucket, as one block for each hour, like an ingester. */
-export async function importProfiles(c: Context): Promise<number> {
+export async function importProfiles(c: CommandContext): Promise<number> {
   const { config } = c;
   if (c.args.length === 0)
     throw new CinderblockError(

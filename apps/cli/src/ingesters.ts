@@ -1,8 +1,8 @@
 import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { Roster } from "@cinderblock/ring";
-import { type Context, openConfiguredBucket, printRows, formatTime } from "./context.ts";
+import { type CommandContext, openConfiguredBucket, printRows, formatTime } from "./context.ts";
 
-async function roster(c: Context): Promise<Roster> {
+async function roster(c: CommandContext): Promise<Roster> {
   const roster = new Roster(await openConfiguredBucket(c), c.base, { timeoutMs: 60_000 });
   await roster.refresh();
   if (roster.lastReadMs === -Infinity) throw new CinderblockError("unavailable", roster.unknown);
@@ -10,7 +10,7 @@ async function roster(c: Context): Promise<Roster> {
 }
 
 /** Lists the ingesters that may hold profiles outside the bucket. */
-export async function listIngesters(c: Context): Promise<number> {
+export async function listIngesters(c: CommandContext): Promise<number> {
   const found = await roster(c);
   printRows(
     c,
@@ -22,7 +22,7 @@ export async function listIngesters(c: Context): Promise<number> {
 }
 
 /** Removes the roster entry of an ingester that does not return. The page `/ring` forgets its ring member. */
-export async function forgetIngester(c: Context): Promise<number> {
+export async function forgetIngester(c: CommandContext): Promise<number> {
   const [id] = c.args;
   if (id === undefined) throw invalidError("name the ingester: ingesters forget ID");
   if (!(await (await roster(c)).forget(id)))

@@ -5,7 +5,7 @@ import { gunzipSync } from "node:zlib";
 import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { cpuToPprof } from "@cinderblock/self-profiling";
 import type { ThreadProfile } from "@cinderblock/threads";
-import { formatBytes, type Context, progressBar } from "./context.ts";
+import { formatBytes, type CommandContext, progressBar } from "./context.ts";
 import { requestServer } from "./server.ts";
 
 /** Time range of text without timestamps: the ten seconds before now, an agent's usual interval. */
@@ -99,7 +99,7 @@ function nameOf(file: string): string {
 }
 
 /** Sends profile files to the server at `-url`, like an agent: one request for each file. */
-export async function pushProfiles(c: Context): Promise<number> {
+export async function pushProfiles(c: CommandContext): Promise<number> {
   const { config } = c;
   if (c.args.length === 0)
     throw invalidError(

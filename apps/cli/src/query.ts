@@ -17,7 +17,7 @@ import {
 } from "@cinderblock/query";
 import {
   selectedBlocks,
-  type Context,
+  type CommandContext,
   parseTimeFlag,
   openConfiguredBucket,
   printRows,
@@ -25,7 +25,9 @@ import {
 } from "./context.ts";
 
 /** Blocks of the bucket that answer a query: compacted blocks instead of their sources. */
-export async function openSources(c: Context): Promise<{ sources: ProfileSource[]; select: SelectRequest }> {
+export async function openSources(
+  c: CommandContext,
+): Promise<{ sources: ProfileSource[]; select: SelectRequest }> {
   const bucket = await openConfiguredBucket(c),
     hasher = await loadHasher();
   const all = await selectedBlocks({ ...c, args: [] }, bucket);
@@ -72,7 +74,7 @@ export async function findExclusions(
 }
 
 /** Prints functions by self value. */
-export async function printTop(c: Context): Promise<number> {
+export async function printTop(c: CommandContext): Promise<number> {
   const { sources: list, select } = await openSources(c);
   const r = await executeOn(
     list,
@@ -123,7 +125,7 @@ export async function printTop(c: Context): Promise<number> {
 
 /** Merges the profiles of sources into one pprof. */
 export async function mergePprof(
-  c: Context,
+  c: CommandContext,
   list: readonly ProfileSource[],
   select: SelectRequest,
   type: ProfileType,
@@ -146,7 +148,7 @@ export async function mergePprof(
 }
 
 /** Writes a merged pprof to a file. */
-export async function writePprof(c: Context): Promise<number> {
+export async function writePprof(c: CommandContext): Promise<number> {
   if (c.config.out === "") throw new CinderblockError("invalid", "name the file: query pprof -out=merged.pb");
   const { sources: list, select } = await openSources(c),
     type = parseProfileType(c.config.profileType);
@@ -156,7 +158,7 @@ export async function writePprof(c: Context): Promise<number> {
 }
 
 /** Prints the label sets of series. */
-export async function printSeries(c: Context): Promise<number> {
+export async function printSeries(c: CommandContext): Promise<number> {
   const { sources: list, select } = await openSources(c);
   const query = { matchers: [c.config.query], startMs: select.startMs, endMs: select.endMs };
   printRows(
@@ -169,7 +171,7 @@ export async function printSeries(c: Context): Promise<number> {
 }
 
 /** Prints label names. */
-export async function printLabelNames(c: Context): Promise<number> {
+export async function printLabelNames(c: CommandContext): Promise<number> {
   const { sources: list, select } = await openSources(c);
   printRows(
     c,

@@ -1,5 +1,5 @@
 import { CinderblockError } from "@cinderblock/errors";
-import { type Context, parseTimeFlag, printRows } from "./context.ts";
+import { type CommandContext, parseTimeFlag, printRows } from "./context.ts";
 
 /** Deadline of a request to a server. */
 const TIMEOUT_MS = 30_000;
@@ -8,7 +8,7 @@ const TIMEOUT_MS = 30_000;
  * Sends one request to the server at `-url`, with the caller's token and tenant.
  * @throws `unavailable`, with the next step for the user, when the server does not respond
  */
-export async function requestServer(c: Context, path: string, init: RequestInit): Promise<Response> {
+export async function requestServer(c: CommandContext, path: string, init: RequestInit): Promise<Response> {
   const { config } = c,
     headers = new Headers(init.headers);
   if (config.token !== "") headers.set("authorization", `Bearer ${config.token}`);
@@ -29,7 +29,7 @@ export async function requestServer(c: Context, path: string, init: RequestInit)
   }
 }
 
-async function ask<T>(c: Context, path: string, body?: object): Promise<T> {
+async function ask<T>(c: CommandContext, path: string, body?: object): Promise<T> {
   const r = await requestServer(
     c,
     path,
@@ -51,7 +51,7 @@ async function ask<T>(c: Context, path: string, body?: object): Promise<T> {
 }
 
 /** Prints functions by self value, from the server at `-url`. Without -from and -to: the last hour. */
-export async function printServerTop(c: Context): Promise<number> {
+export async function printServerTop(c: CommandContext): Promise<number> {
   const now = c.base.now(),
     { config } = c;
   const start = parseTimeFlag("from", config.from === "" ? "now-1h" : config.from, now),
@@ -84,7 +84,7 @@ export async function printServerTop(c: Context): Promise<number> {
 }
 
 /** Prints the partitions of the log: owners, offsets, lag. */
-export async function printPartitions(c: Context): Promise<number> {
+export async function printPartitions(c: CommandContext): Promise<number> {
   const { partitions: all } = await ask<{
     partitions: {
       partition: number;
@@ -113,7 +113,7 @@ export async function printPartitions(c: Context): Promise<number> {
 }
 
 /** Prints the members of a ring. */
-export async function printRing(c: Context): Promise<number> {
+export async function printRing(c: CommandContext): Promise<number> {
   const [name = "ingester"] = c.args,
     path = name === "ingester" ? "/ring" : `/${name}/ring`;
   const { shards } = await ask<{

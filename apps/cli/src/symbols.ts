@@ -3,15 +3,15 @@ import { invalidError } from "@cinderblock/errors";
 import { readDebugFile } from "@cinderblock/native-symbols";
 import { convertDebugFile, DebugFiles } from "@cinderblock/symbolizer";
 import { DEFAULT_TENANT } from "@cinderblock/tenant";
-import { type Context, openConfiguredBucket, printRows, progressBar, tenantsOf } from "./context.ts";
+import { type CommandContext, openConfiguredBucket, printRows, progressBar, tenantsOf } from "./context.ts";
 
-async function filesOf(c: Context): Promise<DebugFiles> {
+async function filesOf(c: CommandContext): Promise<DebugFiles> {
   return new DebugFiles(await openConfiguredBucket(c), (call) => Promise.resolve(convertDebugFile(call)));
 }
-const tenantOf = (c: Context): string => (c.config.tenant === "" ? DEFAULT_TENANT : c.config.tenant);
+const tenantOf = (c: CommandContext): string => (c.config.tenant === "" ? DEFAULT_TENANT : c.config.tenant);
 
 /** Stores the address tables of debug files; reports an unreadable file and continues with the others. */
-export async function storeDebugFiles(c: Context): Promise<number> {
+export async function storeDebugFiles(c: CommandContext): Promise<number> {
   if (c.args.length === 0)
     throw invalidError("name at least one debug file: a program or library with debug information");
   const files = await filesOf(c),
@@ -33,7 +33,7 @@ export async function storeDebugFiles(c: Context): Promise<number> {
 }
 
 /** Prints the build IDs of the debug files in the bucket. */
-export async function listSymbols(c: Context): Promise<number> {
+export async function listSymbols(c: CommandContext): Promise<number> {
   const bucket = await openConfiguredBucket(c),
     files = await filesOf(c);
   printRows(
@@ -49,7 +49,7 @@ export async function listSymbols(c: Context): Promise<number> {
   return 0;
 }
 
-export async function removeSymbols(c: Context): Promise<number> {
+export async function removeSymbols(c: CommandContext): Promise<number> {
   if (c.args.length === 0) throw invalidError("name at least one build ID; symbols list prints them");
   const files = await filesOf(c);
   for (const id of c.args) await files.remove(tenantOf(c), id);
@@ -57,7 +57,7 @@ export async function removeSymbols(c: Context): Promise<number> {
 }
 
 /** Prints the functions that a debug file names for given addresses. */
-export function lookUpAddress(c: Context): Promise<number> {
+export function lookUpAddress(c: CommandContext): Promise<number> {
   const [path, ...addresses] = c.args;
   if (path === undefined || addresses.length === 0)
     throw invalidError("name a debug file and at least one address, as 0x401010");

@@ -52,7 +52,10 @@ const CLOCK_MARGIN_MS = 600_000;
 
 /** Removes series from blocks: those of deletion requests, and those with a shorter retention. */
 export class Rewriter {
-  /** tenant -> block -> causes without matching rows: metas and rows never change */
+  /**
+   * tenant -> block -> causes that match no row of the block: its rows never change, so it is not searched
+   * again
+   */
   private readonly clean = new Map<string, Map<string, Set<string>>>();
   private readonly bucket: Bucket;
   private readonly work: RewriteWork;

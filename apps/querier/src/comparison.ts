@@ -72,7 +72,7 @@ function suspectsOf(all: readonly Placed[]): Placed[] {
 function overlapGroups(ranges: readonly SeriesRanges[]): number[][] {
   const n = ranges.reduce((sum, r) => sum + r.fingerprint.length, 0);
   const table = new PairTable(n);
-  /** entry -> its series and its source */
+  /** entry (a series of a source) -> number of the series, and position of the source */
   const series = new Uint32Array(n),
     source = new Uint32Array(n),
     min = new BigInt64Array(n),
@@ -89,7 +89,7 @@ function overlapGroups(ranges: readonly SeriesRanges[]): number[][] {
       source[at] = s;
     }
   });
-  // Sort entries by series (counting sort), then by first time.
+  // Sort the entries by series (counting sort), then by the time of their first profile.
   const end = new Uint32Array(distinct + 1);
   for (let i = 0; i < n; i++) end[series[i]! + 1]!++;
   for (let i = 0; i < distinct; i++) end[i + 1]! += end[i]!;
@@ -105,7 +105,7 @@ function overlapGroups(ranges: readonly SeriesRanges[]): number[][] {
   for (let k = 0; k < distinct; k++) {
     if (end[k + 1]! - end[k]! < 2) continue;
     const own = entries.subarray(end[k], end[k + 1]).sort((a, b) => (min[a]! < min[b]! ? -1 : 1));
-    let last = own[0]!; // entry with the latest end so far
+    let last = own[0]!; // entry of the current series with the latest end so far
     for (let i = 1; i < own.length; i++) {
       const e = own[i]!;
       if (min[e]! <= max[last]!) {

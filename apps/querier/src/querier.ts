@@ -361,7 +361,7 @@ export class Querier {
           continue;
         }
         if (kindOf(err) === "corrupt") {
-          // The message starts with the file: `<ULID>/profiles.parquet: at byte …`.
+          // The error's message starts with the damaged file: `<ULID>/profiles.parquet: at byte …`.
           const ulid = /[0-7][0-9A-HJKMNP-TV-Z]{25}/.exec(messageOf(err))?.[0];
           if (ulid === undefined || without.damaged.has(ulid) || without.damaged.size >= MAX_DAMAGED)
             throw err;

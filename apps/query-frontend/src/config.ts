@@ -1,7 +1,7 @@
 import { githubSettings, SourceCode } from "@cinderblock/source-code";
 import { type ConfigOf, duration, int, str } from "@cinderblock/config";
 import { InMemoryCache, RedisCache } from "@cinderblock/redis";
-import { type CommonConfig, commonSchema, redisOf } from "@cinderblock/runtime";
+import { type CommonConfig, commonSchema, redisConfigOf } from "@cinderblock/runtime";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { ResultsCache } from "./results-cache.ts";
@@ -66,7 +66,7 @@ export function resultsCacheOf(
   if (c.cacheBackend === "none") return undefined;
   const store =
     c.cacheBackend === "redis"
-      ? new RedisCache({ ...redisOf(c), prefix: c.cachePrefix })
+      ? new RedisCache({ ...redisConfigOf(c), prefix: c.cachePrefix })
       : new InMemoryCache(c.cacheBytes);
   if (store instanceof InMemoryCache)
     base.metrics.gauge(

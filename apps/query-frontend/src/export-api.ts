@@ -1,13 +1,18 @@
 import { Readable } from "node:stream";
 import { CinderblockError, invalidError } from "@cinderblock/errors";
-import { EXPORTS, type ExportFormat, type SampleRows, serviceOfSelector } from "@cinderblock/exports/formats";
+import {
+  EXPORT_FORMATS,
+  type ExportFormat,
+  type SampleRows,
+  serviceOfSelector,
+} from "@cinderblock/exports/formats";
 import type { ProfileType } from "@cinderblock/model";
 import type { FastifyReply } from "@cinderblock/rpc";
 import type { QueryFrontend } from "./frontend.ts";
 import type { QueryParams } from "./query-params.ts";
 import type { MergeRequest, RequestContext } from "./request.ts";
 
-const FORMATS = Object.keys(EXPORTS) as ExportFormat[];
+const FORMATS = Object.keys(EXPORT_FORMATS) as ExportFormat[];
 
 /**
  * GET /pyroscope/export: an answer in another program's file format. Parameters are those of render or
@@ -20,7 +25,7 @@ export async function exportFile(
   reply: FastifyReply,
 ): Promise<void> {
   const format = q.text("format") as ExportFormat,
-    known = Object.hasOwn(EXPORTS, format) ? EXPORTS[format] : undefined;
+    known = Object.hasOwn(EXPORT_FORMATS, format) ? EXPORT_FORMATS[format] : undefined;
   if (!known)
     throw invalidError(`format ${JSON.stringify(format)} is unknown; expected one of ${FORMATS.join(", ")}`);
   const rows = (q.text("rows") || "samples") as SampleRows;
@@ -29,7 +34,7 @@ export async function exportFile(
   const compared = q.text("leftQuery") !== "" || q.text("rightQuery") !== "";
   if (compared && !known.diff)
     throw invalidError(
-      `format ${format} does not support comparisons; expected one of ${FORMATS.filter((f) => EXPORTS[f].diff).join(", ")}`,
+      `format ${format} does not support comparisons; expected one of ${FORMATS.filter((f) => EXPORT_FORMATS[f].diff).join(", ")}`,
     );
   const side = (name: string, from: string, until: string): { type: ProfileType; request: MergeRequest } => {
     const { type, labelSelector } = q.selection(name);

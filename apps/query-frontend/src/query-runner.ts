@@ -2,7 +2,7 @@ import { withDeadline } from "@cinderblock/async";
 import { CinderblockError } from "@cinderblock/errors";
 import type { JobResult, PartialResult, QueryJob, SelectRequest, SourceQuery } from "@cinderblock/query";
 import type { ExportCall, RenderAnswer, RenderCall } from "@cinderblock/query-worker";
-import { type Limits, readLimitsOf, type TenantLimits } from "@cinderblock/tenant";
+import { type Limits, combineReadLimits, type TenantLimits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
 import { selectRange, type TimeRange } from "./limits.ts";
 import { QueryBounds } from "./query-bounds.ts";
@@ -55,7 +55,7 @@ export class QueryRunner {
   /** The strictest of each limit, over all tenants that the caller reads. */
   limits(caller: RequestContext): Limits {
     const [first, ...others] = caller.tenants.map((t) => this.options.limits.forTenant(t));
-    return others.length === 0 ? first! : readLimitsOf([first!, ...others]);
+    return others.length === 0 ? first! : combineReadLimits([first!, ...others]);
   }
 
   /** The bounds of the text of a caller's query. */

@@ -20,7 +20,7 @@ export interface SchedulerConfig {
   querierForgetMs: number;
 }
 
-/** A waiting querier gives a sign of life at least this often. */
+/** Maximum interval between two heartbeats of a waiting querier. */
 const HEARD_MS = 15_000;
 /** How long an idle tenant's queue is shown; clients choose tenants, so their number is bounded. */
 const SHOWN_MS = 300_000,

@@ -19,7 +19,7 @@ export interface FlameJob {
   source: FlameSource;
   collapsed: boolean;
   inverted: boolean;
-  /** sums of both whole sides, for a source that is a part of them */
+  /** totals of both complete sides of a comparison, for a source that is only a part of them */
   whole?: { sum: number; baseSum: number } | undefined;
 }
 export type FlameDone = { id: number; flames: Flame[] } | { id: number; error: string };

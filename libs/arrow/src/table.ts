@@ -28,7 +28,7 @@ export type ArrowColumn =
       name: string;
       kind: "number";
       values: BigInt64Array;
-      /** unit and type of the numbers */
+      /** unit and integer type of the column's numbers */
       metadata?: Record<string, string>;
     }
   | { name: string; kind: "text"; words: readonly Uint8Array[]; index: Int32Array }

@@ -50,7 +50,7 @@ export class Periodic {
   private readonly clock: PeriodicClock;
   private cancel: (() => void) | undefined;
   private running: Promise<void> | undefined;
-  /** work of the last pass, which may outlive its deadline */
+  /** promise of the last pass's work, which may continue after its deadline */
   private unended: Promise<unknown> | undefined;
   private aborter = new AbortController();
   private failures = 0;

@@ -60,7 +60,7 @@ function toMs(value: unknown): number | undefined {
 
 /** Inserts raw number tokens into JSON text, because JSON.stringify would choose its own form. */
 const TOKEN = "\u0001ms:";
-/** JSON text of a value; replaces the tokens of `secondsToken` by decimal seconds. */
+/** JSON text of a value, in which placeholders from `secondsToken` become decimal seconds. */
 export function stringifyWithSeconds(value: unknown, indent: string | undefined): string {
   return JSON.stringify(value, undefined, indent).replace(/"\\u0001ms:(-?\d+)"/g, (_, ms: string) =>
     secondsText(Number(ms)),

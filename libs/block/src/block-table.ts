@@ -94,7 +94,7 @@ export class BlockTable implements RowSource {
     return this.table;
   }
 
-  /** Bytes of the file, from the end that was read with the footer if that has them. */
+  /** Reads bytes of the file. Bytes of its end are in memory since the footer was read. */
   private async read(offset: number, size: number): Promise<Uint8Array> {
     const { tail } = await this.footer();
     if (offset >= tail.offset && offset + size <= tail.offset + tail.bytes.length)

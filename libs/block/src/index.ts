@@ -5,5 +5,5 @@ export type { BlockFiles } from "./files.ts";
 export { BlockSymbols } from "./symbols.ts";
 export { LabelIndex } from "./label-index.ts";
 export type { LabelSets } from "./label-index.ts";
-export type { CoarseRows, ProfileSource, SourceForm, SourceSeries } from "./source.ts";
+export type { DownsampledTable, ProfileSource, SourceForm, SourceSeries } from "./source.ts";
 export type { RowColumns, RowSource, RowTable, WantedRows } from "./rows.ts";

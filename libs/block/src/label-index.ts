@@ -187,7 +187,8 @@ export class LabelIndex {
     let best: number[] | undefined,
       size = this.series.length / 2;
     for (const m of selector) {
-      if (m.matches("")) continue; // series without the label match
+      // the matcher also matches series without the label, which are in no posting list
+      if (m.matches("")) continue;
       const pairs: number[] = [];
       let n = 0;
       for (const [value, pair] of this.entries.get(m.name)?.pairs ?? []) {

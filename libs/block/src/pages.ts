@@ -15,7 +15,7 @@ import { type ByteRange, coalesceRanges } from "./ranges.ts";
 export interface RunColumn {
   data: ColumnData;
   offset: Uint32Array;
-  /** entries of preceding rows in the same pages */
+  /** number of entries in the decoded pages that precede the run's first row */
   skipped: number;
   entries: number;
 }
@@ -32,7 +32,7 @@ type Read = (offset: number, size: number) => Promise<Uint8Array>;
 interface ChunkPages {
   chunk: ColumnChunk;
   pages: PageLocation[];
-  /** bytes before the first data page */
+  /** position of the dictionary page, which precedes the first data page */
   dictionary: ByteRange | undefined;
 }
 /** Pages [from, to) of a chunk, and their rows. */

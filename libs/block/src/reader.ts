@@ -8,7 +8,7 @@ import { type BlockFiles } from "./files.ts";
 import { FlameIndex } from "./flame-index.ts";
 import { LabelIndex } from "./label-index.ts";
 import type { RowColumns, RowTable, WantedRows } from "./rows.ts";
-import type { CoarseRows, ProfileSource, SourceSeries } from "./source.ts";
+import type { DownsampledTable, ProfileSource, SourceSeries } from "./source.ts";
 import { BlockSymbols } from "./symbols.ts";
 
 /** Downsampled tables with sums: `profiles_5m_sum.parquet`. */
@@ -23,7 +23,7 @@ export class BlockReader implements ProfileSource {
   readonly meta: BlockMeta;
   series: SourceSeries[] = [];
   labelIndex = new LabelIndex(this.series);
-  coarse: CoarseRows[] = [];
+  coarse: DownsampledTable[] = [];
   readonly partitions: bigint[] = [];
   private table: BlockTable | undefined;
   private tables: BlockTable[] = [];

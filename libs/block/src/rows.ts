@@ -18,7 +18,8 @@ export interface RowTable {
   spanStart: Int32Array;
   spans: Uint32Array;
   /**
-   * the same for trace IDs of four words each, in the order of their 16 bytes: traces[4 * (traceStart + k)]
+   * row -> first entry of `traces`, or -1; sample k has the four words traces[4 * (traceStart + k)], in the
+   * order of the 16 bytes of its trace ID
    */
   traceStart: Int32Array;
   traces: Uint32Array;

@@ -13,7 +13,7 @@ export interface SourceSeries {
 }
 
 /** Sums of a block's rows over fixed spans of time: one row per span, whose time is the start of the span. */
-export interface CoarseRows {
+export interface DownsampledTable {
   nanos: bigint;
   rows: RowSource;
 }
@@ -33,7 +33,7 @@ export interface ProfileSource extends RowSource {
   /** index of the labels of `series` */
   readonly labelIndex: LabelIndex;
   /** downsampled tables, widest first */
-  readonly coarse: readonly CoarseRows[];
+  readonly coarse: readonly DownsampledTable[];
   /** symbols of a partition, by its index */
   symbols(partition: number): Promise<{ tables: SymbolTables; flame: FlameIndex }>;
   /**

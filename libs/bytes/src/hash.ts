@@ -54,7 +54,7 @@ export function hashRange(view: DataView, start: number, end: number): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** A view over all of `bytes`. */
+/** A DataView over all of `bytes`. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -6,7 +6,7 @@ const EMPTY_VIEW = new DataView(new ArrayBuffer(0));
 /** Interned byte strings: ID -> bytes[offset[id], offset[id + 1]). IDs follow the order of first use. */
 export class ByteStrings {
   readonly bytes = new ByteColumn(64);
-  /** id -> start; one more entry than strings */
+  /** string ID -> start of the string in `bytes`; one more entry than strings */
   readonly offset = new U32Column(16);
   private readonly hashes = new U32Column(16);
   /** hash slot -> ID + 1; 0: the slot is free */

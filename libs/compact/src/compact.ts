@@ -13,7 +13,7 @@ import {
 } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
 import { type RowSelection, rowDropper } from "./row-selection.ts";
-import { decideRows, type ShardOf } from "./row-decisions.ts";
+import { decideRows, type ShardOfRow } from "./row-decisions.ts";
 import { mergeSeries, MergeWalk } from "./merge.ts";
 import { OutputBlock } from "./output-block.ts";
 import { SourceBlock, type StreamBounds } from "./source-block.ts";
@@ -117,7 +117,7 @@ async function merge(
     shards > 1 && options.splitBy === "fingerprint"
       ? Uint32Array.from(series, (s) => Number(BigInt.asUintN(64, s.fingerprint) % n))
       : undefined;
-  const shardOf: ShardOf =
+  const shardOf: ShardOfRow =
     shards === 1
       ? () => 0
       : byRank

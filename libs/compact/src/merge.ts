@@ -60,7 +60,7 @@ export class MergeWalk {
   private readonly positions: Position[];
   private readonly sources: readonly SourceBlock[];
   private readonly ranks: readonly Uint32Array[];
-  /** the row that the last `next` found */
+  /** current row: the row that the last call of `next` found */
   readonly current: MergedRow = { source: -1, row: 0, rank: 0, rows: undefined as never, at: 0 };
 
   constructor(

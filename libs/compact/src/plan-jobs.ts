@@ -90,8 +90,8 @@ function planGroup(
           rangeEndMs: end,
           blocks: list.sort((a, b) => a.minTimeMs - b.minTimeMs || (a.ulid < b.ulid ? -1 : 1)),
         };
-        // A split and a merge that overlap exclude each other; jobs of one stage do so only for the same
-        // shard.
+        // Leave out a job that overlaps a job of a smaller range, unless both are of the same stage and of
+        // different shards.
         if (
           jobs.some(
             (j) =>

@@ -18,7 +18,7 @@ export interface RowDecisions {
 }
 
 /** Returns the shard of a row, from the rank of its series and its symbol partition. */
-export type ShardOf = (rank: number, partition: bigint) => number;
+export type ShardOfRow = (rank: number, partition: bigint) => number;
 
 /**
  * Decides which rows to keep. Rows with equal (series, time, ID) are one profile (docs/correctness.md,
@@ -29,7 +29,7 @@ export async function decideRows(
   sources: readonly SourceBlock[],
   ranks: readonly Uint32Array[],
   shards: number,
-  shardOf: ShardOf,
+  shardOf: ShardOfRow,
   bounds: StreamBounds,
   isDropped: (rank: number, rows: RowBatch, at: number) => boolean,
 ): Promise<RowDecisions> {
@@ -41,7 +41,7 @@ export async function decideRows(
     dropped: 0,
   };
   const walk = new MergeWalk(sources, ranks, false, bounds);
-  /** rows with equal (series, time) */
+  /** consecutive rows with equal series and time, among which duplicates are found */
   let group: MergedRow[] = [];
   const keep = (r: MergedRow): void => {
     const { rows, at } = r;

@@ -112,7 +112,7 @@ export function loadConfig<S extends Schema>(
 class Settings {
   readonly values: Record<string, unknown>;
   readonly decisions: Decision[] = [];
-  /** the name and value that set an option in the current layer: the file, or the flags */
+  /** option -> the name and the value that set it in the current layer: the file, or the flags */
   private layer = new Map<string, { name: string; value: unknown; mapped: boolean }>();
 
   private readonly flags: ByName;

@@ -1,7 +1,7 @@
 import { LABEL_SERVICE_NAME, parseSelector } from "@cinderblock/model";
 
 /** Export formats: content type, file extension, and whether the format supports comparisons. */
-export const EXPORTS = {
+export const EXPORT_FORMATS = {
   pprof: { type: "application/octet-stream", extension: "pb", diff: false },
   folded: { type: "text/plain; charset=utf-8", extension: "folded", diff: true },
   speedscope: { type: "application/json", extension: "speedscope.json", diff: false },
@@ -13,7 +13,7 @@ export const EXPORTS = {
   parquet: { type: "application/vnd.apache.parquet", extension: "parquet", diff: false },
 } as const;
 /** Name of an export format. */
-export type ExportFormat = keyof typeof EXPORTS;
+export type ExportFormat = keyof typeof EXPORT_FORMATS;
 /** Formats of a call tree by function name. */
 export type TreeFormat = "folded" | "speedscope" | "firefox" | "svg" | "html";
 

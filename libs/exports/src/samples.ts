@@ -41,7 +41,7 @@ export function exportSamples(
   return first ? ended : withoutSchema(ended);
 }
 
-/** Columns of the profiles at positions `at`. */
+/** Columns of a table of profiles: only the profiles at the positions `at`. */
 function ofProfiles(
   p: PartialSamples,
   { labels }: SampleTable,

@@ -46,7 +46,7 @@ class Reader {
     return value;
   }
 
-  /** [start, end) of a length-delimited field. */
+  /** Range [start, end) of the content of a length-delimited field. */
   chunk(): Reader {
     const length = this.varint(),
       from = this.at;

@@ -2,7 +2,7 @@ import {
   callTreeOfLevels,
   changesOf,
   createPainter,
-  factorOf,
+  changeFactor,
   type Flame,
   formatChange,
   formatDelta,
@@ -12,7 +12,7 @@ import {
   pairOf,
   pathOf,
   type Sides,
-  unequalTimes,
+  haveUnequalTimes,
 } from "./index.ts";
 
 /**
@@ -96,7 +96,7 @@ describe("figures of a comparison", () => {
     expect([rate.now / 1e9, (rate.before / 1e9).toFixed(3)]).toEqual([0.4, "0.167"]);
     expect([formatFactor(rate), formatDelta(rate, cores)]).toEqual(["×2.40", "+0.23 cores"]);
     expect([formatFactor(total), formatDelta(total, "nanoseconds")]).toEqual(["×0.67", "−10 min"]);
-    expect([unequalTimes(sides), unequalTimes(sidesOfTest(1, 3000, 1, 3100))]).toEqual([true, false]);
+    expect([haveUnequalTimes(sides), haveUnequalTimes(sidesOfTest(1, 3000, 1, 3100))]).toEqual([true, false]);
   });
 
   it("name new, gone and unknown values", () => {
@@ -110,7 +110,7 @@ describe("figures of a comparison", () => {
       text(1, 12_345),
       text(9e5, 1),
     ]).toEqual(["new", "gone", "–", "×1.50", "×13.3", "×>9999", "×<0.001"]);
-    expect([factorOf({ now: 1, before: 0 }), formatDelta({ now: 1, before: 1 }, "count")]).toEqual([
+    expect([changeFactor({ now: 1, before: 0 }), formatDelta({ now: 1, before: 1 }, "count")]).toEqual([
       undefined,
       "±0",
     ]);

@@ -1,8 +1,8 @@
 import type { Figures } from "./figures.ts";
 
 /**
- * Figures of both whole sides of a comparison, the denominators of each of its figures: of the comparison (B)
- * and of the baseline (A).
+ * Figures of both complete sides of a comparison, the denominators of each of its figures: of the comparison
+ * (B) and of the baseline (A).
  */
 export interface Sides {
   now: Figures;
@@ -62,11 +62,11 @@ export function changeStrength(now: number, before: number): number {
 }
 
 /** B ÷ A; undefined without a baseline value. */
-export function factorOf({ now, before }: Pair): number | undefined {
+export function changeFactor({ now, before }: Pair): number | undefined {
   return before > 0 ? now / before : undefined;
 }
 
 /** Whether the covered times of the sides differ by more than 5 %, so that their totals are not comparable. */
-export function unequalTimes({ now, before }: Sides): boolean {
+export function haveUnequalTimes({ now, before }: Sides): boolean {
   return Math.abs(now.coveredMs - before.coveredMs) > 0.05 * Math.max(now.coveredMs, before.coveredMs);
 }

@@ -1,4 +1,4 @@
-import { FOLDED, type Flame, lastAtOrBefore } from "./layout.ts";
+import { CUT_OFF_NAME, type Flame, lastAtOrBefore } from "./layout.ts";
 import { formatShare } from "./units.ts";
 import type { Paint } from "./palette.ts";
 
@@ -30,7 +30,7 @@ export interface Viewport {
 /** Colors and font of a drawing. */
 export interface Style {
   paint: (box: number) => Paint;
-  /** box -> 1 if a search found it; undefined without a search */
+  /** box -> 1 if the search found its function; undefined without a search */
   marked: Uint8Array | undefined;
   background: string;
   /** color of cut-off calls, and of boxes too narrow to be drawn individually */
@@ -62,7 +62,7 @@ export function levelAt(f: Flame, y: number, v: Viewport): number {
 }
 
 /** Label of a cut-off box. */
-export function foldedText(f: Flame, box: number): string {
+export function cutOffText(f: Flame, box: number): string {
   const n = f.count[box]!;
   return `${n > 1 ? `${n} smaller calls` : n === 1 ? "1 smaller call" : "smaller calls"} · ${formatShare(f.width[0]! > 0 ? f.width[box]! / f.width[0]! : 0)}`;
 }
@@ -131,11 +131,11 @@ function paintBox(
 ): void {
   const height = v.rowHeight - 1,
     wide = width > 2 ? width - 1 : width;
-  if (f.name[box] === FOLDED) {
+  if (f.name[box] === CUT_OFF_NAME) {
     // Hatched, because the box is not a function.
     surface.fillStyle = s.faint;
     for (let k = 0; k < wide; k += 4) surface.fillRect(x + k, y, Math.min(2, wide - k), height);
-    label(surface, foldedText(f, box), s.faintText, x, y, wide, v, s);
+    label(surface, cutOffText(f, box), s.faintText, x, y, wide, v, s);
     return;
   }
   const { fill, text } = s.paint(box);
@@ -179,7 +179,7 @@ export function drawOverview(
   for (let level = 0; level < levels && level * row < height; level++) {
     for (let box = f.rowStart[level]!; box < f.rowStart[level + 1]!; box++) {
       const w = f.width[box]! * scale;
-      if (w < 1 || f.name[box] === FOLDED) continue;
+      if (w < 1 || f.name[box] === CUT_OFF_NAME) continue;
       surface.fillStyle = paint(box).fill;
       surface.fillRect(f.x[box]! * scale, level * row, w, row);
     }

@@ -1,6 +1,6 @@
 import type { CallTree } from "./call-tree.ts";
-import { foldedText } from "./draw.ts";
-import { type Flame, FOLDED } from "./layout.ts";
+import { cutOffText } from "./draw.ts";
+import { type Flame, CUT_OFF_NAME } from "./layout.ts";
 import { createPainter } from "./palette.ts";
 import { eachStack } from "./transform.ts";
 import type { Unit } from "./figures.ts";
@@ -224,8 +224,8 @@ export function toSvg(f: Flame, title: string, unit: Unit, minWidth = 0.5): stri
         continue;
       }
       deepest = level;
-      const folded = f.name[b] === FOLDED,
-        name = folded ? foldedText(f, b) : b === 0 ? "all" : f.names[f.name[b]!]!,
+      const folded = f.name[b] === CUT_OFF_NAME,
+        name = folded ? cutOffText(f, b) : b === 0 ? "all" : f.names[f.name[b]!]!,
         x = f.x[b]! * scale,
         fits = Math.floor((w - 6) / GLYPH);
       const share = formatShare(f.sum > 0 ? f.total[b]! / f.sum : 0),

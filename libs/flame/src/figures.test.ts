@@ -1,6 +1,6 @@
 import {
   averageOf,
-  coverOf,
+  coveredSpan,
   formatValue,
   intervalOf,
   isGauge,
@@ -56,10 +56,10 @@ describe("figures", () => {
   it("know the interval of late and double profiles, and cover no pause", () => {
     expect(intervalOf([60_000, 0, 61_000, 59_000, 7_200_000, NaN])).toBe(60_000);
     expect(intervalOf([])).toBe(15_000);
-    expect([coverOf(61_000, 60_000), coverOf(120_000, 60_000), coverOf(120_001, 60_000)]).toEqual([
-      61_000, 120_000, 60_000,
-    ]);
-    expect(coverOf(undefined, 60_000)).toBe(60_000);
+    expect([coveredSpan(61_000, 60_000), coveredSpan(120_000, 60_000), coveredSpan(120_001, 60_000)]).toEqual(
+      [61_000, 120_000, 60_000],
+    );
+    expect(coveredSpan(undefined, 60_000)).toBe(60_000);
     const union = unionOfSpans(Float64Array.of(50, 0, 10, 30), Float64Array.of(60, 20, 15, 30));
     expect([[...union.from], [...union.to], totalLength(union)]).toEqual([[0, 50], [20, 60], 30]);
   });

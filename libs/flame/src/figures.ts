@@ -52,7 +52,7 @@ export function intervalOf(distances: readonly number[] | Float64Array): number 
  * Time that a profile covers: back to the previous profile of its series. After a longer pause, or at the
  * start of a series, it covers one interval.
  */
-export function coverOf(distanceMs: number | undefined, intervalMs: number): number {
+export function coveredSpan(distanceMs: number | undefined, intervalMs: number): number {
   return distanceMs !== undefined && distanceMs <= 2 * intervalMs ? distanceMs : intervalMs;
 }
 

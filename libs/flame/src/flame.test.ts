@@ -6,11 +6,11 @@ import {
   type CallTree,
   callTreeOfLevels,
   collapseRecursion,
-  shownShare,
+  shareNotCutOff,
   decodeCallTree,
   drawFlame,
   eachStack,
-  FOLDED,
+  CUT_OFF_NAME,
   formatShare,
   formatValue,
   invertTree,
@@ -170,7 +170,7 @@ describe("layout", () => {
     t.folded[1] = 30;
     t.foldedCount[1] = 412;
     const f = layoutFlame(t);
-    expect([f.total[0], [...f.name].filter((n) => n === FOLDED).length, shownShare(f)]).toEqual([
+    expect([f.total[0], [...f.name].filter((n) => n === CUT_OFF_NAME).length, shareNotCutOff(f)]).toEqual([
       100, 1, 0.7,
     ]);
     expect(search(f, /./).boxes.length).toBe(2);

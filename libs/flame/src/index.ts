@@ -1,15 +1,15 @@
 export { callTreeOfLevels, decodeCallTree, decodeNeighbors } from "./call-tree.ts";
 export type { CallTree } from "./call-tree.ts";
-export { boxAt, boxOf, shownShare, FOLDED, layoutFlame, levelOf, pathOf } from "./layout.ts";
+export { boxAt, boxOf, shareNotCutOff, CUT_OFF_NAME, layoutFlame, levelOf, pathOf } from "./layout.ts";
 export type { Flame } from "./layout.ts";
 export { collapseRecursion, eachStack, invertTree } from "./transform.ts";
-export { factorOf, pairOf, sidesOf, unequalTimes } from "./comparison.ts";
+export { changeFactor, pairOf, sidesOf, haveUnequalTimes } from "./comparison.ts";
 export type { Basis, Pair, Sides } from "./comparison.ts";
 export { callGraph } from "./call-graph.ts";
 export type { CallGraph } from "./call-graph.ts";
 export { search, searchPattern } from "./search.ts";
 export type { SearchResult } from "./search.ts";
-export { drawFlame, drawOverview, foldedText, graphHeight, levelAt, rowTop } from "./draw.ts";
+export { drawFlame, drawOverview, cutOffText, graphHeight, levelAt, rowTop } from "./draw.ts";
 export type { Style, Surface, Viewport } from "./draw.ts";
 export { changesOf, packageOf, createPainter } from "./palette.ts";
 export type { ChangePalette, ColorMode, Paint, Theme } from "./palette.ts";
@@ -23,7 +23,7 @@ export {
 } from "./units.ts";
 export {
   averageOf,
-  coverOf,
+  coveredSpan,
   heightMeasure,
   heightOf,
   intervalOf,

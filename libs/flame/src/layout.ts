@@ -8,7 +8,9 @@ import type { CallTree } from "./call-tree.ts";
  */
 export interface Flame {
   names: string[];
-  /** box -> left edge and width; in a comparison, the width is the mean of the shares of both whole sides */
+  /**
+   * box -> left edge and width; in a comparison, the width is the mean of the shares of both complete sides
+   */
   x: Float64Array;
   width: Float64Array;
   total: Float64Array;
@@ -16,7 +18,7 @@ export interface Flame {
   /** values of the baseline in a comparison */
   baseTotal: Float64Array | undefined;
   baseSelf: Float64Array | undefined;
-  /** box -> name; `FOLDED` for cut-off calls */
+  /** box -> name; `CUT_OFF_NAME` for cut-off calls */
   name: Uint32Array;
   parent: Uint32Array;
   /** box -> its first child; children are `children[box]` boxes from there */
@@ -31,11 +33,12 @@ export interface Flame {
 }
 
 /** Name of a box for cut-off children, which is never a function. */
-export const FOLDED = 0xffffffff;
+export const CUT_OFF_NAME = 0xffffffff;
 
 /**
  * Lays out the boxes of a tree: siblings by name, cut-off children last.
- * @param whole sums of both whole sides, for the widths of a tree that is a part; default is the tree's own
+ * @param whole totals of both complete sides, for the widths of a tree that is only a part of them; default
+ * is the tree's own
  */
 export function layoutFlame(tree: CallTree, whole?: { sum: number; baseSum: number }): Flame {
   const n = tree.parent.length;
@@ -123,7 +126,7 @@ export function layoutFlame(tree: CallTree, whole?: { sum: number; baseSum: numb
           baseValue = tree.base?.folded[own] ?? 0;
         node[next] = -1;
         f.x[next] = x;
-        f.name[next] = FOLDED;
+        f.name[next] = CUT_OFF_NAME;
         f.total[next] = value;
         if (f.baseTotal) f.baseTotal[next] = baseValue;
         f.width[next] = share(value, baseValue);
@@ -154,7 +157,7 @@ export function levelOf(f: Flame, box: number): number {
 /** Functions on the path from the root's child down to a box. */
 export function pathOf(f: Flame, box: number): string[] {
   const out: string[] = [];
-  for (let b = box; b > 0; b = f.parent[b]!) if (f.name[b] !== FOLDED) out.push(f.names[f.name[b]!]!);
+  for (let b = box; b > 0; b = f.parent[b]!) if (f.name[b] !== CUT_OFF_NAME) out.push(f.names[f.name[b]!]!);
   return out.reverse();
 }
 
@@ -166,7 +169,7 @@ export function boxOf(f: Flame, path: readonly string[]): number {
       to = from + f.children[box]!;
     let found = -1;
     for (let c = from; c < to; c++)
-      if (f.name[c] !== FOLDED && f.names[f.name[c]!] === name) {
+      if (f.name[c] !== CUT_OFF_NAME && f.names[f.name[c]!] === name) {
         found = c;
         break;
       }
@@ -196,8 +199,8 @@ export function lastAtOrBefore(f: Flame, from: number, to: number, x: number): n
 }
 
 /** Share of the graph that is not cut off, 0 to 1. */
-export function shownShare(f: Flame): number {
+export function shareNotCutOff(f: Flame): number {
   let cut = 0;
-  for (let i = 0; i < f.name.length; i++) if (f.name[i] === FOLDED) cut += f.width[i]!;
+  for (let i = 0; i < f.name.length; i++) if (f.name[i] === CUT_OFF_NAME) cut += f.width[i]!;
   return f.width[0]! > 0 ? 1 - cut / f.width[0]! : 1;
 }

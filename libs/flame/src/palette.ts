@@ -1,5 +1,5 @@
 import { changeStrength, type Basis, divisorsOf, type Sides, sidesOf } from "./comparison.ts";
-import { FOLDED, type Flame } from "./layout.ts";
+import { CUT_OFF_NAME, type Flame } from "./layout.ts";
 
 /** Criterion that colors the boxes of a flame graph. */
 export type ColorMode = "package" | "value" | "change";
@@ -71,7 +71,7 @@ function changePaint(change: number, palette: ChangePalette, theme: Theme): Pain
   };
 }
 
-/** box -> change against the baseline by whole sides, -1 to 1. */
+/** box -> change of its value against the baseline, as a part of the larger complete side: -1 to 1. */
 export function changesOf(
   f: Flame,
   sides: Sides = sidesOf(f),
@@ -84,7 +84,7 @@ export function changesOf(
 
 /**
  * box -> paint. The caller paints cut-off boxes, because they are not functions.
- * @param sides whole sides of a comparison; default is the graph's own root
+ * @param sides figures of both complete sides of a comparison; default is the graph's own root
  */
 export function createPainter(
   f: Flame,
@@ -114,5 +114,5 @@ export function createPainter(
   const paints = packagePaints(f.names, theme);
   const root: Paint =
     theme === "dark" ? { fill: "#3a3a42", text: "#f4f4f6" } : { fill: "#dcdce2", text: "#16161a" };
-  return (box) => (box === 0 || f.name[box] === FOLDED ? root : paints[f.name[box]!]!);
+  return (box) => (box === 0 || f.name[box] === CUT_OFF_NAME ? root : paints[f.name[box]!]!);
 }

@@ -1,4 +1,4 @@
-import { FOLDED, type Flame } from "./layout.ts";
+import { CUT_OFF_NAME, type Flame } from "./layout.ts";
 
 /**
  * Result of a search: boxes in reading order, and the share of the total that has a matching function in its
@@ -31,7 +31,7 @@ export function search(f: Flame, pattern: RegExp | undefined): SearchResult {
   let sum = 0;
   for (let i = 1; i < n; i++) {
     within[i] = within[f.parent[i]!]!;
-    if (f.name[i] === FOLDED || hit[f.name[i]!] === 0) continue;
+    if (f.name[i] === CUT_OFF_NAME || hit[f.name[i]!] === 0) continue;
     marked[i] = 1;
     boxes.push(i);
     if (within[i] === 0) {

@@ -1,4 +1,4 @@
-import { factorOf, type Pair } from "./comparison.ts";
+import { changeFactor, type Pair } from "./comparison.ts";
 import type { ValueUnit } from "./figures.ts";
 
 const TIME: readonly [number, string][] = [
@@ -66,7 +66,7 @@ export function formatChange(before: number, after: number): string {
 /** A factor with three digits: `×1.67`; `new` without a baseline value, `gone` without a value now. */
 export function formatFactor(pair: Pair): string {
   if (pair.now === 0) return pair.before === 0 ? "–" : "gone";
-  const factor = factorOf(pair);
+  const factor = changeFactor(pair);
   if (factor === undefined) return "new";
   if (factor >= 10_000) return "×>9999";
   if (factor < 0.001) return "×<0.001";

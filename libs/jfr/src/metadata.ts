@@ -25,8 +25,8 @@ interface Element {
 
 /** Reads a metadata event after its header (size and type): the chunk's classes by ID. */
 export function readMetadata(c: JfrCursor): Map<number, JfrClass> {
-  c.long(); // skips the event's start
-  c.long(); // skips the event's duration
+  c.long(); // skips the start time of the metadata event
+  c.long(); // skips the duration of the metadata event
   c.long(); // skips the ID of the metadata
   const strings: string[] = [];
   for (let n = c.count(); n > 0; n--) {

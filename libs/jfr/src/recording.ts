@@ -97,7 +97,7 @@ export interface JfrStacks {
 }
 
 const HEADER_BYTES = 68;
-const MAGIC = 0x464c5200; // "FLR\0"
+const MAGIC = 0x464c5200; // Magic bytes of a JFR chunk: "FLR\0".
 const METADATA = 0,
   CHECKPOINT = 1;
 const SMALL_IDS = 1 << 14;
@@ -225,8 +225,8 @@ class Chunk implements JfrStacks {
       seen.add(at);
       if (this.seek(at) !== CHECKPOINT)
         throw new ShortRead(this.base + at, "expected constants at the chunk's offset");
-      c.long(); // skips the event's start
-      c.long(); // skips the event's duration
+      c.long(); // skips the start time of the checkpoint event
+      c.long(); // skips the duration of the checkpoint event
       const delta = Number(c.signedLong());
       c.u8(); // skips the kind of the checkpoint
       for (let pools = c.count(); pools > 0; pools--) this.readPool(c);

@@ -114,7 +114,7 @@ export const frameSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
       return true;
     },
   };
-  // The types of TLS lack `onread`; its documentation has it.
+  // TypeScript's types of `tls.connect` lack the option `onread`, which Node documents.
   const socket: net.Socket = (ssl as tls.ConnectionOptions | undefined)
     ? tls.connect(
         {

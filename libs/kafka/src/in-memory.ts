@@ -21,7 +21,7 @@ interface Partition {
 }
 
 /** Operations of a partition that can fail, by refusal or by silence. */
-export type Operation = "produce" | "offsets" | "committed" | "commit" | "join" | "fetch" | "stop";
+export type LogOperation = "produce" | "offsets" | "committed" | "commit" | "join" | "fetch" | "stop";
 /** Kind of failure: throws `unavailable`, or never responds. */
 export type FailureMode = "refuses" | "is silent";
 
@@ -42,7 +42,10 @@ export class InMemoryLog implements PartitionedLog {
   problem = "";
   private readonly retentionBytes: number;
   private list: Partition[];
-  /** outlives the topic's partitions, as Kafka's groups do; the commits are deleted with the topic */
+  /**
+   * consumer groups; they outlive the topic's partitions, as in Kafka, but their commits are deleted with the
+   * topic
+   */
   private readonly groups = new Map<string, Group>();
   private readonly troubles = new Map<string, FailureMode>();
   private topics = 1;
@@ -90,13 +93,13 @@ export class InMemoryLog implements PartitionedLog {
   }
 
   /** Makes an operation of a partition fail from now on; undefined restores the operation. */
-  trouble(partition: number, operation: Operation, trouble: FailureMode | undefined): void {
+  trouble(partition: number, operation: LogOperation, trouble: FailureMode | undefined): void {
     if (trouble) this.troubles.set(`${operation} ${partition}`, trouble);
     else this.troubles.delete(`${operation} ${partition}`);
     for (const p of this.list) this.wake(p);
   }
 
-  private async pass(partition: number, operation: Operation): Promise<void> {
+  private async pass(partition: number, operation: LogOperation): Promise<void> {
     const trouble = this.troubles.get(`${operation} ${partition}`);
     if (trouble === "refuses")
       throw new CinderblockError("unavailable", `partition ${partition}: ${operation} is refused`);

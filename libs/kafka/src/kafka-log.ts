@@ -137,7 +137,7 @@ export class KafkaLog implements PartitionedLog {
   /** The current layout of the topic; creates a missing topic when the configuration allows that. */
   private async layoutOrCreated(): Promise<TopicLayout> {
     const { topic, createPartitions } = this.config;
-    const found = await this.asking.find();
+    const found = await this.asking.findLayout();
     if (found) return found;
     if (createPartitions === 0)
       throw new CinderblockError(
@@ -147,7 +147,7 @@ export class KafkaLog implements PartitionedLog {
     await this.create();
     const until = performance.now() + LEADERS_MS;
     for (;;) {
-      const layout = await this.asking.find();
+      const layout = await this.asking.findLayout();
       if (layout?.leaders.every((l) => l >= 0)) return layout;
       if (performance.now() > until)
         throw new Error(`topic ${topic} was created but has no leaders after ${LEADERS_MS} ms`);

@@ -78,7 +78,7 @@ export class TopicClient implements ProduceTransport {
    */
   layout(): Promise<TopicLayout> {
     if (!this.running) return this.run();
-    // The running request may be older than the events that the caller has just seen.
+    // Start another request after the running one, which may miss events that the caller has just seen.
     this.next ??= this.running.then(
       () => this.run(),
       () => this.run(),
@@ -87,7 +87,7 @@ export class TopicClient implements ProduceTransport {
   }
 
   /** Current layout of the topic; undefined if the topic does not exist. */
-  async find(): Promise<TopicLayout | undefined> {
+  async findLayout(): Promise<TopicLayout | undefined> {
     try {
       return await this.layout();
     } catch (err) {

@@ -264,7 +264,8 @@ export class TopicProducer {
         (t, l) => Math.min(t, (l.batch?.records ?? l.waiting)[0]!.since),
         Infinity,
       );
-      // Same turn as the check of the lanes: a later record starts another run.
+      // End the run in the same event-loop turn as the check of the lanes: a later record then starts another
+      // run.
       if (oldest === Infinity || this.closed) {
         this.busy.delete(node);
         return;

@@ -122,7 +122,8 @@ export class TopicReader implements PartitionReader {
         this.next = start;
       }
     } catch (err) {
-      // kafkajs keeps connecting: end that consumer as well.
+      // The start failed, but kafkajs keeps connecting its consumer: end the consumer as soon as it has
+      // connected.
       void connected.then(
         () => this.ended(),
         () => this.ended(),

@@ -11,7 +11,7 @@ export interface Frame {
   line: number;
 }
 
-const MAGIC = 0x59534243; // "CBSY"
+const MAGIC = 0x59534243; // Magic bytes of an address table: "CBSY".
 const VERSION = 1;
 const HEAD_BYTES = 48;
 

@@ -99,7 +99,7 @@ export function formBytes(form: number, wide: boolean, addressSize: number, vers
   switch (form) {
     case 0x19:
     case 0x21:
-      return 0; // flag_present, implicit_const
+      return 0; // the forms flag_present and implicit_const
     case 0x0b:
     case 0x0c:
     case 0x11:

@@ -32,7 +32,7 @@ const AT_SIBLING = 0x01,
   AT_RNGLISTS_BASE = 0x74,
   AT_MIPS_LINKAGE_NAME = 0x2007;
 const FORM_STRINGS = new Set([0x08, 0x0e, 0x1f, 0x1a, 0x25, 0x26, 0x27, 0x28]);
-/** attributes to read of an entry */
+/** attributes that are read from DWARF entries */
 const ASKED = new Set([
   AT_SIBLING,
   AT_NAME,
@@ -335,7 +335,7 @@ class DwarfReader {
       case 0x2c:
         return this.addressAt(u, c.u32());
       case 0x23:
-        return c.uleb(); // the value is an index of a range list
+        return c.uleb(); // the attribute's value is an index into the table of range lists
       default:
         this.strings.skip(c, form, u.wide, u.addressSize, u.version);
         return undefined;

@@ -21,7 +21,7 @@ function eachSymbol(
     size: number,
   ) => void,
 ): void {
-  const table = elf.find(".symtab") ?? elf.find(".dynsym"),
+  const table = elf.findSection(".symtab") ?? elf.findSection(".dynsym"),
     strings = table && elf.sections[table.link];
   if (!table || !strings) return;
   const bytes = elf.bytesOf(table),

@@ -144,7 +144,7 @@ export class ElfFile {
     return this.bytes.subarray(s.offset, s.offset + s.size);
   }
 
-  find(name: string): ElfSection | undefined {
+  findSection(name: string): ElfSection | undefined {
     return this.sections.find((s) => s.name === name);
   }
 
@@ -152,7 +152,7 @@ export class ElfFile {
   section(name: string): Uint8Array {
     let known = this.read.get(name);
     if (!known) {
-      const s = this.find(name);
+      const s = this.findSection(name);
       this.read.set(name, (known = s ? this.bytesOf(s) : new Uint8Array(0)));
     }
     return known;

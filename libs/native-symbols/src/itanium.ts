@@ -294,7 +294,7 @@ class Reader {
         if (this.at >= this.s.length) throw BEYOND;
         parameters.push(this.type());
       }
-      // In a generic lambda, the types are placeholders.
+      // The parameter types of a generic lambda are placeholders.
       out = `{lambda(${parameters.join() === "void" ? "" : parameters.map((p) => p.replaceAll(UNKNOWN, "auto")).join(", ")})#${this.sequence()}}`;
     } else out = this.operator();
     while (this.take("B")) out += `[abi:${this.source()}]`;

@@ -18,7 +18,7 @@ const MAX_FUNCTIONS = 4_000_000;
  * @returns false if the file has no such table
  */
 export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boolean {
-  const section = elf.find(".gopclntab") ?? elf.find(".data.rel.ro.gopclntab");
+  const section = elf.findSection(".gopclntab") ?? elf.findSection(".data.rel.ro.gopclntab");
   if (!section) return false;
   const bytes = elf.bytesOf(section),
     at = (offset: number): DwarfCursor => {
@@ -45,7 +45,7 @@ export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boo
     functions = c.uint(word);
   if (count > MAX_FUNCTIONS) c.refuse(`expected at most ${MAX_FUNCTIONS} functions, found ${count}`);
   const { base, span } = elf, // Recent headers leave out where the text begins: a symbol says it, where there are any.
-    text = Number((symbolAddress(elf, "runtime.text") ?? elf.find(".text")?.address ?? base) - base),
+    text = Number((symbolAddress(elf, "runtime.text") ?? elf.findSection(".text")?.address ?? base) - base),
     field = recent ? 4 : word;
   const index = at(functions),
     entry = (offset: number): number => (recent ? text + offset : offset - Number(base));

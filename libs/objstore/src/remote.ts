@@ -27,7 +27,7 @@ export interface BackendHints {
   badCredentials: (f: RequestFailure) => boolean;
 }
 
-/** Description of the bucket in errors. */
+/** The bucket in error messages: its name, and its endpoint if it has one. */
 const placeOf = (advice: BackendHints): string =>
   `bucket ${advice.bucket}${advice.endpoint === "" ? "" : ` at ${advice.endpoint}`}`;
 

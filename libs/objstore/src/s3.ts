@@ -129,7 +129,7 @@ export class S3Bucket extends RemoteBucket {
     return { status: $metadata?.httpStatusCode, code, message };
   }
 
-  /** Options of a request that sends `bytes` bytes. */
+  /** Abort signal and timeout of a request that sends `bytes` bytes. */
   private options(deadline: Deadline, bytes = 0): { abortSignal: AbortSignal; requestTimeout: number } {
     return {
       abortSignal: deadline.signal,

@@ -48,7 +48,7 @@ export class ColumnCursor {
   private page = 0;
   private dictionary: Values | undefined;
   private window: { bytes: Uint8Array; offset: number } = { bytes: new Uint8Array(0), offset: 0 };
-  /** decoded rows, and the number of rows already taken */
+  /** decoded rows of the current page, and how many of them `readRun` has returned */
   private run: ColumnRun | undefined;
   private taken = 0;
   private readonly file: FileMeta;

@@ -18,7 +18,7 @@ export type Values = BigInt64Array | Int32Array | Uint8Array | BinaryValues;
 /** One column of consecutive rows. Levels are absent if the schema has none. */
 export interface ColumnData {
   leaf: Leaf;
-  /** number of levels; of values if there are no levels */
+  /** number of entries: of levels, or of values if there are no levels */
   count: number;
   values: Values;
   def: Uint8Array | undefined;

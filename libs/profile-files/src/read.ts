@@ -2,7 +2,7 @@ import { decodeUtf8, encodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
 import { jfrToPprofs, NO_JFR_LABELS, MAX_VALUE, readFoldedLines, readSpeedscope } from "@cinderblock/ingest";
 import { inflateProfile, isGzip, PprofDecoder, type PprofTables } from "@cinderblock/pprof";
-import { type PartialTree, type ShownMetadata, TreeMerger } from "@cinderblock/query";
+import { type PartialTree, type FlamebearerMetadata, TreeMerger } from "@cinderblock/query";
 import { looksLikePerf, readPerfScript } from "./perf-script.ts";
 
 /** One profile type of a file. */
@@ -11,7 +11,7 @@ export interface FileProfile {
   unit: string;
   tree: PartialTree;
   /** metadata of a flamebearer, which its answer repeats; other files get those of their type and unit */
-  shown?: ShownMetadata;
+  shown?: FlamebearerMetadata;
 }
 
 /** @throws `unknown`, which is v1's status for an unreadable file */

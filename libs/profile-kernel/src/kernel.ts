@@ -2,7 +2,14 @@ import { randomBytes } from "node:crypto";
 import type { I64Column, U32Column } from "@cinderblock/columnar";
 import { PprofTables } from "@cinderblock/pprof";
 import { KERNEL_WASM } from "./gen/kernel-wasm.ts";
-import { BASE, COLUMNS, type ColumnSpec, HEADER, HeaderWord, OFFSETS } from "./layout.ts";
+import {
+  PROFILE_START,
+  COLUMNS,
+  type ColumnSpec,
+  HEADER_START,
+  HeaderWord,
+  COLUMN_ADDRESSES,
+} from "./layout.ts";
 
 interface Exports {
   count(from: number, length: number): number;
@@ -59,7 +66,7 @@ let compiled: WebAssembly.Module | undefined;
 export class ProfileKernel {
   /** columns are views of the kernel's memory */
   readonly tables = new PprofTables();
-  private readonly memory = new WebAssembly.Memory({ initial: Math.ceil(BASE / 65536) + 16 });
+  private readonly memory = new WebAssembly.Memory({ initial: Math.ceil(PROFILE_START / 65536) + 16 });
   private readonly wasm: Exports;
   private bytes: Uint8Array;
   private header: Uint32Array;
@@ -75,7 +82,7 @@ export class ProfileKernel {
   }[] = [];
   private readonly capacity = new Uint32Array(11);
   private inputBytes = 0;
-  /** the profile in memory at BASE */
+  /** the profile in the kernel's memory at PROFILE_START */
   private loaded: Uint8Array | undefined;
   private source: SymbolSource | undefined;
   private begun = -1;
@@ -104,8 +111,8 @@ export class ProfileKernel {
     this.wasm = instance.exports as unknown as Exports;
     this.wasm.setSeed(randomBytes(8).readBigUInt64LE());
     this.bytes = new Uint8Array(this.memory.buffer);
-    this.header = new Uint32Array(this.memory.buffer, HEADER, 64);
-    this.longs = new BigInt64Array(this.memory.buffer, HEADER, 32);
+    this.header = new Uint32Array(this.memory.buffer, HEADER_START, 64);
+    this.longs = new BigInt64Array(this.memory.buffer, HEADER_START, 32);
     this.words = new Uint32Array(this.memory.buffer);
   }
 
@@ -120,8 +127,8 @@ export class ProfileKernel {
     this.memory.grow(missing);
     const { buffer } = this.memory;
     this.bytes = new Uint8Array(buffer);
-    this.header = new Uint32Array(buffer, HEADER, 64);
-    this.longs = new BigInt64Array(buffer, HEADER, 32);
+    this.header = new Uint32Array(buffer, HEADER_START, 64);
+    this.longs = new BigInt64Array(buffer, HEADER_START, 32);
     this.words = new Uint32Array(buffer);
   }
 
@@ -129,13 +136,13 @@ export class ProfileKernel {
   private lay(inputBytes: number, need: Uint32Array): boolean {
     const capacity = this.capacity.map((c, i) => Math.max(c, Math.ceil(need[i]! * 1.25), 64));
     const rowsOf = (s: ColumnSpec): number => capacity[HeaderWord[s.rows]]! + 2;
-    let at = BASE + Math.ceil(inputBytes / 64) * 64 + 64;
+    let at = PROFILE_START + Math.ceil(inputBytes / 64) * 64 + 64;
     const addresses = SPECS.map(([, s]) => {
       const here = at;
       at += Math.ceil((rowsOf(s) * s.bytes) / 8) * 8;
       return here;
     });
-    if (at - BASE > MAX_BYTES) return false;
+    if (at - PROFILE_START > MAX_BYTES) return false;
     this.grow(at);
     this.capacity.set(capacity);
     this.header.set(capacity, HeaderWord.capacity);
@@ -143,7 +150,7 @@ export class ProfileKernel {
     const { buffer } = this.memory;
     this.columns = [];
     SPECS.forEach(([name, s], i) => {
-      this.words[(OFFSETS >>> 2) + i] = addresses[i]!;
+      this.words[(COLUMN_ADDRESSES >>> 2) + i] = addresses[i]!;
       const rows = rowsOf(s),
         address = addresses[i]!;
       const data =
@@ -177,16 +184,19 @@ export class ProfileKernel {
       if (this.inputBytes > 0 || this.columns.length > 0) {
         if (!this.lay(input, this.capacity)) return undefined;
       } else this.inputBytes = input;
-      this.grow(BASE + this.inputBytes);
+      this.grow(PROFILE_START + this.inputBytes);
     }
-    this.bytes.set(profile, BASE);
-    let done = this.columns.length === 0 ? NO_ROOM : this.wasm.decode(BASE, length);
+    this.bytes.set(profile, PROFILE_START);
+    let done = this.columns.length === 0 ? NO_ROOM : this.wasm.decode(PROFILE_START, length);
     if (done === NO_ROOM) {
-      if (this.wasm.count(BASE, length) === 0 || !this.lay(this.inputBytes, this.header.slice(0, 11)))
+      if (
+        this.wasm.count(PROFILE_START, length) === 0 ||
+        !this.lay(this.inputBytes, this.header.slice(0, 11))
+      )
         return undefined;
       // The counted rows fit, so the decoder can skip its check, which bounds a sample's rows by its bytes.
       this.header.fill(0xffffffff, HeaderWord.capacity, HeaderWord.capacity + 11);
-      done = this.wasm.decode(BASE, length);
+      done = this.wasm.decode(PROFILE_START, length);
       this.header.set(this.capacity, HeaderWord.capacity);
     }
     if (done === 0) return undefined;
@@ -216,7 +226,7 @@ export class ProfileKernel {
     for (const { column, data } of this.columns) if (column.data !== data) return false;
     if (tables.bytes === this.loaded) return true;
     if (tables.bytes.length > this.inputBytes) return false;
-    this.bytes.set(tables.bytes, BASE);
+    this.bytes.set(tables.bytes, PROFILE_START);
     // Strings may have been appended to the decoded ones.
     this.header[HeaderWord.strings] = tables.strings;
     this.loaded = tables.bytes;
@@ -256,7 +266,7 @@ export class ProfileKernel {
     this.source = source;
     try {
       if (this.begun !== handle) {
-        this.wasm.begin(BASE, handle);
+        this.wasm.begin(PROFILE_START, handle);
         this.begun = handle;
       }
       (this.views.get("group") as Uint32Array).set(samples);

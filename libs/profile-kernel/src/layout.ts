@@ -1,8 +1,8 @@
 import type { I64Column, U32Column } from "@cinderblock/columnar";
 import type { PprofTables } from "@cinderblock/pprof";
 
-/** Words of the header in the kernel's memory, from byte 64; assembly/layout.ts has the same words. */
-export const HEADER = 64;
+/** Address of the header in the kernel's memory; assembly/layout.ts has the same addresses. */
+export const HEADER_START = 64;
 /** Index of each 32-bit word in the kernel's header. */
 export const HeaderWord = {
   strings: 0,
@@ -30,12 +30,12 @@ export const HeaderWord = {
   capacity: 32,
 } as const;
 /** addresses of the columns, one word each */
-export const OFFSETS = HEADER + 256;
+export const COLUMN_ADDRESSES = HEADER_START + 256;
 /**
  * end of the fixed part: header, symbol table, words of one location, hashes of one stack; the profile and
  * its columns follow
  */
-export const BASE = 65536 + (3 << 20) + (4 << 14) + (8 << 12);
+export const PROFILE_START = 65536 + (3 << 20) + (4 << 14) + (8 << 12);
 
 type Rows =
   | "strings"

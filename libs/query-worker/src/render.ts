@@ -25,7 +25,7 @@ import {
   type PartialTree,
   type Points,
   renderPprof,
-  type ShownMetadata,
+  type FlamebearerMetadata,
   timelineOf,
   type ComparisonTree,
   mergeComparison,
@@ -156,7 +156,9 @@ export function renderFiles({ files, type, maxNodes, limitBytes }: FilesCall): F
   const wanted = type === undefined || type === "" ? types[0]! : type;
   if (!types.includes(wanted))
     throw invalidError(`profile type "${wanted}" not found in available profile types ${types.join(", ")}`);
-  const of = (list: typeof left): { unit: string; tree: FinalTree; shown: ShownMetadata | undefined } => {
+  const of = (
+    list: typeof left,
+  ): { unit: string; tree: FinalTree; shown: FlamebearerMetadata | undefined } => {
     const p = list!.find((x) => x.type === wanted)!;
     return { unit: p.unit, tree: finalTree(p.tree, maxNodes), shown: p.shown };
   };

@@ -10,7 +10,7 @@ export interface ComparisonTree {
   parent: Int32Array;
   name: Uint32Array;
   self: BigInt64Array;
-  /** values of the other side of a comparison; undefined without a comparison */
+  /** node -> own value on the baseline side; undefined without a comparison */
   base: BigInt64Array | undefined;
 }
 

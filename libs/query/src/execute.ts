@@ -4,7 +4,7 @@ import { buildProfile, type PartialProfile, ProfileMerger, type StackSelector } 
 import type { ExemplarKind } from "./exemplars.ts";
 import { callSiteFilter, type StackFilter } from "./stack-filter.ts";
 import { addSourceRows, type PartialSeries, SeriesMerger, type SeriesRange } from "./series.ts";
-import { detailedPoints } from "./heatmap.ts";
+import { pointsWithSeries } from "./heatmap.ts";
 import {
   largestProfiles,
   mergePoints,
@@ -175,7 +175,7 @@ export async function executeOn(
         selected = selectRows(s, selector, from, to, exclude[s.ulid], s, shard);
       parts.push(
         query.each
-          ? await detailedPoints(s, { rows: s, selected }, query.each, query.ids === true)
+          ? await pointsWithSeries(s, { rows: s, selected }, query.each, query.ids === true)
           : pointsOf(table, selected),
       );
     }
@@ -333,7 +333,9 @@ export function mergePartials(parts: readonly PartialResult[]): PartialResult {
   return { kind: "series", series: m.finish() };
 }
 
-/** First `unnamed` reason of several answers, to spread into a merged answer. */
+/**
+ * First reason of several answers why native frames have no names, as a field to spread into a merged answer.
+ */
 export function unnamedReason(answers: readonly (ExecuteAnswer | undefined)[]): { unnamed?: string } {
   const unnamed = answers.find((a) => a?.unnamed !== undefined)?.unnamed;
   return unnamed === undefined ? {} : { unnamed };

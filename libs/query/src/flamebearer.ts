@@ -1,5 +1,5 @@
 /** Metadata of a flamebearer besides its format and name. */
-export interface ShownMetadata {
+export interface FlamebearerMetadata {
   spyName: string;
   sampleRate: number;
   units: string;
@@ -10,7 +10,7 @@ function metadata(
   sampleType: string,
   sampleUnit: string,
   format: "single" | "double",
-  own: ShownMetadata | undefined,
+  own: FlamebearerMetadata | undefined,
 ): object {
   if (own) return { format, ...own, name: sampleType };
   const objects = ["inuse_objects", "alloc_objects", "goroutine", "samples"].includes(sampleType);
@@ -37,7 +37,7 @@ export function flamebearerProfile(
   format: "single" | "double",
   flamebearer: Uint8Array,
   more: { timeline: object | null; groups: object | null } = { timeline: null, groups: null },
-  shown?: ShownMetadata,
+  shown?: FlamebearerMetadata,
 ): Buffer {
   const head = JSON.stringify({
     version: 1,

@@ -24,7 +24,7 @@ const MAX_CELLS = 1_000_000;
 /**
  * One point with its series for each profile of a segment, or for each span; `ids` adds the profiles' IDs.
  */
-export async function detailedPoints(
+export async function pointsWithSeries(
   source: ProfileSource,
   segment: Segment,
   each: ExemplarKind,

@@ -13,7 +13,7 @@ export type { PartialSamples } from "./samples.ts";
 export type { ExemplarKind, Exemplar } from "./exemplars.ts";
 export { encodeHeatmap, mergeProfileLists } from "./points.ts";
 export type { Points, ProfileList, SingleProfile } from "./points.ts";
-export { flamebearerProfile, type ShownMetadata } from "./flamebearer.ts";
+export { flamebearerProfile, type FlamebearerMetadata } from "./flamebearer.ts";
 export { encodeTimeline, timelineOf } from "./timeline.ts";
 export type { Timeline, TimelineRequest } from "./timeline.ts";
 export { encodeCallTree } from "./call-tree.ts";

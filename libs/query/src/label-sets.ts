@@ -25,7 +25,7 @@ export class LabelSetMerger {
   add(sets: LabelSets, { picked, accepts, name }: LabelSetChoice = {}): void {
     const { pairs, ends } = sets;
     const wanted = Uint8Array.from(sets.names, (n) => (name === undefined || name(n) ? 1 : 0));
-    // 0: not needed yet; otherwise the pair's ID here + 1.
+    // Pair of `sets` -> its ID in this merge + 1; 0: not added yet.
     const own = new Uint32Array(sets.values.length);
     let tuple = new Uint32Array(32);
     const count = picked ? picked.length : ends.length;

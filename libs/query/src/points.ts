@@ -191,7 +191,7 @@ export function largestProfiles(
     count = 0,
     total = 0,
     floor = -Infinity;
-  // Avoids objects for values below the smallest kept one.
+  // Create no object for a profile below the smallest of the `limit` largest so far.
   const trim = (): void => {
     found.sort(compare);
     found = found.slice(0, limit);

@@ -253,7 +253,7 @@ const long = (words: Uint32Array, at: number): bigint => (BigInt(words[at + 1]!)
 const mappingSize = (words: Uint32Array, at: number): bigint =>
   BigInt.asUintN(64, long(words, at + 2) - long(words, at));
 
-/** Equal for mappings that count as one; their sizes are rounded up to pages, modulo 2^64. */
+/** Key that is equal for mappings that count as one; their sizes are rounded up to pages, modulo 2^64. */
 function mappingKey(words: Uint32Array, at: number): string {
   const pages = BigInt.asUintN(64, mappingSize(words, at) + PAGE - 1n) / PAGE;
   return `${pages} ${long(words, at + 4)} ${words[at + 7]! || words[at + 6]!}`;

@@ -179,7 +179,7 @@ export async function samplePredicateOf(
   };
 }
 
-/** row -> sum of its accepted samples. */
+/** row of a segment -> sum of its samples that the filter accepts */
 export async function acceptedSums(segment: Segment, keep: SamplePredicate): Promise<Map<number, bigint>> {
   const sums = new Map<number, bigint>();
   await visitBatches(segment, ["samples"], (table, batch) => {

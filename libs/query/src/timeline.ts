@@ -2,7 +2,7 @@ import type { Pace } from "@cinderblock/async";
 import { ByteWriter } from "@cinderblock/bytes";
 import type { ProfileSource } from "@cinderblock/block";
 import {
-  coverOf,
+  coveredSpan,
   intervalOf,
   totalLength,
   spread,
@@ -12,7 +12,7 @@ import {
 } from "@cinderblock/flame";
 import { type Annotations, compareLabels, type Label, labelsKey, mergeAnnotations } from "@cinderblock/model";
 import type { StackFilter } from "./stack-filter.ts";
-import { detailedPoints } from "./heatmap.ts";
+import { pointsWithSeries } from "./heatmap.ts";
 import type { Points } from "./points.ts";
 import { writeVarintField } from "./put-value.ts";
 import type { Segment } from "./segments.ts";
@@ -26,7 +26,7 @@ export async function profilePoints(
   pace: Pace,
 ): Promise<Points> {
   const { annotation, annotations } = await source.load(["annotations"]);
-  const points = await detailedPoints(source, segment, "profile", false),
+  const points = await pointsWithSeries(source, segment, "profile", false),
     sums = stacks && (await acceptedSums(segment, await samplePredicateOf(source, segment, stacks, pace))),
     noteOf = new Uint32Array(points.timeMs.length),
     known = new Map<number, number>(),
@@ -142,7 +142,7 @@ export function timelineOf(p: Points, r: TimelineRequest): Timeline {
 }
 
 const coverAt = (distance: number, intervalMs: number): number =>
-  coverOf(Number.isNaN(distance) ? undefined : distance, intervalMs);
+  coveredSpan(Number.isNaN(distance) ? undefined : distance, intervalMs);
 
 /** A group of series as a selection of its own: interval and covers are those of its members. */
 function seriesOf(

@@ -147,7 +147,10 @@ export async function sumByStack(
   return { totals, symbols };
 }
 
-/** to[s] += each value with stack s; both arrays are words of 64-bit integers. */
+/**
+ * Adds the value of each sample to the sum of its stack: to[stack] += value. `to` has words of 64-bit
+ * integers.
+ */
 function addSamples(
   to: Uint32Array,
   stacktraceId: Uint32Array,

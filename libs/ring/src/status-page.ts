@@ -18,7 +18,7 @@ export interface RingSource {
 /** A member as JSON: names and values of v1's pages (dskit's ring), and its share of the ring. */
 interface RingShard {
   id: string;
-  /** the state, or UNHEALTHY */
+  /** state of the member, or UNHEALTHY */
   state: string;
   address: string;
   /** time of the last heartbeat, and of the registration: RFC 3339 */

@@ -24,7 +24,7 @@ import {
 import { periodic, type Service, ServiceGroup } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
 import { RemoteStore } from "@cinderblock/transport";
-import { type CommonConfig, redisOf } from "./config.ts";
+import { type CommonConfig, redisConfigOf } from "./config.ts";
 import {
   advertisedHost,
   hostAndPort,
@@ -101,7 +101,7 @@ export class ClusterProcess {
     this.base = resources.base;
     this.onFatal = onFatal;
     this.id = config.instanceId !== "" ? config.instanceId : `${hostname()}-${config.httpPort}`;
-    this.members = new RedisMembers(redisOf(config));
+    this.members = new RedisMembers(redisConfigOf(config));
     const traffic = { sentBytes: 0, receivedBytes: 0 };
     const tls = clientTlsOf(config);
     this.credentials = internalCredentialsOf(config, this.members, config.heartbeatPeriod, this.base);
@@ -156,7 +156,7 @@ export class ClusterProcess {
         "invalid",
         `-server.internal-listen-port=${config.internalPort} equals -server.http-listen-port: internal methods need a separate port`,
       );
-    redisOf(config);
+    redisConfigOf(config);
     checkClusterTls(config);
     checkInternalTokens(config);
   }

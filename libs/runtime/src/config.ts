@@ -944,7 +944,7 @@ export function limitsOf(c: CommonConfig): Limits {
 }
 
 /** Redis settings from the options. @throws `invalid` */
-export function redisOf(c: CommonConfig): RedisConfig {
+export function redisConfigOf(c: CommonConfig): RedisConfig {
   const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(c.redisAddress) ?? [];
   if (host === undefined)
     throw new CinderblockError("invalid", `-redis.address=${c.redisAddress}: expected host:port`);

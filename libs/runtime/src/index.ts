@@ -10,8 +10,8 @@ export {
 } from "./cluster-process.ts";
 export { buildInfo, runComponent, workerScripts } from "./component.ts";
 export type { Component } from "./component.ts";
-export { commonSchema, redisOf, limitsOf } from "./config.ts";
-export { bucketOf } from "./storage-config.ts";
+export { commonSchema, redisConfigOf, limitsOf } from "./config.ts";
+export { bucketSpecOf } from "./storage-config.ts";
 export type { Budgets } from "./budgets.ts";
 export type { CommonConfig } from "./config.ts";
 export { kafkaOf, partitionedLog } from "./kafka.ts";

@@ -27,7 +27,7 @@ import { adminRoutes, type InternalListener } from "./admin.ts";
 import { type Budgets, budgetsOf } from "./budgets.ts";
 import { type CommonConfig, limitsOf } from "./config.ts";
 import { internalListenAddress } from "./internal-address.ts";
-import { bucketOf } from "./storage-config.ts";
+import { bucketSpecOf } from "./storage-config.ts";
 import { authorizerOf } from "./auth.ts";
 import { RuntimeOverrides } from "./overrides.ts";
 import { serverTlsOf } from "./tls-config.ts";
@@ -93,12 +93,12 @@ export class Resources {
     this.bodies = new BodyBudget(this.budgets.inflight, base.metrics);
     this.internalBodies = new BodyBudget(2 * this.budgets.inflight, base.metrics, "processes");
     this.limits = new TenantLimits(limitsOf(config));
-    this.spec = bucketOf(config);
+    this.spec = bucketSpecOf(config);
     this.overrides = new RuntimeOverrides(config, this.limits, base);
     this.authorizer = authorizerOf(config);
   }
 
-  /** folders that this process owns, by their real path */
+  /** locks of the folders that this process owns, by their real path */
   private readonly claims = new Map<string, DirectoryLock>();
 
   /**

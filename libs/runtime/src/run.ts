@@ -12,7 +12,7 @@ import type { Service, ServiceGroup } from "@cinderblock/service";
 import { type Base, createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { authorizerOf } from "./auth.ts";
 import type { CommonConfig } from "./config.ts";
-import { bucketOf } from "./storage-config.ts";
+import { bucketSpecOf } from "./storage-config.ts";
 import { type Build, Resources, type Scripts } from "./resources.ts";
 import { stopBoundMs, stopWithin } from "./stop.ts";
 import { clientTlsOf, serverTlsOf } from "./tls-config.ts";
@@ -106,7 +106,7 @@ export async function run<S extends Schema>(
 
   const stopping = Promise.withResolvers<number>();
   const fatal = (reason: string): void => {
-    // Acknowledged data is on disk; the next start replays it.
+    // Exit at once: acknowledged data is on disk, and the next start replays it.
     log.fatal({ reason }, "fatal error, stopping");
     process.exit(1);
   };
@@ -200,7 +200,7 @@ function checkCommon(config: CommonConfig): void {
       "invalid",
       `-write-path=${config.writePath}: segment-writer and combined belong to Pyroscope's v2 storage; set it to ingester or leave it out`,
     );
-  bucketOf(config);
+  bucketSpecOf(config);
   authorizerOf(config);
   checkTls(serverTlsOf(config), clientTlsOf(config), createLogger({ level: "error", format: "logfmt" }));
 }

@@ -348,7 +348,7 @@ const refuse = (message: string): never => {
 };
 
 /** Bucket settings from the options. @throws `invalid` for impossible settings */
-export function bucketOf(c: StorageConfig): BucketSpec {
+export function bucketSpecOf(c: StorageConfig): BucketSpec {
   const shared = { prefix: c.storagePrefix, maxRequests: c.storageRequests, counters: operationCounters() };
   const need = (flag: string, value: string): void => {
     if (value === "") refuse(`-storage.backend=${c.storageBackend} needs ${flag}`);

@@ -32,7 +32,7 @@ export function profileRoutes(now: () => number): Routes {
             .header("content-disposition", `attachment; filename="${name}"`)
             .send(await own.heap(now));
         });
-      // There is no cmdline, because arguments may contain passwords.
+      // Go's other profiles do not exist here. `cmdline` is left out because arguments may contain passwords.
       for (const name of ["cmdline", "goroutine", "block", "mutex", "threadcreate", "trace"])
         app.get(`/debug/pprof/${name}`, async (_request, reply) => {
           await reply

@@ -7,7 +7,7 @@ import {
   type SourceForm,
   type SourceSeries,
   type WantedRows,
-  type CoarseRows,
+  type DownsampledTable,
 } from "@cinderblock/block";
 import { decodeUtf8 } from "@cinderblock/bytes";
 import { U32Column } from "@cinderblock/columnar";
@@ -67,7 +67,7 @@ export class SymbolizedSource implements ProfileSource {
   get labelIndex(): LabelIndex {
     return this.inner.labelIndex;
   }
-  get coarse(): readonly CoarseRows[] {
+  get coarse(): readonly DownsampledTable[] {
     return this.inner.coarse;
   }
   get batchRows(): number {
@@ -124,7 +124,10 @@ class Overlay {
   private readonly locations = new U32Column(64);
   private readonly stackLocation = new U32Column(64);
   private checked = 0;
-  /** the partition was returned unchanged: new names would change it for callers that keep derived data */
+  /**
+   * whether the partition was returned unchanged: its callers keep derived data, so names that arrive later
+   * need a new source
+   */
   private plain = false;
   private counted = 0;
 

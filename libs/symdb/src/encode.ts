@@ -16,7 +16,9 @@ import {
 } from "./table-blocks.ts";
 import { FUNCTION_WORDS, locationCount, MAPPING_WORDS, stringCount, type SymbolTables } from "./tables.ts";
 
-/** One partition to write; `stacktraces` is the number of distinct stacks (informative). */
+/**
+ * One symbol partition to write; `stacktraces` is the number of distinct stacks, which readers do not need.
+ */
 export interface PartitionSource {
   partition: bigint;
   tables: SymbolTables;

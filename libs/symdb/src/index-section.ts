@@ -47,7 +47,7 @@ export interface SymdbIndex {
   partitions: PartitionIndex[];
 }
 
-const MAGIC = 0x73796d31; // "sym1"
+const MAGIC = 0x73796d31; // Magic bytes of a symdb file: "sym1".
 /** Size of the version 3 footer in bytes. Format: docs/formats/symbols-symdb.md */
 export const FOOTER_SIZE = 24;
 /** Format number of each table in its version 3 header. */

@@ -65,7 +65,7 @@ export class SymbolPartition {
 const NONE = 0xffffffff;
 
 /**
- * Copies symbols of one partition into another, each at most once and only reached ones: `stack(node)`
+ * Copies symbols of one partition into another, each at most once and only reached ones: `targetStack(node)`
  * returns the node of the same stack in the target.
  */
 export class SymbolRewriter {
@@ -77,7 +77,7 @@ export class SymbolRewriter {
   private readonly locationMap: Uint32Array;
   private readonly stackMap: Uint32Array;
   private tuple = new Uint32Array(64);
-  /** scratch memory of `stack` */
+  /** scratch memory of `targetStack` */
   private readonly path: number[] = [];
 
   constructor(from: SymbolTables, to: SymbolPartition) {

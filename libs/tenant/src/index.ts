@@ -2,7 +2,7 @@ export { checkTenantId, DEFAULT_TENANT, isTenantId, tenantForWrite, tenantsForRe
 export { pathBelow, tenantFolder } from "./path-below.ts";
 export { checkAccess, Tokens } from "./access.ts";
 export type { Access, Role } from "./access.ts";
-export { readLimitsOf, smallerLimit, TenantLimits } from "./limits.ts";
+export { combineReadLimits, smallerLimit, TenantLimits } from "./limits.ts";
 export type {
   IngestionLimit,
   IngestLimits,

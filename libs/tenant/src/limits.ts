@@ -156,7 +156,7 @@ export function smallerLimit(a: number, b: number): number {
  * Limits of a query over several tenants, as in v1: the smallest positive value of each combined limit, except
  * the largest split interval. The fields that are not listed here are those of the first tenant.
  */
-export function readLimitsOf(all: readonly Limits[]): Limits {
+export function combineReadLimits(all: readonly Limits[]): Limits {
   const smallest = (of: (l: Limits) => number): number => all.map(of).reduce(smallerLimit, 0);
   return {
     ...all[0]!,

@@ -1,4 +1,4 @@
-import { type Limits, readLimitsOf } from "./index.ts";
+import { type Limits, combineReadLimits } from "./index.ts";
 
 describe("limits of a query over several tenants", () => {
   const limits = (more: Partial<Limits>): Limits =>
@@ -32,7 +32,7 @@ describe("limits of a query over several tenants", () => {
       [c, b, a],
       [b, a, c],
     ])
-      expect(readLimitsOf(all)).toMatchObject({
+      expect(combineReadLimits(all)).toMatchObject({
         maxQueryLengthMs: 50,
         maxQueryLookbackMs: 7,
         maxFlamegraphNodesMax: 10,

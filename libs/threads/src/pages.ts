@@ -1,5 +1,5 @@
 const PAGE_BYTES = 8 << 10;
-/** Maximum share of all pages for one body: 1/8. */
+/** Divisor of the maximum share of all pages that one body may use: an eighth. */
 const LARGEST_SHARE = 8;
 
 /**

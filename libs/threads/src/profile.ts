@@ -41,7 +41,7 @@ export interface ThreadProfile {
 
 let session: Session | undefined;
 let sampling = false;
-/** serializes CPU profiles: V8 has one profiler per thread */
+/** end of the last CPU profile: V8 has one profiler per thread, so profiles run one after the other */
 let cpu: Promise<unknown> = Promise.resolve();
 
 /** Profiles the calling thread. */

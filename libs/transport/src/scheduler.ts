@@ -256,10 +256,10 @@ export class RemoteJobs {
   /** scheduler -> number of waiting polls */
   private readonly polls = new Map<string, number>();
   private readonly stopped = new AbortController();
-  /** scheduler -> its queries that run here */
+  /** scheduler -> queries that this querier took from it and runs */
   private readonly busy = new Map<string, Map<number, AbortController>>();
   private loop: Periodic | undefined;
-  /** posts of results that are not complete */
+  /** requests in flight that send results to a scheduler */
   private readonly posts = new Set<Promise<unknown>>();
   private readonly client: InternalClient;
   private readonly addresses: () => readonly string[];

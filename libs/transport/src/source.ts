@@ -157,7 +157,8 @@ export class RemoteSource implements SourceClient {
           until,
         )
       )
-        // The previous release reports no sums: a source that reports one wins.
+        // Use a huge sum for rows of the previous release, which reports none: of equal rows, the smallest
+        // sum stays.
         .map((k) => ({
           ...k,
           form: k.form ?? "block",

@@ -17,7 +17,7 @@ import { filtersThatChangeValues } from "../state/state.ts";
 import { observedInterval, stepGrid, timelineOfSteps } from "../state/timeline.ts";
 
 /** Base address of the UI, from the address of its own script: works behind any proxy without a flag. */
-export const BASE = new URL(/* @vite-ignore */ "../", import.meta.url);
+export const BASE_URL = new URL(/* @vite-ignore */ "../", import.meta.url);
 
 /** An answer, and its warning if it is partial. */
 export interface ApiAnswer<T> {
@@ -26,7 +26,7 @@ export interface ApiAnswer<T> {
 }
 
 const TOKEN = "cinderblock.token";
-export const token = {
+export const tokenStore = {
   get: (): string => sessionStorage.getItem(TOKEN) ?? "",
   set: (t: string): void => {
     if (t === "") sessionStorage.removeItem(TOKEN);
@@ -38,14 +38,14 @@ function headers(tenant: string, more: Record<string, string>): Record<string, s
   return {
     ...more,
     ...(tenant !== "" ? { "x-scope-orgid": tenant } : {}),
-    ...(token.get() !== "" ? { authorization: `Bearer ${token.get()}` } : {}),
+    ...(tokenStore.get() !== "" ? { authorization: `Bearer ${tokenStore.get()}` } : {}),
   };
 }
 
 async function ask(path: string, init: RequestInit): Promise<Response> {
   let r: Response;
   try {
-    r = await fetch(new URL(path, BASE), init);
+    r = await fetch(new URL(path, BASE_URL), init);
   } catch (err) {
     if ((err as Error).name === "AbortError") throw err;
     throw new ApiError(`The server did not answer: ${(err as Error).message}`, 0, "unavailable");
@@ -116,7 +116,8 @@ export class Client {
   private async json<T>(path: string, body: unknown, signal?: AbortSignal): Promise<ApiAnswer<T>> {
     const r = await ask(path, {
       method: "POST",
-      // Without the parameter, the server leaves out label names with dots, dashes or other scripts.
+      // Without `allow-utf8-labelnames`, the server leaves out label names with dots, dashes or other
+      // scripts.
       headers: headers(this.tenant, {
         "content-type": "application/json",
         accept: "*/*; allow-utf8-labelnames=true",

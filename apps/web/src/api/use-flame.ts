@@ -3,7 +3,7 @@ import type { Flame } from "@cinderblock/flame";
 import type { FlameDone, FlameJob, FlameSource } from "../flame-worker.ts";
 import { WorkerCalls } from "./worker-calls.ts";
 
-/** Sums of both whole sides of a comparison. */
+/** Totals of both sides of a comparison, before filters of functions and a focus. */
 interface Sums {
   sum: number;
   baseSum: number;

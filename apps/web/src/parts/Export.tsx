@@ -9,7 +9,7 @@ import {
   toSvg,
   unitOfType,
 } from "@cinderblock/flame";
-import { BASE } from "../api/client.ts";
+import { BASE_URL } from "../api/client.ts";
 import type { Selection } from "../api/types.ts";
 import { callTreeRequest, mergeProfileRequest } from "../api/wire.ts";
 import { useApp } from "../state/app.tsx";
@@ -61,7 +61,7 @@ export function ExportDialog({
       ),
     );
   const render = (format: string): string => {
-    const u = new URL("pyroscope/render", BASE);
+    const u = new URL("pyroscope/render", BASE_URL);
     u.search = new URLSearchParams({
       query: `${selection.type}${selection.selector}`,
       from: String(selection.startMs),
@@ -71,7 +71,7 @@ export function ExportDialog({
     return u.href;
   };
   const exported = (format: string): string => {
-    const u = new URL("pyroscope/export", BASE);
+    const u = new URL("pyroscope/export", BASE_URL);
     u.search = new URLSearchParams({
       query: `${selection.type}${selection.selector}`,
       from: String(selection.startMs),

@@ -18,8 +18,8 @@ import {
   drawFlame,
   drawOverview,
   type Flame,
-  FOLDED,
-  foldedText,
+  CUT_OFF_NAME,
+  cutOffText,
   formatShare,
   formatValue,
   type SearchResult,
@@ -238,7 +238,7 @@ export function FlameCanvas(props: Props): ReactNode {
       scale = size.width / (v.to - v.from || 1);
     let truncated = false;
     for (let i = 0; i < flame.name.length && !truncated; i++) {
-      if (flame.name[i] !== FOLDED || flame.x[i]! >= v.to || flame.x[i]! + flame.width[i]! <= v.from)
+      if (flame.name[i] !== CUT_OFF_NAME || flame.x[i]! >= v.to || flame.x[i]! + flame.width[i]! <= v.from)
         continue;
       truncated = flame.width[i]! * scale > 24;
     }
@@ -262,7 +262,7 @@ export function FlameCanvas(props: Props): ReactNode {
   };
 
   const describe = (b: number): string => {
-    if (flame.name[b] === FOLDED) return foldedText(flame, b);
+    if (flame.name[b] === CUT_OFF_NAME) return cutOffText(flame, b);
     const parent = flame.parent[b]!,
       siblings = b === 0 ? 1 : flame.children[parent]!,
       k = b === 0 ? 1 : b - flame.firstChild[parent]! + 1;
@@ -276,7 +276,7 @@ export function FlameCanvas(props: Props): ReactNode {
     if (b < 0 || b >= flame.x.length) return;
     setAt(b);
     setSpoken(describe(b));
-    if (b > 0 && flame.name[b] !== FOLDED) onSelect(flame.names[flame.name[b]!]!);
+    if (b > 0 && flame.name[b] !== CUT_OFF_NAME) onSelect(flame.names[flame.name[b]!]!);
     const v = view.current;
     // Zooms to a box that is outside the view or narrower than a pixel.
     if (
@@ -293,12 +293,12 @@ export function FlameCanvas(props: Props): ReactNode {
   };
   /** Zooms at once; updates the rest of the page after the frame with the new picture. */
   const enter = (b: number): void => {
-    const target = flame.name[b] === FOLDED ? flame.parent[b]! : b;
+    const target = flame.name[b] === CUT_OFF_NAME ? flame.parent[b]! : b;
     show(target);
     requestAnimationFrame(() =>
       setTimeout(() => {
         onFocus(pathOf(flame, target));
-        if (b > 0 && flame.name[b] !== FOLDED) onSelect(flame.names[flame.name[b]!]!);
+        if (b > 0 && flame.name[b] !== CUT_OFF_NAME) onSelect(flame.names[flame.name[b]!]!);
       }),
     );
   };
@@ -353,7 +353,7 @@ export function FlameCanvas(props: Props): ReactNode {
       move(found!.boxes[matchAt.current]!);
     },
     png: () => new Promise((done) => canvas.current!.toBlob(done)),
-    current: () => (at > 0 && flame.name[at] !== FOLDED ? flame.names[flame.name[at]!]! : ""),
+    current: () => (at > 0 && flame.name[at] !== CUT_OFF_NAME ? flame.names[flame.name[at]!]! : ""),
   }));
   useEffect(() => {
     matchAt.current = -1;
@@ -492,7 +492,11 @@ export function FlameCanvas(props: Props): ReactNode {
       {tip && b >= 0 && b < flame.x.length ? (
         <div className="tip" style={{ left: Math.min(tip.x + 14, size.width - 340), top: tip.y + 18 }}>
           <strong>
-            {flame.name[b] === FOLDED ? foldedText(flame, b) : b === 0 ? "all" : flame.names[flame.name[b]!]}
+            {flame.name[b] === CUT_OFF_NAME
+              ? cutOffText(flame, b)
+              : b === 0
+                ? "all"
+                : flame.names[flame.name[b]!]}
           </strong>
           <dl>
             <dt>total</dt>
@@ -500,7 +504,7 @@ export function FlameCanvas(props: Props): ReactNode {
               {formatValue(flame.total[b]!, unit)}{" "}
               <span className="quiet">{formatShare(all > 0 ? flame.total[b]! / all : 0)} of all</span>
             </dd>
-            {flame.name[b] === FOLDED ? null : (
+            {flame.name[b] === CUT_OFF_NAME ? null : (
               <>
                 <dt>self</dt>
                 <dd>{formatValue(flame.self[b]!, unit)}</dd>

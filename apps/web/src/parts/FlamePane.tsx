@@ -1,6 +1,6 @@
 import { type ReactNode, type RefObject, useCallback, useEffect, useMemo, useState } from "react";
 import {
-  shownShare,
+  shareNotCutOff,
   type Flame,
   formatShare,
   formatValue,
@@ -82,7 +82,7 @@ export function FlamePane({
         }}
       />
     );
-  const covered = flame ? shownShare(flame) : 1;
+  const covered = flame ? shareNotCutOff(flame) : 1;
   return (
     <section className={busy ? "pane busy" : "pane"} aria-label={label} aria-busy={busy}>
       <Loading active={busy} />

@@ -3,7 +3,7 @@ import { useApp } from "../state/app.tsx";
 import { type ComparisonFigures, summaryOf } from "../state/compare.ts";
 import { Failure } from "./Failure.tsx";
 
-/** Both whole sides of a comparison in figures, and where these mislead. */
+/** Figures of both complete sides of a comparison, and a notice where they mislead. */
 export function Summary({
   comparing,
   isFetching,

@@ -2,8 +2,8 @@ import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import {
   boxOf,
-  FOLDED,
-  foldedText,
+  CUT_OFF_NAME,
+  cutOffText,
   formatShare,
   formatValue,
   pathOf,
@@ -94,7 +94,8 @@ export function TreePane({ selection, baseline, comparing }: PaneProps): ReactNo
     setAt(k);
     virtual.scrollToIndex(k);
     const box = rows[k]!.box;
-    if (flame && box > 0 && flame.name[box] !== FOLDED) go({ fn: flame.names[flame.name[box]!]! }, true);
+    if (flame && box > 0 && flame.name[box] !== CUT_OFF_NAME)
+      go({ fn: flame.names[flame.name[box]!]! }, true);
   };
   return (
     <section
@@ -157,7 +158,7 @@ export function TreePane({ selection, baseline, comparing }: PaneProps): ReactNo
           <div role="presentation" style={{ height: virtual.getTotalSize(), position: "relative" }}>
             {virtual.getVirtualItems().map((item) => {
               const { box, level } = rows[item.index]!,
-                folded = flame.name[box] === FOLDED,
+                folded = flame.name[box] === CUT_OFF_NAME,
                 children = flame.children[box]!;
               return (
                 <div
@@ -181,7 +182,7 @@ export function TreePane({ selection, baseline, comparing }: PaneProps): ReactNo
                     style={{ paddingLeft: 6 + (level - 1) * 14 }}
                   >
                     {children > 0 ? (open.has(box) ? "▾ " : "▸ ") : "  "}
-                    {folded ? foldedText(flame, box) : box === 0 ? "all" : flame.names[flame.name[box]!]}
+                    {folded ? cutOffText(flame, box) : box === 0 ? "all" : flame.names[flame.name[box]!]}
                   </span>
                   <span role="gridcell" className="cell">
                     {folded ? "" : formatValue(flame.self[box]!, unit)}

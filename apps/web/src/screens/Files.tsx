@@ -1,7 +1,7 @@
 import { type ReactNode, useMemo, useRef, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
 import {
-  shownShare,
+  shareNotCutOff,
   formatShare,
   formatValue,
   search as searchFlame,
@@ -262,7 +262,7 @@ function Opened({ names }: { names: string[] }): ReactNode {
                 {found.boxes.length} matches, {formatShare(found.share)}
               </span>
             ) : null}
-            <span>shown {formatShare(shownShare(flame))}</span>
+            <span>shown {formatShare(shareNotCutOff(flame))}</span>
             <span data-testid="total">
               {compare
                 ? `A ${formatValue(flame.baseSum, unit)}, B ${formatValue(flame.sum, unit)}`

@@ -1,7 +1,7 @@
 import { type ReactNode, useMemo, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { formatShare, formatValue, isCpuTime, isGauge, measureOf } from "@cinderblock/flame";
-import { BASE } from "../api/client.ts";
+import { BASE_URL } from "../api/client.ts";
 import type { Selection } from "../api/types.ts";
 import { useTimeline } from "../api/use-timeline.ts";
 import { CopyButton } from "../parts/CopyButton.tsx";
@@ -193,7 +193,7 @@ export function Services(): ReactNode {
 
 /** Screen of an empty installation: how to send profiles. */
 function FirstProfile(): ReactNode {
-  const url = BASE.href.replace(/\/$/, "");
+  const url = BASE_URL.href.replace(/\/$/, "");
   const snippets: [string, string][] = [
     [
       "By hand",

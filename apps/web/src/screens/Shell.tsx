@@ -3,7 +3,7 @@ import { toCompareScreen } from "../state/compare.ts";
 import { encodeState, initialState, type Screen, type State } from "../state/state.ts";
 import { addressOf, useApp } from "../state/app.tsx";
 import { withAbsoluteTimes, hasRelativeTime, newShortId, shortAddress } from "../state/links.ts";
-import { BASE, token } from "../api/client.ts";
+import { BASE_URL, tokenStore } from "../api/client.ts";
 import { ApiError } from "../api/types.ts";
 import { copyText } from "../parts/clipboard.ts";
 import { applyTheme, savedTheme, type ThemeChoice } from "../parts/theme.ts";
@@ -78,7 +78,7 @@ export function Shell(): ReactNode {
             ),
             state.tenant,
           ),
-          BASE,
+          BASE_URL,
         ).href,
         "The short link is copied.",
       );
@@ -279,15 +279,15 @@ function TenantField(): ReactNode {
 function Settings({ onClose }: { onClose: () => void }): ReactNode {
   const { state, go } = useApp();
   const [theme, setTheme] = useState<ThemeChoice>(savedTheme()),
-    [secret, setSecret] = useState(token.get());
+    [secret, setSecret] = useState(tokenStore.get());
   return (
     <Dialog title="Settings" onClose={onClose}>
       <form
         className="settings"
         onSubmit={(e) => {
           e.preventDefault();
-          const changed = secret !== token.get();
-          token.set(secret);
+          const changed = secret !== tokenStore.get();
+          tokenStore.set(secret);
           onClose();
           if (changed) location.reload();
         }}

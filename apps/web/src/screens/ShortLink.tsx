@@ -1,6 +1,6 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
-import { Client, token } from "../api/client.ts";
+import { Client, tokenStore } from "../api/client.ts";
 import { ApiError } from "../api/types.ts";
 import { Failure } from "../parts/Failure.tsx";
 import { addressOf } from "../state/app.tsx";
@@ -54,13 +54,13 @@ export function AddressScreen({ children }: { children: ReactNode }): ReactNode 
  * Token form for a server that requires a token before it resolves the link: settings are not available yet.
  */
 function TokenForm({ onToken }: { onToken: () => void }): ReactNode {
-  const [secret, setSecret] = useState(token.get());
+  const [secret, setSecret] = useState(tokenStore.get());
   return (
     <form
       className="settings"
       onSubmit={(e) => {
         e.preventDefault();
-        token.set(secret);
+        tokenStore.set(secret);
         onToken();
       }}
     >

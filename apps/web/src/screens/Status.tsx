@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import { useQuery } from "@tanstack/react-query";
-import { BASE } from "../api/client.ts";
+import { BASE_URL } from "../api/client.ts";
 import { ApiError } from "../api/types.ts";
 import { Failure, Loading } from "../parts/Failure.tsx";
 import { useApp } from "../state/app.tsx";
@@ -64,7 +64,7 @@ export function Status(): ReactNode {
       client.text(path, signal);
   const ready = useQuery({
     queryKey: ["ready"],
-    queryFn: ({ signal }) => fetch(new URL("ready", BASE), { signal }).then((r) => r.text()),
+    queryFn: ({ signal }) => fetch(new URL("ready", BASE_URL), { signal }).then((r) => r.text()),
     refetchInterval: 5000,
   });
   const build = useQuery({ queryKey: ["build", state.tenant], queryFn: text("api/v1/status/buildinfo") });
@@ -169,7 +169,7 @@ export function Status(): ReactNode {
         known.map((r) => (
           <section key={r.path}>
             <h3>
-              {r.name} <a href={new URL(r.path, BASE).href}>page</a>
+              {r.name} <a href={new URL(r.path, BASE_URL).href}>page</a>
             </h3>
             <table>
               <thead>
@@ -200,7 +200,7 @@ export function Status(): ReactNode {
       {has("partitions") && (
         <>
           <h2>
-            Partitions <a href={new URL("partitions", BASE).href}>page</a>
+            Partitions <a href={new URL("partitions", BASE_URL).href}>page</a>
           </h2>
           <table>
             <thead>
@@ -231,7 +231,7 @@ export function Status(): ReactNode {
       {has("store-gateway/tenants") && (
         <>
           <h2>
-            Tenants and blocks <a href={new URL("store-gateway/tenants", BASE).href}>page</a>
+            Tenants and blocks <a href={new URL("store-gateway/tenants", BASE_URL).href}>page</a>
           </h2>
           {tenants.data?.tenants.length === 0 ? (
             <p className="quiet">
@@ -256,7 +256,8 @@ export function Status(): ReactNode {
                     <th scope="row">
                       <a
                         href={
-                          new URL(`store-gateway/tenant/${encodeURIComponent(t.tenant)}/blocks`, BASE).href
+                          new URL(`store-gateway/tenant/${encodeURIComponent(t.tenant)}/blocks`, BASE_URL)
+                            .href
                         }
                       >
                         {t.tenant}
@@ -278,7 +279,7 @@ export function Status(): ReactNode {
         <>
           <h2>
             Slowest queries of the last hour{" "}
-            <a href={new URL("query-frontend/slow-queries", BASE).href}>page</a>
+            <a href={new URL("query-frontend/slow-queries", BASE_URL).href}>page</a>
           </h2>
           <table data-testid="slow">
             <thead>
@@ -309,7 +310,7 @@ export function Status(): ReactNode {
                   <td>{when(q.endMs)}</td>
                   <td>{q.parts}</td>
                   <td>
-                    <a href={new URL(`query-frontend/slow-queries?plan=${q.id}`, BASE).href}>plan</a>
+                    <a href={new URL(`query-frontend/slow-queries?plan=${q.id}`, BASE_URL).href}>plan</a>
                   </td>
                 </tr>
               ))}
@@ -328,12 +329,12 @@ export function Status(): ReactNode {
       <p>
         {has("tenant-limits") && (
           <>
-            <a href={new URL("tenant-limits", BASE).href}>Tenants and limits</a> ·{" "}
+            <a href={new URL("tenant-limits", BASE_URL).href}>Tenants and limits</a> ·{" "}
           </>
         )}
-        <a href={new URL("admin", BASE).href}>All pages of this process</a> ·{" "}
-        <a href={new URL("metrics", BASE).href}>Metrics</a> ·{" "}
-        <a href={new URL("api/v1/status/config", BASE).href}>Whole configuration</a>
+        <a href={new URL("admin", BASE_URL).href}>All pages of this process</a> ·{" "}
+        <a href={new URL("metrics", BASE_URL).href}>Metrics</a> ·{" "}
+        <a href={new URL("api/v1/status/config", BASE_URL).href}>Whole configuration</a>
       </p>
     </div>
   );

@@ -1,6 +1,6 @@
 import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
-import { BASE, Client } from "../api/client.ts";
+import { BASE_URL, Client } from "../api/client.ts";
 import type { Capabilities, Selection } from "../api/types.ts";
 import { selectorOf } from "./selector.ts";
 import { withChange, decodeState, encodeState, type Side, type State } from "./state.ts";
@@ -30,11 +30,11 @@ export function useApp(): App {
   return useContext(Context)!;
 }
 
-const lastPart = (): string => location.pathname.slice(BASE.pathname.length).replace(/\/$/, "");
+const lastPart = (): string => location.pathname.slice(BASE_URL.pathname.length).replace(/\/$/, "");
 const read = (): State => decodeState(lastPart(), location.search);
 /** The absolute address of a state, as in the address bar. */
 export function addressOf(s: State): string {
-  return new URL(encodeState(s), BASE).href;
+  return new URL(encodeState(s), BASE_URL).href;
 }
 
 export function AppProvider({ children }: { children: ReactNode }): ReactNode {

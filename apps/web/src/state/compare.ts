@@ -9,7 +9,7 @@ import {
   measureOf,
   pairOf,
   type Sides,
-  unequalTimes,
+  haveUnequalTimes,
   unitOfType,
   type ValueUnit,
 } from "@cinderblock/flame";
@@ -129,7 +129,7 @@ export function summaryOf(type: string, c: ComparisonFigures): { text: string; n
   const notice =
     now.total === 0 || before.total === 0
       ? `${now.total === 0 ? "B" : "A"} has no samples: everything is ${now.total === 0 ? "gone" : "new"}.`
-      : rates.basis === "total" && !c.sides.gauge && unequalTimes(c.sides)
+      : rates.basis === "total" && !c.sides.gauge && haveUnequalTimes(c.sides)
         ? "The sides cover unequal times, so their totals are not comparable: compare rates."
         : ratio > 10
           ? `One side has ${ratio > 1000 ? "over 1000" : Math.round(ratio)} times the total of the other: small shares of the smaller one are noise.`

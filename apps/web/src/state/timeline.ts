@@ -1,5 +1,5 @@
 import {
-  coverOf,
+  coveredSpan,
   heightOf,
   totalLength,
   spread,
@@ -58,7 +58,7 @@ export function timelineOfSteps(
   const out = series.map((s): TimelineSeries => {
     const points = s.points.filter((p) => p.ms > startMs && p.ms <= endMs),
       to = Float64Array.from(points, (p) => p.ms),
-      from = to.map((ms, i) => ms - coverOf(i > 0 ? ms - to[i - 1]! : undefined, seen)),
+      from = to.map((ms, i) => ms - coveredSpan(i > 0 ? ms - to[i - 1]! : undefined, seen)),
       { sums, covered, coveredMs } = spread(
         from,
         to,
