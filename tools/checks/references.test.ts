@@ -1,8 +1,8 @@
-import { anchorsOf, type Known, problems } from "./references.ts";
+import { anchorsOf, type Known, pathsOf, problems } from "./references.ts";
 
 const page = "# Cuts & claims\n\n## `a_b` of a page\n\n## Twice\n\n## Twice\n";
 const known: Known = {
-  files: new Set(["docs/page.md", "docs/other.md", "libs/head/src/shard.ts"]),
+  paths: pathsOf(["docs/page.md", "docs/other.md", "libs/head/src/shard.ts"]),
   anchors: new Map([["docs/page.md", anchorsOf(page)]]),
   isFlag: (name) => name === "server.http-listen-port",
   isMetric: (name) => name === "pyroscope_pushes_total",

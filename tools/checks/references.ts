@@ -14,7 +14,8 @@ export interface Problem {
 
 /** Existing names of the repository, for the comparison. */
 export interface Known {
-  files: ReadonlySet<string>;
+  /** files, folders, and both without extensions */
+  paths: ReadonlySet<string>;
   /** anchors of each Markdown file, by GitHub's rule */
   anchors: ReadonlyMap<string, ReadonlySet<string>>;
   isFlag: (name: string) => boolean;
@@ -50,10 +51,14 @@ const PATH = new RegExp(`(?<![\\w./-])(?:${TOP})/[\\w./@-]*[\\w/]`, "g");
 const FLAG = /(?<![\w.>…*-])-{1,2}([a-z][a-z0-9]*(?:[.-][a-z0-9]+)*\.[a-z0-9.-]*[a-z0-9])/g;
 const METRIC = /\b((?:pyroscope|cinderblock)_[a-z0-9_]*[a-z0-9])\b(?!\*|\{?<)/g;
 
-function existsIn(known: Known, path: string): boolean {
-  const p = normalize(path).replace(/\/$/, "");
-  return known.files.has(p) || [...known.files].some((f) => f.startsWith(`${p}/`) || f.startsWith(`${p}.`));
+/** Each file, and each part of its path that ends before a slash or a dot. */
+export function pathsOf(files: readonly string[]): Set<string> {
+  const paths = new Set(files);
+  for (const f of files) for (const { index } of f.matchAll(/[/.]/g)) paths.add(f.slice(0, index));
+  return paths;
 }
+
+const existsIn = (known: Known, path: string): boolean => known.paths.has(normalize(path).replace(/\/$/, ""));
 
 /** Flags that a text names; `-kafka.tls-*` is a pattern, not a flag. */
 function flagsIn(text: string): string[] {
@@ -151,7 +156,7 @@ function main(): number {
     [...code.matchAll(/["'`]((?:pyroscope|cinderblock)_[a-z0-9_]+)/g)].map((m) => m[1]!),
   );
   const known: Known = {
-    files: new Set(all),
+    paths: pathsOf(all),
     anchors: new Map(all.filter((f) => f.endsWith(".md")).map((f) => [f, anchorsOf(read(f))])),
     isFlag: (name) => flags.has(name),
     isMetric: (name) =>

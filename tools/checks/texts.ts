@@ -56,8 +56,11 @@ export function textsOfSource(file: string, source: string): Text[] {
     file.endsWith("x") ? ts.ScriptKind.TSX : ts.ScriptKind.TS,
   );
   const lineAt = (offset: number): number => tree.getLineAndCharacterOfPosition(offset).line + 1;
-  const seen = new Set<number>();
+  const seen = new Set<number>(),
+    offsets = new Set<number>();
   const comments = (offset: number): void => {
+    if (offsets.has(offset)) return; // nested nodes share their starts and ends
+    offsets.add(offset);
     for (const range of [
       ...joinLines(source, ts.getLeadingCommentRanges(source, offset) ?? []),
       ...joinLines(source, ts.getTrailingCommentRanges(source, offset) ?? []),
