@@ -59,8 +59,13 @@ export class Session {
   }
 
   /** Runs a check that counts as one test; on failure, shows its output. */
-  async check(name: string, command: readonly string[], deadlineMs = 300_000): Promise<boolean> {
-    const r = await this.run({ name, command, deadlineMs });
+  async check(
+    name: string,
+    command: readonly string[],
+    env: Record<string, string> = {},
+    deadlineMs = 300_000,
+  ): Promise<boolean> {
+    const r = await this.run({ name, command, env, deadlineMs });
     console.log(`${r.ok ? "ok  " : "FAIL"} ${name} (${r.seconds.toFixed(1)} s)`);
     if (r.ok) this.totals.passed++;
     else {
