@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Plugin } from "esbuild";
 
 /** Replacements for parts of kafkajs: path of a part -> the module that replaces it. */
@@ -13,13 +15,23 @@ const PARTS: Record<string, readonly [filter: RegExp, code: string]> = {
   ],
   queue: [
     /\/requestQueue$/,
-    'require("./libs/kafka/src/quiet-queue.ts").quietQueue(require("kafkajs/src/network/requestQueue/index.js"))',
+    'require("./libs/kafka/src/quiet-queue.ts").timerlessQueue(require("kafkajs/src/network/requestQueue/index.js"))',
   ],
   connection: [
     /\/connection$/,
     'require("./libs/kafka/src/frame-socket.ts").frameConnection(require("kafkajs/src/network/connection.js"))',
   ],
 };
+
+/** Functions of this repository that the code calls and no module exports: the call would fail at the start. */
+function missingFunctions(root: string, code: string): string[] {
+  return [...code.matchAll(/require\("(\.\/libs\/[^"]+)"\)\.(\w+)/g)]
+    .filter(
+      ([, file, name]) =>
+        !new RegExp(`^export function ${name}\\b`, "m").test(readFileSync(join(root, file!), "utf8")),
+    )
+    .map(([, file, name]) => `${file} exports no function ${name}`);
+}
 
 /**
  * Replaces five parts of kafkajs. A distributor spent half of its time in two of them: our checksum takes
@@ -43,7 +55,12 @@ export function kafkajsParts(root: string): Plugin {
         });
       b.onLoad({ filter: /./, namespace: "ours" }, ({ path }) => {
         replaced.add(path);
-        return { contents: `module.exports = ${PARTS[path]![1]};`, resolveDir: root };
+        const [, code] = PARTS[path]!;
+        return {
+          contents: `module.exports = ${code};`,
+          resolveDir: root,
+          errors: missingFunctions(root, code).map((text) => ({ text })),
+        };
       });
       // With other paths in a new kafkajs, the bundle would keep the original parts, and only the cost would
       // show this.
