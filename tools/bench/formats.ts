@@ -31,10 +31,10 @@ const NOW = 1_795_409_460_000,
 const plain = readdirSync(folder)
   .map((f) => readFileSync(join(folder, f)))
   .map((b) => (b[0] === 0x1f ? gunzipSync(b) : b))
-  // OTLP names a profile by its period type: profiles without a period type cannot be sent.
+  // OTLP names a profile by its period and its type: profiles without them cannot be sent.
   .filter((b) => {
     const t = new PprofDecoder().decode(b);
-    return t.hasPeriodType && t.periodType > 0;
+    return t.hasPeriodType && t.periodType > 0 && t.period > 0n;
   });
 
 /** Function names of a sample, root first. */
