@@ -8,7 +8,7 @@ import {
   sortLabels,
 } from "@cinderblock/model";
 import { decodePush, decodePushJson, encodePush, inflateBody, type RawSeries } from "./envelope.ts";
-import type { PushAnswer, PushOutcome, SentPush } from "./processor.ts";
+import type { PushAnswer, PushOutcome, SentPush } from "./push.ts";
 
 type Part<P> = P extends unknown
   ? Omit<P, "body"> & { /** bytes of the body that are this push's */ length: number }

@@ -1,7 +1,7 @@
 import { kindOf } from "@cinderblock/errors";
 import { pprofName } from "./ingest-request.ts";
 import { toPushAnswer, sumPushAnswers } from "./aggregate.ts";
-import type { PushOutcome } from "./processor.ts";
+import type { PushOutcome } from "./push.ts";
 import { speedscopeRate } from "./speedscope.ts";
 import { textType } from "./text.ts";
 

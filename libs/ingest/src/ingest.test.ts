@@ -669,6 +669,40 @@ describe("formats of /ingest", () => {
       expect(row).toContain(` ${type.replace("-", "_")} `);
     }
   });
+  it("refuses one profile of a speedscope file and stores the others", async () => {
+    const { groups: stored, outcome } = await run({
+      kind: "ingest",
+      request: {
+        app: "shop",
+        tags: [],
+        format: "speedscope",
+        boundary: "",
+        spyName: "x",
+        sampleRate: 100,
+        fromNanos: BigInt(NOW) * 1_000_000n,
+        durationNanos: 0n,
+      },
+      body: Buffer.from(
+        JSON.stringify({
+          $schema: "https://www.speedscope.app/file-format-schema.json",
+          shared: { frames: [{ name: "a" }] },
+          profiles: ["n".repeat(5000), "main"].map((name) => ({
+            type: "sampled",
+            name,
+            unit: "nanoseconds",
+            startValue: 0,
+            endValue: 1,
+            samples: [[0]],
+            weights: [1],
+          })),
+        }),
+      ),
+    });
+    expect(outcome.error?.reason).toBe("label_value_too_long");
+    expect(outcome.discarded).toEqual([expect.objectContaining({ profiles: 1 })]);
+    expect(stored.map((g) => labelsText(g.labels))).toEqual([expect.stringContaining('profile_name="main"')]);
+  });
+
   it("reads speedscope, sampled and evented", async () => {
     const file = (profiles: unknown[]): Uint8Array =>
       Buffer.from(

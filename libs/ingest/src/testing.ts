@@ -1,4 +1,4 @@
-import type { ProcessedProfile } from "./processor.ts";
+import type { ProcessedProfile } from "./profile-sink.ts";
 import { stringAt } from "./strings.ts";
 
 /** Frames of a sample, root first, each formatted by `text`; a frame without lines is `mapping+address`. */

@@ -153,4 +153,35 @@ describe("usage groups", () => {
     expect(first.length).toBeLessThan(320);
     expect(await kept()).toEqual(first);
   });
+
+  it("of one profile are not those of the next, which cannot be decoded", async () => {
+    const limits: IngestLimits = {
+      ...TEST_LIMITS,
+      rejectOlderThanMs: 0,
+      rejectNewerThanMs: 0,
+      usageGroups: parseUsageGroups({ shop: '{service_name="shop"}' }, "x"),
+    };
+    const processor = new PushProcessor(await loadHasher(), { append: () => {} }),
+      series = (service: string, raw: Uint8Array) => ({
+        labels: label({ __name__: "process_cpu", service_name: service }),
+        samples: [{ rawProfile: Buffer.from(raw).toString("base64") }],
+      }),
+      good = tinyPprof({ stacks: [{ frames: ["main"], values: [1] }], timeNanos: BigInt(NOW) * 1_000_000n });
+    const outcome = processor.process(
+      "t",
+      {
+        kind: "push",
+        codec: "json",
+        gzip: false,
+        body: Buffer.from(
+          JSON.stringify({ series: [series("shop", good), series("elsewhere", Buffer.from([0xff]))] }),
+        ),
+      },
+      limits,
+      new RateGate(new SharedArrayBuffer(8)),
+      NOW,
+    );
+    expect(outcome.groups).toEqual(new Map([["shop", good.length]]));
+    expect(outcome.discarded).toEqual([{ reason: "malformed_profile", profiles: 1, bytes: 1 }]);
+  });
 });

@@ -16,16 +16,23 @@ function humanDuration(ms: number): string {
 }
 
 /**
- * Checks a profile as v1 does, and truncates long strings and stacks. `nowMs` is the distributor's clock.
+ * Checks a profile as v1 does, and truncates long strings and stacks. `nowMs` is the distributor's clock, `size` the
+ * profile's size as an uncompressed pprof.
  * @throws `invalid`
  */
-export function validateProfile(t: PprofTables, labels: Labels, limits: IngestLimits, nowMs: number): void {
+export function validateProfile(
+  t: PprofTables,
+  labels: Labels,
+  limits: IngestLimits,
+  nowMs: number,
+  size = t.bytes.length,
+): void {
   if (t.sampleTypes === 0) refuse("malformed_profile", "empty profile");
   if (t.timeNanos > 0n) checkWindow(t, labels, limits, nowMs);
-  if (limits.maxProfileSizeBytes > 0 && t.bytes.length > limits.maxProfileSizeBytes) {
+  if (limits.maxProfileSizeBytes > 0 && size > limits.maxProfileSizeBytes) {
     refuse(
       "profile_size_limit",
-      `the profile with labels '${labelsText(labels)}' exceeds the size limit (max_profile_size_byte, actual: ${t.bytes.length}, limit: ${limits.maxProfileSizeBytes})`,
+      `the profile with labels '${labelsText(labels)}' exceeds the size limit (max_profile_size_byte, actual: ${size}, limit: ${limits.maxProfileSizeBytes})`,
     );
   }
   if (limits.maxProfileStacktraceSamples > 0 && t.samples > limits.maxProfileStacktraceSamples) {

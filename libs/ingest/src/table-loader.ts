@@ -1,0 +1,19 @@
+import { inflateProfile, PprofDecoder, type PprofTables, ReusedGunzip } from "@cinderblock/pprof";
+import { ProfileKernel } from "@cinderblock/profile-kernel";
+
+/** Loads profiles into tables, which are valid until the next profile. One per thread. */
+export class TableLoader {
+  readonly kernel = new ProfileKernel();
+  private readonly decoder = new PprofDecoder();
+  private readonly gunzip = ReusedGunzip.create();
+
+  /** Plain bytes of a pprof that may be gzipped; `maxBytes` 0: no limit. */
+  inflate(bytes: Uint8Array, maxBytes: number): Uint8Array {
+    return inflateProfile(bytes, maxBytes, this.gunzip);
+  }
+
+  /** Tables of an uncompressed pprof. */
+  decode(plain: Uint8Array): PprofTables {
+    return this.kernel.decode(plain) ?? this.decoder.decode(plain);
+  }
+}
