@@ -139,6 +139,8 @@ describe("limits that apply to the whole cluster", () => {
             /** 2: an aggregate of two pushes */
             together: fc.constantFrom(1, 1, 1, 2),
             series: fc.nat(8),
+            /** the distributor that gets the push */
+            via: fc.nat(1),
             fates: fc.array(fate, { minLength: REPLICAS, maxLength: REPLICAS }),
             laterMs: fc.nat(400),
           }),
@@ -146,9 +148,7 @@ describe("limits that apply to the whole cluster", () => {
         ),
         async (pushes) => {
           let now = T0;
-          const replicas = Array.from({ length: REPLICAS }, () => new Replica()),
-            gate = new RateGate(new SharedArrayBuffer(8)),
-            checker = new PushChecker(hasher);
+          const replicas = Array.from({ length: REPLICAS }, () => new Replica());
           const limits = {
             ...TEST_LIMITS,
             // Some pushes fit, not all.
@@ -157,14 +157,20 @@ describe("limits that apply to the whole cluster", () => {
             maxSeriesPerTenant: 1,
             rejectOlderThanMs: 3600_000,
           };
-          const decisions = new Decisions({
-            validator: {
-              check: (tenant, push, l, nowMs) => Promise.resolve(checker.check(tenant, push, l, gate, nowMs)),
-            },
-            maxSeries: () => 6,
-            seriesOf: () => undefined,
-            distributors: () => 1,
-            now: () => now,
+          // Neither distributor knows the other yet: together they accept more than the rate.
+          const decisions = [0, 1].map(() => {
+            const gate = new RateGate(new SharedArrayBuffer(8)),
+              checker = new PushChecker(hasher);
+            return new Decisions({
+              validator: {
+                check: (tenant, push, l, nowMs) =>
+                  Promise.resolve(checker.check(tenant, push, l, gate, nowMs)),
+              },
+              maxSeries: () => 6,
+              seriesOf: () => undefined,
+              distributors: () => 1,
+              now: () => now,
+            });
           });
           const ring = new RingSnapshot(
             replicas.map(
@@ -180,12 +186,15 @@ describe("limits that apply to the whole cluster", () => {
             ),
             new Set(),
           );
-          const path = new RingWritePath(
-            { replicationFactor: REPLICAS, zoneAware: false, timeoutMs: TIMEOUT_MS, shardSize: () => 0 },
-            () => ring,
-            (address) => ({ store: (_push, record) => replicas[Number(address)]!.store(record) }),
-            decisions,
-            base,
+          const paths = decisions.map(
+            (decider) =>
+              new RingWritePath(
+                { replicationFactor: REPLICAS, zoneAware: false, timeoutMs: TIMEOUT_MS, shardSize: () => 0 },
+                () => ring,
+                (address) => ({ store: (_push, record) => replicas[Number(address)]!.store(record) }),
+                decider,
+                base,
+              ),
           );
           for (const [n, p] of pushes.entries()) {
             now += p.laterMs;
@@ -198,7 +207,7 @@ describe("limits that apply to the whole cluster", () => {
               ),
               push: RawPush = sent.length === 1 ? sent[0]! : aggregateOf(1000, sent);
             let result: PushAnswer | CinderblockError | undefined;
-            path.push("t", "shop", push, limits).then(
+            paths[p.via]!.push("t", "shop", push, limits).then(
               (a) => (result = a),
               (err: unknown) => (result = err as CinderblockError),
             );
