@@ -240,6 +240,25 @@ describe("an ingester's partitions", () => {
     expect(await log.committed(0, "pushes-partition-0")).toBe(2);
   });
 
+  it("are committed without records that arrive while the ingester lists its data", async () => {
+    const log = new InMemoryLog(1),
+      sink = new Sink(),
+      p = ingester(log, sink);
+    await log.produce(0, record(1));
+    await p.start();
+    await until(() => sink.taken.length === 1);
+    // The list shows nothing to upload; then a record arrives, and with it a head.
+    sink.oldestUnuploadedMs = async () => {
+      await log.produce(0, record(2));
+      await until(() => p.states()[0]!.position === 2);
+      return Infinity;
+    };
+    await p.commit();
+    expect(await log.committed(0, "pushes-partition-0")).toBe(1);
+    sink.oldestUnuploadedMs = () => Promise.resolve(0);
+    await p.stop();
+  });
+
   it("update baselines before storing records if another owner committed more: no duplicates, and no difference to an outdated profile", async () => {
     const log = new InMemoryLog(1),
       dir = temporaryFolder(),
