@@ -1,9 +1,9 @@
-import { cpSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import fs, { cpSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { executeOn, rowKeys } from "@cinderblock/query";
 import { temporaryFolder } from "@cinderblock/testkit";
-import { logDirectory } from "./index.ts";
+import { logDirectory, removeUnfinished } from "./index.ts";
 import { FRAME_BYTES } from "./log-frames.ts";
 import { ALLOC, alloc, CPU, cpu, flat, HOUR, Instance, MEMORY, SECOND, T0 } from "./shard.testing.ts";
 
@@ -103,6 +103,39 @@ describe("a shard of heads", () => {
     const b = new Instance(a.dir);
     expect((await b.start()).rows).toBe(0);
     expect(existsSync(join(a.dir, "t", "local", a.blocks[0]!.ulid, "meta.json"))).toBe(true);
+  });
+
+  it("keeps the log of a head whose block reads back with other bytes than were written", async () => {
+    const a = new Instance(temporaryFolder());
+    await a.start();
+    await a.push(CPU, cpu(T0, 5));
+    const expected = ["/main 6 1", "/main/work 5 5"];
+    expect(await a.tree()).toEqual(expected);
+    // The disk damages the last byte of each table.
+    const write = fs.writeSync;
+    jest.spyOn(fs, "writeSync").mockImplementation(((
+      fd: number,
+      bytes: Uint8Array,
+      at: number,
+      n: number,
+    ) => {
+      const damaged = Uint8Array.from(bytes);
+      if (Buffer.from(bytes).toString("latin1", 0, 4) === "PAR1") damaged[damaged.length - 1]! ^= 1;
+      return write(fd, damaged, at, n);
+    }) as typeof fs.writeSync);
+    try {
+      await expect(a.shard.flush()).rejects.toThrow("bytes just written");
+    } finally {
+      jest.restoreAllMocks();
+    }
+    expect(a.blocks).toEqual([]);
+    const b = new Instance(a.dir);
+    removeUnfinished(join(a.dir, "t"));
+    await b.start();
+    expect(await b.tree()).toEqual(expected);
+    await b.shard.flush();
+    expect(b.blocks).toHaveLength(1);
+    expect(await b.tree()).toEqual(expected);
   });
 
   it("opens one head for each window of profile time", async () => {
