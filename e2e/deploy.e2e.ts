@@ -1,12 +1,11 @@
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
-import { join, resolve } from "node:path";
-import { parse, parseAllDocuments } from "yaml";
+import { join } from "node:path";
+import { parse } from "yaml";
 import {
   certificates,
   describeWith,
-  freePort,
   helm,
   type Helm,
   type KafkaServer,
@@ -14,12 +13,12 @@ import {
   type RedisServer,
   type S3Server,
   startKafka,
-  startProcess,
   startRedis,
   startS3Server,
 } from "@cinderblock/testkit";
-import { Pusher, settle, total, until } from "./pusher.ts";
-import { folder, Server } from "./server.ts";
+import { manifests, passesHelmTest, pushedIsFound, ready, startContainer } from "./containers.ts";
+import { until } from "./pusher.ts";
+import { folder, type Server } from "./server.ts";
 
 let tool: Helm, redis: RedisServer, s3: S3Server, kafka: KafkaServer;
 const start = async (): Promise<void> => {
@@ -33,90 +32,6 @@ const REFERENCES = [
   "--set",
   "redis.address=redis:6379,kafka.brokers=kafka:9092,pyroscope.structuredConfig.storage.backend=s3",
 ];
-interface Manifest {
-  kind: string;
-  metadata: { name: string };
-  data?: Record<string, string>;
-  spec: {
-    replicas?: number;
-    template: {
-      spec: {
-        terminationGracePeriodSeconds: number;
-        containers: { name: string; args: string[]; image: string; securityContext: object }[];
-      };
-    };
-  };
-}
-const manifests = (text: string): Manifest[] =>
-  parseAllDocuments(text)
-    .map((d) => d.toJS() as Manifest)
-    .filter((m) => m !== null);
-
-/**
- * Starts the command of a container, with the paths and addresses of this machine instead of the cluster's.
- */
-async function startContainer(
-  name: string,
-  args: readonly string[],
-  config: string,
-  env: Record<string, string>,
-  addresses: Record<string, string>,
-): Promise<Server> {
-  const server = new Server(folder());
-  mkdirSync(join(server.dir, "data"), { recursive: true });
-  server.port = await freePort();
-  const here = (text: string): string =>
-    Object.entries(addresses).reduce((t, [from, to]) => t.replaceAll(from, to), text);
-  writeFileSync(join(server.dir, "config.yaml"), here(config));
-  writeFileSync(join(server.dir, "overrides.yaml"), "overrides: {}\n");
-  const own = args
-    .filter((a) => !/^-server\.(http|internal)-listen-port/.test(a))
-    .map((a) =>
-      here(a)
-        .replace("/etc/cinderblock/overrides/overrides.yaml", join(server.dir, "overrides.yaml"))
-        .replace("/etc/cinderblock/config.yaml", join(server.dir, "config.yaml"))
-        .replace(/=\/data/, `=${join(server.dir, "data")}`)
-        .replace("$(POD_NAME)", name)
-        .replace("$(POD_IP)", "127.0.0.1")
-        .replace("$(CPU_REQUEST)", "1"),
-    );
-  const log = openSync(join(server.dir, "log"), "a");
-  const child = startProcess(
-    resolve("apps/cinderblock/bin/cinderblock"),
-    [...own, "-server.http-listen-address=127.0.0.1", `-server.http-listen-port=${server.port}`],
-    { cwd: join(server.dir, "data"), env: { ...process.env, ...env }, stdio: ["ignore", log, log] },
-  );
-  server.child = child;
-  return server;
-}
-
-async function ready(servers: readonly Server[]): Promise<void> {
-  await Promise.all(
-    servers.map((s) =>
-      until(
-        `${s.dir} is ready`,
-        async () => {
-          if (s.child!.exitCode !== null) throw new Error(s.log());
-          return (await fetch(`${s.url}/ready`)).status === 200;
-        },
-        60_000,
-      ).catch((err: unknown) => {
-        throw new Error(`${(err as Error).message}: ${s.log().slice(-1500)}`);
-      }),
-    ),
-  );
-}
-
-async function pushedIsFound(writes: Server, reads: Server): Promise<void> {
-  const pusher = new Pusher(() => [writes], 2, Date.now() - 60_000);
-  await settle(1500);
-  await pusher.stop();
-  expect(pusher.acknowledged.size).toBeGreaterThan(20);
-  const t = await total(reads, pusher, { "x-read-consistency": "strong" });
-  expect([t.status, t.partial]).toEqual([200, ""]);
-  expect(t.sum).toBeGreaterThanOrEqual(pusher.acknowledged.size);
-  expect(t.sum).toBeLessThanOrEqual(pusher.acknowledged.size + pusher.refused);
-}
 
 describeWith(["helm"], "the Helm chart", () => {
   beforeAll(() => {
@@ -129,6 +44,8 @@ describeWith(["helm"], "the Helm chart", () => {
     expect(single.map((m) => m.kind).sort()).toEqual([
       "ConfigMap",
       "ConfigMap",
+      "ConfigMap",
+      "Pod",
       "Service",
       "Service",
       "ServiceAccount",
@@ -218,7 +135,9 @@ describeWith(["helm"], "the Helm chart", () => {
     expect(await said("--set", "pyroscope.components.ingestor.kind=Deployment")).toContain(
       "'ingestor' not allowed",
     );
-    expect(await said("--set", "pyroscope.replicas=2")).toContain("invalid propertyName 'replicas'");
+    expect(await said("--set", "pyroscope.replicas=2")).toContain(
+      "at '/pyroscope': additional properties 'replicas' not allowed",
+    );
     expect(await said("--set", "pyroscope.components.querier.kind=DaemonSet")).toContain(
       "/pyroscope/components/querier/kind",
     );
@@ -392,6 +311,7 @@ describeWith(["helm", "redis", "s3", "kafka"], "the Helm chart as processes", ()
     };
     const single = await start({});
     await pushedIsFound(single.get("cinderblock-0")!, single.get("cinderblock-0")!);
+    passesHelmTest(await tool.template(CHART), single.get("cinderblock-0")!);
     for (const s of single.values()) expect(await s.stop("SIGTERM")).toBe(0);
     const cluster = await start(
       {

@@ -1,4 +1,15 @@
-import { describeWith, helm, type Helm, type KubernetesServer, startKubernetes } from "@cinderblock/testkit";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseAllDocuments } from "yaml";
+import {
+  describeWith,
+  helm,
+  type Helm,
+  type KubernetesServer,
+  part,
+  startKubernetes,
+} from "@cinderblock/testkit";
+import { folder } from "./server.ts";
 
 /**
  * Installs the chart into a real API server, which checks every object. There are no nodes, so no pod starts.
@@ -50,11 +61,51 @@ interface Item {
 const list = async (path: string): Promise<Item[]> => (await server.get<{ items: Item[] }>(path))!.items;
 const apps = (kind: string): Promise<Item[]> => list(`/apis/apps/v1/namespaces/profiles/${kind}`);
 
+const start = async (): Promise<void> => {
+  tool ??= helm();
+  server ??= await startKubernetes();
+};
+
+interface Live {
+  apiVersion: string;
+  kind: string;
+  metadata: { name: string; generation?: number; resourceVersion?: string; annotations?: object };
+}
+const PLURALS: Record<string, string> = {
+  Ingress: "ingresses",
+  NetworkPolicy: "networkpolicies",
+};
+/** Path of an object on the server. */
+const pathOf = ({ apiVersion, kind, metadata }: Live): string =>
+  `/${apiVersion.includes("/") ? "apis" : "api"}/${apiVersion}/namespaces/profiles/${
+    PLURALS[kind] ?? `${kind.toLowerCase()}s`
+  }/${metadata.name}`;
+/** Objects of a release without its hooks, as rendered. */
+const rendered = async (name: string): Promise<Live[]> =>
+  parseAllDocuments(
+    await tool.run("get", "manifest", name, "--kubeconfig", server.kubeconfig, "--namespace", "profiles"),
+  )
+    .map((d) => d.toJS() as Live | null)
+    .filter((m) => m !== null);
+
+/**
+ * Paths at which a rendered object differs from the live one. Fields that the server adds differ in nothing; in
+ * lists, elements have the same places.
+ */
+function differences(wanted: unknown, live: unknown, at = ""): string[] {
+  if (Array.isArray(wanted))
+    return Array.isArray(live) && live.length === wanted.length
+      ? wanted.flatMap((w, i) => differences(w, live[i], `${at}/${i}`))
+      : [at];
+  if (wanted !== null && typeof wanted === "object")
+    return Object.entries(wanted).flatMap(([k, w]) =>
+      differences(w, (live as Record<string, unknown> | undefined)?.[k], `${at}/${k}`),
+    );
+  return wanted === live ? [] : [`${at}: ${JSON.stringify(wanted)} is ${JSON.stringify(live)}`];
+}
+
 describeWith(["helm", "kubernetes"], "the chart in a cluster", () => {
-  beforeAll(async () => {
-    tool = helm();
-    server = await startKubernetes();
-  }, 120_000);
+  beforeAll(start, 120_000);
 
   it("finds the operators' kinds", async () => {
     for (const [group, version, kind, plural] of FOREIGN) {
@@ -163,6 +214,76 @@ describeWith(["helm", "kubernetes"], "the chart in a cluster", () => {
     expect([...(await apps("deployments")), ...(await apps("statefulsets"))]).toEqual([]);
   }, 300_000);
 
+  it("is in sync with the cluster after a second apply, which changes no object", async () => {
+    const flags = [
+      ...REFERENCES,
+      "--set",
+      `${ALL},pyroscope.persistence.enabled=true,pyroscope.extraLabels.team=a,extraObjects[0].apiVersion=v1,extraObjects[0].kind=ConfigMap,extraObjects[0].metadata.name=mine`,
+      "--set",
+      "pyroscope.components.querier.autoscaling.enabled=true",
+    ];
+    await run("install", "sync", ...flags);
+    const objects = await rendered("sync");
+    expect(objects.length).toBeGreaterThan(40);
+    const live = async (): Promise<Live[]> =>
+      Promise.all(objects.map(async (m) => (await server.get<Live>(pathOf(m)))!));
+    const before = await live();
+    for (const [i, m] of objects.entries())
+      expect([m.kind, m.metadata.name, differences(m, before[i])]).toEqual([m.kind, m.metadata.name, []]);
+    const claims = before
+      .filter((m) => m.kind === "StatefulSet")
+      .flatMap((m) => (m as unknown as { spec: { volumeClaimTemplates: Live[] } }).spec.volumeClaimTemplates);
+    expect(claims.length).toBeGreaterThan(4);
+    await run("upgrade", "sync", ...flags);
+    expect((await live()).map((m) => [m.kind, m.metadata.name, m.metadata.resourceVersion])).toEqual(
+      before.map((m) => [m.kind, m.metadata.name, m.metadata.resourceVersion]),
+    );
+    await run("uninstall", "sync");
+  }, 300_000);
+
+  it("has a test whose pod the cluster accepts", async () => {
+    await run("install", "tested", "--set", "tls.existingSecret=t,test.token.name=a,test.token.key=b");
+    // No node runs the pod.
+    await expect(
+      tool.run(
+        "test",
+        "tested",
+        "--kubeconfig",
+        server.kubeconfig,
+        "--namespace",
+        "profiles",
+        "--timeout",
+        "2s",
+      ),
+    ).rejects.toThrow(/timed out/);
+    const pod = (await server.get<{ spec: { containers: { name: string }[] } }>(
+      "/api/v1/namespaces/profiles/pods/tested-cinderblock-test",
+    ))!;
+    expect(pod.spec.containers.map((c) => c.name)).toEqual(["query"]);
+    await run("uninstall", "tested");
+  }, 60_000);
+
+  it("names values of Pyroscope's chart without an effect, where they differ from v1's defaults", async () => {
+    const without = await run(
+      "install",
+      "quiet",
+      "--set",
+      "pyroscope.memberlist.port=7946,pyroscope.grpc.port=9095",
+    );
+    expect(without).not.toContain("without an effect");
+    expect(
+      await run(
+        "upgrade",
+        "quiet",
+        "--set",
+        "pyroscope.memberlist.port=1,pyroscope.persistence.metastore.subPath=m",
+      ),
+    ).toMatch(
+      /without an effect here:\n {2}pyroscope\.memberlist\.port: rings live in Redis\n {2}pyroscope\.persistence\.metastore\.subPath: there is no metastore/,
+    );
+    await run("uninstall", "quiet");
+  }, 60_000);
+
   it("has no unknown field; the server names one if present", async () => {
     const said = await tried(
       "install",
@@ -174,3 +295,36 @@ describeWith(["helm", "kubernetes"], "the chart in a cluster", () => {
     await run("uninstall", "wrong");
   });
 });
+
+describeWith(
+  ["helm", "kubernetes", "pyroscope-source"],
+  "the values files of Pyroscope's chart in a cluster",
+  () => {
+    beforeAll(start, 120_000);
+
+    /** Overlays of the chart's README. */
+    const overlay = (title: string): string => {
+      const file = join(folder(), "overlay.yaml"),
+        readme = readFileSync(`${CHART}/README.md`, "utf8"),
+        block = readme.slice(readme.indexOf(`    # over ${title}`)).split("\n\n")[0]!;
+      writeFileSync(file, block.replaceAll(/^ {4}/gm, ""));
+      return file;
+    };
+
+    it.each([
+      ["values.yaml", "values.yaml, whole"],
+      ["values-micro-services.yaml", "values-micro-services.yaml"],
+      ["values-micro-services-hpa.yaml", "values-micro-services.yaml"],
+    ])(
+      "are installed with an overlay of the README: %s",
+      async (file, title) => {
+        const theirs = join(part("pyroscope-source"), "operations/pyroscope/helm/pyroscope", file);
+        expect(await run("install", "v1", "-f", theirs, "-f", overlay(title))).toContain("STATUS: deployed");
+        for (const m of await rendered("v1"))
+          expect([m.kind, m.metadata.name, await server.get(pathOf(m))]).not.toContain(undefined);
+        await run("uninstall", "v1");
+      },
+      120_000,
+    );
+  },
+);

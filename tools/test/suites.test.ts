@@ -71,6 +71,7 @@ describe("suites for a change", () => {
     expect(names("charts/cinderblock/values.yaml")).toEqual([
       "e2e/monitoring.e2e.ts",
       "e2e/chart.e2e.ts",
+      "e2e/chart-values.e2e.ts",
       "e2e/deploy.e2e.ts",
       "e2e/kubernetes.e2e.ts",
     ]);

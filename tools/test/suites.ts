@@ -83,6 +83,7 @@ export const SUITES: readonly Suite[] = [
   e2e("cluster", 180),
   e2e("crash-points", 200, { alone }),
   e2e("chart", 5, { subjects: [], inputs: CHART }),
+  e2e("chart-values", 5, { subjects: [], inputs: CHART }),
   e2e("deploy", 60, { inputs: [...CHART, ...IMAGE] }),
   e2e("docker", 220, { inputs: IMAGE, alone }),
   e2e("faults-direct", 150, { alone }),

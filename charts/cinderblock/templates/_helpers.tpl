@@ -1,19 +1,19 @@
-{{- define "cinderblock.name" -}}{{ default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}{{- end }}
+{{- define "cinderblock.name" -}}{{ default .Chart.Name (include "cinderblock.override" (dict "root" . "key" "nameOverride")) | trunc 40 | trimSuffix "-" }}{{- end }}
 {{- define "cinderblock.fullname" -}}
-{{- if .Values.fullnameOverride }}{{ .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- $override := include "cinderblock.override" (dict "root" . "key" "fullnameOverride") -}}
+{{- if $override }}{{ $override }}
 {{- else if contains (include "cinderblock.name" .) .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}
 {{- else }}{{ printf "%s-%s" .Release.Name (include "cinderblock.name" .) | trunc 40 | trimSuffix "-" }}{{ end }}
 {{- end }}
-{{- define "cinderblock.serviceAccount" -}}{{ if .Values.serviceAccount.create }}{{ default (include "cinderblock.fullname" .) .Values.serviceAccount.name }}{{ else }}{{ default "default" .Values.serviceAccount.name }}{{ end }}{{- end }}
+{{- define "cinderblock.serviceAccount" -}}{{ $account := include "cinderblock.account" . | fromJson }}{{ default (ternary (include "cinderblock.fullname" .) "default" $account.create) $account.name }}{{- end }}
 {{- define "cinderblock.selector" -}}
 app.kubernetes.io/name: {{ include "cinderblock.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- define "cinderblock.labels" -}}
-{{ include "cinderblock.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- $labels := include "cinderblock.selector" . | fromYaml -}}
+{{- $labels = merge $labels (dict "app.kubernetes.io/version" .Chart.AppVersion "app.kubernetes.io/managed-by" .Release.Service "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version)) -}}
+{{- merge $labels (deepCopy (default dict .Values.pyroscope.extraLabels)) | toYaml -}}
 {{- end }}
 {{- define "cinderblock.redis" -}}
 {{- if .Values.redis.address }}{{ .Values.redis.address }}
@@ -28,7 +28,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- /* The configuration file: text, then what the chart knows, then structuredConfig. */}}
 {{- define "cinderblock.config" -}}
 {{- $config := dict -}}
-{{- if .Values.pyroscope.config }}{{ $config = tpl .Values.pyroscope.config . | fromYaml }}{{ if hasKey $config "Error" }}{{ fail (printf "pyroscope.config is not YAML: %s" (get $config "Error")) }}{{ end }}{{ end -}}
+{{- if .Values.pyroscope.config }}{{ $config = include "cinderblock.tpl" (dict "root" . "text" .Values.pyroscope.config) | fromYaml }}{{ if hasKey $config "Error" }}{{ fail (printf "pyroscope.config is not YAML: %s" (get $config "Error")) }}{{ end }}{{ end -}}
 {{- if .Values.s3.bundled.enabled }}{{ $config = mergeOverwrite $config (dict "storage" (dict "backend" "s3" "s3" (dict "endpoint" (printf "%s-s3:7070" (include "cinderblock.fullname" .)) "bucket_name" "cinderblock" "access_key_id" "cinderblock" "secret_access_key" "cinderblock-try" "insecure" true))) }}{{ end -}}
 {{- /* Passwords come from the environment, never from arguments. */ -}}
 {{- if .Values.redis.existingSecret }}{{ $config = mergeOverwrite $config (dict "redis" (dict "password" "${REDIS_PASSWORD}")) }}{{ end -}}
@@ -39,7 +39,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- if .Values.auth.existingSecret }}{{ $config = mergeOverwrite $config (dict "auth" (dict "tokens_file" "/etc/cinderblock/auth/tokens.yaml")) }}{{ end -}}
 {{- if and .Values.pyroscope.components .Values.auth.internalSecret }}{{ $config = mergeOverwrite $config (dict "auth" (dict "internal_token_file" "/etc/cinderblock/internal/internal-token")) }}{{ end -}}
-{{- $config = mergeOverwrite $config (deepCopy .Values.pyroscope.structuredConfig) -}}
+{{- $structured := include "cinderblock.tpl" (dict "root" . "text" (toYaml .Values.pyroscope.structuredConfig)) | fromYaml -}}
+{{- if hasKey $structured "Error" }}{{ fail (printf "pyroscope.structuredConfig is not YAML after its templates: %s" (get $structured "Error")) }}{{ end -}}
+{{- $config = mergeOverwrite $config $structured -}}
 {{- if and .Values.pyroscope.components (not (dig "storage" "backend" "" $config)) }}{{ fail "pyroscope.components needs a bucket that all of them reach: set pyroscope.structuredConfig.storage, or s3.bundled.enabled to try it out" }}{{ end -}}
 {{- toYaml $config }}
 {{- end }}
@@ -83,7 +85,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- /* What a component has: its own keys over those of all. */}}
 {{- define "cinderblock.component" -}}
 {{- $all := omit (deepCopy .root.Values.pyroscope) "components" -}}
-{{- toYaml (mergeOverwrite $all (deepCopy (default dict .own))) }}
+{{- $c := mergeOverwrite $all (deepCopy (default dict .own)) -}}
+{{- /* null unsets a value: a whole object that is unset has no keys. */}}
+{{- range $key := list "image" "service" "persistence" "podDisruptionBudget" "resources" }}{{ if not (kindIs "map" (get $c $key)) }}{{ $_ := set $c $key dict }}{{ end }}{{ end -}}
+{{- $_ := set $c "service" (merge $c.service (dict "type" "ClusterIP" "port" 4040 "portName" "http2")) -}}
+{{- $_ := set $c "image" (merge $c.image (dict "repository" "cinderblock" "pullPolicy" "IfNotPresent")) -}}
+{{- with $c.service.port_name }}{{ $_ := set $c.service "portName" . }}{{ end -}}
+{{- with (default dict .root.Values.architecture).overwriteResources }}{{ $_ := set $c "resources" . }}{{ end -}}
+{{- toYaml $c }}
 {{- end }}
 {{- /* A probe: own values over a default timing and a GET of `path`. root, own, timing, path, port. */}}
 {{- define "cinderblock.probe" -}}
@@ -105,18 +114,24 @@ metadata:
     profiles.grafana.com/service_name: {{ .name }}
     {{- with $c.podAnnotations }}{{ toYaml . | nindent 4 }}{{ end }}
   labels:
-    {{- include "cinderblock.labels" $root | nindent 4 }}
-    app.kubernetes.io/component: {{ .target }}
-    {{- if .zone.name }}
-    cinderblock/zone: {{ .zone.name }}
-    # Labels that grafana/rollout-operator looks for.
-    name: {{ .name }}
-    rollout-group: {{ .group }}
-    {{- end }}
-    {{- with $c.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
-    {{- with $c.extraLabels }}{{ toYaml . | nindent 4 }}{{ end }}
+    {{- $labels := merge (include "cinderblock.selector" $root | fromYaml) (dict "app.kubernetes.io/component" .target) -}}
+    {{- /* Labels that grafana/rollout-operator looks for: name, rollout-group. */}}
+    {{- if .zone.name }}{{ $labels = merge $labels (dict "cinderblock/zone" .zone.name "name" .name "rollout-group" .group) }}{{ end -}}
+    {{- $labels = merge $labels (deepCopy (default dict $c.extraLabels)) (deepCopy (default dict $c.podLabels)) -}}
+    {{- merge $labels (include "cinderblock.labels" $root | fromYaml) | toYaml | nindent 4 }}
 spec:
   serviceAccountName: {{ include "cinderblock.serviceAccount" $root }}
+  # No process calls the Kubernetes API.
+  automountServiceAccountToken: {{ $c.automountServiceAccountToken }}
+  {{- with $c.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with $c.dnsPolicy }}
+  dnsPolicy: {{ . }}
+  {{- end }}
+  {{- if $c.hostNetwork }}
+  hostNetwork: true
+  {{- end }}
   terminationGracePeriodSeconds: {{ $c.terminationGracePeriodSeconds }}
   securityContext: {{ toYaml $c.podSecurityContext | nindent 4 }}
   {{- with $c.imagePullSecrets }}
@@ -127,7 +142,7 @@ spec:
   {{- end }}
   containers:
     - name: {{ .target | replace "all" "cinderblock" }}
-      image: "{{ $c.image.repository }}:{{ default $root.Chart.AppVersion $c.image.tag }}"
+      image: {{ include "cinderblock.image" (dict "root" $root "registry" $c.image.registry "image" (printf "%s:%s" $c.image.repository (default $root.Chart.AppVersion $c.image.tag))) | quote }}
       imagePullPolicy: {{ $c.image.pullPolicy }}
       securityContext: {{ toYaml $c.securityContext | nindent 8 }}
       args:
@@ -174,6 +189,9 @@ spec:
         {{- if and $cluster (dig "ingester" "zones" "" $root.Values.pyroscope.components) (not $root.Values.kafka.enabled) }}
         - "-distributor.zone-awareness-enabled=true"
         {{- end }}
+        {{- if eq (toJson $root.Values.pyroscope.disableSelfProfile) "false" }}
+        - "-self-profiling.disable-push=false"
+        {{- end }}
         {{- range $flag, $value := $c.extraArgs }}
         - "-{{ $flag }}={{ $value }}"
         {{- end }}
@@ -199,6 +217,7 @@ spec:
         {{- range $name, $value := $c.extraEnvVars }}
         - { name: {{ $name }}, {{ if kindIs "map" $value }}valueFrom: {{ toJson (default $value $value.valueFrom) }}{{ else }}value: {{ $value | toString | quote }}{{ end }} }
         {{- end }}
+        {{- with $c.extraCustomEnvVars }}{{ toYaml . | nindent 8 }}{{ end }}
       {{- with $c.extraEnvFrom }}
       envFrom: {{ toYaml . | nindent 8 }}
       {{- end }}
@@ -212,7 +231,7 @@ spec:
       volumeMounts:
         - { name: config, mountPath: /etc/cinderblock/config.yaml, subPath: config.yaml }
         - { name: overrides, mountPath: /etc/cinderblock/overrides }
-        - { name: data, mountPath: /data }
+        - { name: data, mountPath: /data{{ with $c.persistence.subPath }}, subPath: {{ . | quote }}{{ end }} }
         - { name: tmp, mountPath: /tmp }
         {{- if $root.Values.tls.existingSecret }}
         - { name: tls, mountPath: /etc/cinderblock/tls, readOnly: true }
@@ -224,6 +243,7 @@ spec:
         - { name: internal-token, mountPath: /etc/cinderblock/internal, readOnly: true }
         {{- end }}
         {{- with $c.extraVolumeMounts }}{{ toYaml . | nindent 8 }}{{ end }}
+    {{- with $c.extraContainers }}{{ toYaml . | nindent 4 }}{{ end }}
   volumes:
     - { name: config, configMap: { name: {{ include "cinderblock.fullname" $root }}-config } }
     - { name: overrides, configMap: { name: {{ include "cinderblock.fullname" $root }}-overrides } }
@@ -237,7 +257,10 @@ spec:
     {{- if and $cluster $root.Values.auth.internalSecret }}
     - { name: internal-token, secret: { secretName: {{ $root.Values.auth.internalSecret }}, items: [{ key: internal-token, path: internal-token }] } }
     {{- end }}
-    {{- if not $c.persistence.enabled }}
+    {{- /* A Deployment without a claim keeps nothing. */}}
+    {{- if and $c.persistence.enabled $c.persistence.existingClaim }}
+    - { name: data, persistentVolumeClaim: { claimName: {{ $c.persistence.existingClaim }} } }
+    {{- else if not (and $c.persistence.enabled (eq $c.kind "StatefulSet")) }}
     - { name: data, emptyDir: {} }
     {{- end }}
     {{- with $c.extraVolumes }}{{ toYaml . | nindent 4 }}{{ end }}
@@ -260,17 +283,19 @@ spec:
 {{- end }}
 {{- /* Where a public path goes: the component of that name, or the single binary. */}}
 {{- define "cinderblock.routes" -}}
-{{- $name := include "cinderblock.fullname" . -}}{{- $writes := $name -}}{{- $reads := $name -}}
-{{- if .Values.pyroscope.components }}{{ $writes = printf "%s-distributor" $name }}{{ $reads = printf "%s-query-frontend" $name }}{{ end -}}
-{{- range list "/push.v1.PusherService" "/ingest" "/pyroscope/ingest" "/opentelemetry.proto.collector.profiles.v1development.ProfilesService" "/v1development/profiles" }}
-- { path: {{ . }}, service: {{ $writes }} }
+{{- $root := . -}}{{- $name := include "cinderblock.fullname" . -}}{{- $components := default dict .Values.pyroscope.components -}}
+{{- $routes := list -}}
+{{- range list "/push.v1.PusherService" "/ingest" "/pyroscope/ingest" "/opentelemetry.proto.collector.profiles.v1development.ProfilesService" "/v1development/profiles" }}{{ $routes = append $routes (list . "distributor") }}{{ end -}}
+{{- range $path, $component := dict "/settings.v1.SettingsService" "tenant-settings" "/adhocprofiles.v1.AdHocProfileService" "ad-hoc-profiles" "/pyroscope/debug-files" "ad-hoc-profiles" -}}
+{{- if hasKey $components $component }}{{ $routes = append $routes (list $path $component) }}{{ end -}}
+{{- end -}}
+{{- range append $routes (list "/" "query-frontend") }}
+{{- $component := last . }}{{- $service := include "cinderblock.component" (dict "root" $root "own" (get $components $component)) | fromYaml | dig "service" dict }}
+- path: {{ first . }}
+  service: {{ $name }}{{ if $components }}-{{ $component }}{{ end }}
+  port: {{ $service.port }}
+  portName: {{ $service.portName }}
 {{- end }}
-{{- range $path, $component := dict "/settings.v1.SettingsService" "tenant-settings" "/adhocprofiles.v1.AdHocProfileService" "ad-hoc-profiles" "/pyroscope/debug-files" "ad-hoc-profiles" }}
-{{- if hasKey (default dict $.Values.pyroscope.components) $component }}
-- { path: {{ $path }}, service: {{ $name }}-{{ $component }} }
-{{- end }}
-{{- end }}
-- { path: /, service: {{ $reads }} }
 {{- end }}
 {{- /* How many pods there are at least. */}}
 {{- define "cinderblock.copies" -}}{{ if and .autoscaling .autoscaling.enabled }}{{ default 1 .autoscaling.minReplicas }}{{ else }}{{ .replicaCount }}{{ end }}{{- end }}
