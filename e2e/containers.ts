@@ -99,6 +99,22 @@ export async function pushedIsFound(writes: Server, reads: Server): Promise<void
   expect(t.sum).toBeLessThanOrEqual(pusher.acknowledged.size + pusher.refused);
 }
 
+/** Web UI requests that need the components tenant-settings and ad-hoc-profiles: short links, and files. */
+export async function keepsLinksAndFiles(links: Server, files: Server): Promise<void> {
+  const set = await links.json("/settings.v1.SettingsService/Set", {
+    setting: { name: "link-1", value: "{}", modifiedAt: "1" },
+  });
+  expect([set.status, (await links.json("/settings.v1.SettingsService/Get", {})).body]).toEqual([
+    200,
+    expect.objectContaining({ settings: [expect.objectContaining({ name: "link-1" })] }),
+  ]);
+  const { status, body } = await files.json("/adhocprofiles.v1.AdHocProfileService/Upload", {
+    name: "a.txt",
+    profile: Buffer.from("main;work 3\n").toString("base64"),
+  });
+  expect([status, body]).toEqual([200, expect.objectContaining({ id: expect.any(String) })]);
+}
+
 /** The containers of `helm test`, as processes against a server. */
 export function passesHelmTest(rendered: string, server: Server): void {
   const all = manifests(rendered),

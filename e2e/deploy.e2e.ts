@@ -16,7 +16,14 @@ import {
   startRedis,
   startS3Server,
 } from "@cinderblock/testkit";
-import { manifests, passesHelmTest, pushedIsFound, ready, startContainer } from "./containers.ts";
+import {
+  keepsLinksAndFiles,
+  manifests,
+  passesHelmTest,
+  pushedIsFound,
+  ready,
+  startContainer,
+} from "./containers.ts";
 import { until } from "./pusher.ts";
 import { folder, type Server } from "./server.ts";
 
@@ -325,16 +332,20 @@ describeWith(["helm", "redis", "s3", "kafka"], "the Helm chart as processes", ()
       `${CHART}/values-try.yaml`,
     );
     expect([...cluster.keys()].sort()).toEqual([
+      "ad-hoc-profiles-0",
       "compactor-0",
       "distributor-0",
       "ingester-0",
       "ingester-1",
+      "overrides-exporter-0",
       "querier-0",
       "query-frontend-0",
       "query-scheduler-0",
       "store-gateway-0",
+      "tenant-settings-0",
     ]);
     await pushedIsFound(cluster.get("distributor-0")!, cluster.get("query-frontend-0")!);
+    await keepsLinksAndFiles(cluster.get("tenant-settings-0")!, cluster.get("ad-hoc-profiles-0")!);
     await Promise.all([...cluster.values()].map((s) => s.stop("SIGKILL")));
     // Each component as separate processes, in the file's numbers: three zones, Kafka, sub-queries, results
     // cache.
@@ -447,9 +458,10 @@ describeWith(["redis", "s3", "kafka"], "docker-compose", () => {
         ),
       );
     }
-    expect(started.size).toBe(7);
+    expect(started.size).toBe(8);
     await ready([...started.values()]);
     await pushedIsFound(started.get("gateway")!, started.get("gateway")!);
+    await keepsLinksAndFiles(started.get("gateway")!, started.get("gateway")!);
     await Promise.all([...started.values()].map((s) => s.stop("SIGKILL")));
   }, 200_000);
 });
