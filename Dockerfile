@@ -18,6 +18,8 @@ LABEL org.opencontainers.image.title="Cinderblock" org.opencontainers.image.lice
 COPY --from=build /src/LICENSE /cinderblock/LICENSE
 COPY --from=build /src/dist/cinderblock /cinderblock/dist/cinderblock
 COPY --from=build /src/apps/cinderblock/bin/cinderblock /cinderblock/apps/cinderblock/bin/cinderblock
+# docker exec <container> cinderblock-cli …
+COPY --from=build /src/apps/cli/bin/cinderblock-cli /usr/local/bin/cinderblock-cli
 COPY --from=build --chown=10001:10001 /data /data
 ENV CINDERBLOCK_PROGRAM=${PROGRAM}
 USER 10001:10001

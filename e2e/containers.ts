@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, openSync, writeFileSync } from "node:fs";
+import { mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseAllDocuments } from "yaml";
 import { freePort, startProcess } from "@cinderblock/testkit";
@@ -135,4 +135,30 @@ export function passesHelmTest(rendered: string, server: Server): void {
     return r.stdout;
   });
   expect(said[1]).toMatch(/test\n/);
+}
+
+/** The runbook's function and commands, with a kubectl that runs them next to a process of this machine. */
+export function runsCommands(frontend: Server): void {
+  const page = readFileSync("docs/operations/runbook.md", "utf8"),
+    [, definition] = /^ {4}(cinderblock-cli\(\) \{.+\})$/m.exec(page)!,
+    bin = folder();
+  writeFileSync(
+    join(bin, "kubectl"),
+    `#!/bin/bash
+[ "$1 $2 $3 $4 $5" = "exec --namespace profiles deploy/profiles-cinderblock-query-frontend --" ] || { echo "kubectl $*" >&2; exit 64; }
+[ "$6" = cinderblock-cli ] || exit 127
+shift 6
+exec ${resolve("apps/cli/bin/cinderblock-cli")} "\${@/#-config.file=\\/etc\\/cinderblock/-config.file=${frontend.dir.replaceAll("/", "\\/")}}"
+`,
+    { mode: 0o755 },
+  );
+  const commands = ["blocks verify", "index rebuild", "ingesters list"];
+  for (const command of commands) {
+    expect([command, page.includes(`cinderblock-cli ${command}`)]).toEqual([command, true]);
+    const r = spawnSync("bash", ["-c", `${definition}\ncinderblock-cli ${command}`], {
+      encoding: "utf8",
+      env: { ...process.env, PATH: `${bin}:${process.env.PATH}` },
+    });
+    expect([command, r.status, r.stderr.replace(/^\s+$/, "")]).toEqual([command, 0, ""]);
+  }
 }

@@ -22,6 +22,7 @@ import {
   passesHelmTest,
   pushedIsFound,
   ready,
+  runsCommands,
   startContainer,
 } from "./containers.ts";
 import { until } from "./pusher.ts";
@@ -346,6 +347,7 @@ describeWith(["helm", "redis", "s3", "kafka"], "the Helm chart as processes", ()
     ]);
     await pushedIsFound(cluster.get("distributor-0")!, cluster.get("query-frontend-0")!);
     await keepsLinksAndFiles(cluster.get("tenant-settings-0")!, cluster.get("ad-hoc-profiles-0")!);
+    runsCommands(cluster.get("query-frontend-0")!);
     await Promise.all([...cluster.values()].map((s) => s.stop("SIGKILL")));
     // Each component as separate processes, in the file's numbers: three zones, Kafka, sub-queries, results
     // cache.
