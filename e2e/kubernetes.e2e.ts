@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseAllDocuments } from "yaml";
+import { parse, parseAllDocuments } from "yaml";
 import {
   describeWith,
   helm,
@@ -326,5 +326,83 @@ describeWith(
       },
       120_000,
     );
+
+    it("move in by the page, one compactor at a time, adopt v1's claims, and move back", async () => {
+      const page = readFileSync("docs/operations/moving-in-kubernetes.md", "utf8"),
+        dir = folder(),
+        chart = join(part("pyroscope-source"), "operations/pyroscope/helm/pyroscope"),
+        block = (begin: string): string =>
+          page
+            .slice(page.indexOf(`    ${begin}`))
+            .split("\n\n")[0]!
+            .replaceAll(/^ {4}/gm, "");
+      const v1 = parse(readFileSync(join(chart, "values-micro-services.yaml"), "utf8"), { merge: true }) as {
+          pyroscope: { components: Record<string, object>; structuredConfig?: object };
+        },
+        adopt = parse(block("fullnameOverride")) as { pyroscope: { structuredConfig: object } };
+      v1.pyroscope.structuredConfig = adopt.pyroscope.structuredConfig;
+      v1.pyroscope.components.ingester = {
+        ...v1.pyroscope.components.ingester,
+        persistence: { enabled: true },
+      };
+      for (const [name, text] of [
+        // v1's storage and nothing bundled, which the checkout's chart has otherwise.
+        [
+          "v1.yaml",
+          JSON.stringify({
+            ...v1,
+            minio: { enabled: false },
+            alloy: { enabled: false },
+            architecture: { storage: { v1: true, v2: false } },
+          }),
+        ],
+        ["ours.yaml", block("pyroscope: { image:")],
+        ["adopt.yaml", block("fullnameOverride")],
+      ] as const)
+        writeFileSync(join(dir, name), text);
+      const helmOf = (line: string): Promise<string> =>
+        tool.run(
+          ...line
+            .replace("grafana/pyroscope", chart)
+            .replaceAll(/-f (\S+)/g, (_, f: string) => `-f ${join(dir, f)}`)
+            .replace(" --wait", "")
+            .split(" "),
+          "--kubeconfig",
+          server.kubeconfig,
+        );
+      const claims = async (): Promise<string[]> => {
+        const set = (await apps("statefulsets")).find((s) => s.metadata.name === "pyroscope-ingester")!;
+        return Array.from({ length: set.spec.replicas! }, (_, i) => `data-${set.metadata.name}-${i}`);
+      };
+      await helmOf("install pyroscope grafana/pyroscope --namespace profiles -f v1.yaml");
+      const theirs = await claims();
+      expect(theirs).toEqual([0, 1, 2].map((i) => `data-pyroscope-ingester-${i}`));
+      const steps = [...page.matchAll(/^ {4}helm (.+)$/gm)].map(([, line]) => line!),
+        compacting: [string, string[]][] = [];
+      for (const step of steps) {
+        await helmOf(step);
+        compacting.push([
+          step.split(" --namespace")[0]!.replace(/ \S+\/\S+$/, ""),
+          (await apps("statefulsets"))
+            .filter((s) => s.metadata.name.endsWith("-compactor") && s.spec.replicas! > 0)
+            .map((s) => s.metadata.name),
+        ]);
+        if (step.startsWith("install adopt")) expect(await claims()).toEqual(theirs);
+      }
+      const v1s = ["pyroscope-compactor"],
+        ours = ["profiles-cinderblock-compactor"];
+      expect(compacting).toEqual([
+        ["install profiles", v1s],
+        ["upgrade pyroscope", []],
+        ["upgrade profiles", ours],
+        ["uninstall pyroscope", ours],
+        ["install adopt", ours],
+        ["uninstall adopt", ours],
+        ["upgrade profiles", []],
+        ["upgrade --install pyroscope", v1s],
+        ["uninstall profiles", v1s],
+      ]);
+      await run("uninstall", "pyroscope");
+    }, 300_000);
   },
 );

@@ -93,7 +93,7 @@ export const SUITES: readonly Suite[] = [
   e2e("image", 280, { inputs: IMAGE, alone }),
   e2e("internal", 50),
   e2e("kafka", 150),
-  e2e("kubernetes", 20, { subjects: [], inputs: CHART }),
+  e2e("kubernetes", 20, { subjects: [], inputs: [...CHART, "docs/operations/moving-in-kubernetes.md"] }),
   e2e("upgrade", 120, { inputs: ["e2e/previous-release.json"], long, alone }),
   // Answers of Pyroscope v1, and its blocks.
   e2e("compaction", 300),
