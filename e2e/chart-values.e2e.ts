@@ -295,7 +295,9 @@ describeWith(["helm"], "values of Pyroscope's chart", () => {
       all = await render(
         ...values("templates.json", {
           pyroscope: {
-            config: 'limits: { max_query_length: {{ default "1d" .Values.none }} }',
+            config:
+              'limits: { max_query_length: {{ default "1d" .Values.none }} }\n' +
+              "{{ if .Values.minio.enabled }}storage: { backend: s3 }{{ end }}",
             structuredConfig: { storage: { s3: { bucket_name: "{{ .Release.Namespace }}-x" } } },
           },
           extraObjects: [object, stringify(object).replace("-a", "-b")],
