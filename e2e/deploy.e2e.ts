@@ -295,7 +295,7 @@ describeWith(["helm", "redis", "s3", "kafka"], "the Helm chart as processes", ()
   beforeAll(async () => {
     tool = helm();
     await start();
-  }, 60_000);
+  }, 180_000);
 
   it("starts real processes: the single binary, and a cluster with Kafka, Redis and an S3 server", async () => {
     const start = async (
@@ -423,7 +423,7 @@ describeWith(["check-jsonschema", "hadolint"], "docker-compose", () => {
 });
 
 describeWith(["redis", "s3", "kafka"], "docker-compose", () => {
-  beforeAll(start, 60_000);
+  beforeAll(start, 180_000);
 
   it("describes a single binary, and a cluster that starts as processes, accepts pushes and finds them", async () => {
     const quick = parse(readFileSync("docker-compose.yml", "utf8")) as {
