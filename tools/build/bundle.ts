@@ -1,6 +1,6 @@
 import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { build, type BuildOptions, type Metafile } from "esbuild";
+import { build, type BuildOptions, type Metafile, type Plugin } from "esbuild";
 import { kafkajsParts } from "./kafkajs-parts.ts";
 
 /** Entry points: the script's name in the bundle -> the source file. */
@@ -30,6 +30,28 @@ const WORKERS: readonly { script: string; source: string; startedBy: string }[] 
 export function carries(bundle: Metafile, folder: string): boolean {
   return Object.keys(bundle.inputs).some((f) => f.startsWith(folder));
 }
+
+/**
+ * Programs that start for one command and end. In one bundle with the servers they would load every module of
+ * a library that a server uses, Kafka's client too: 4 MB instead of 1.9 MB, and twice the CPU of a start.
+ */
+const SHORT_PROGRAMS: readonly string[] = ["cli"];
+
+/** Lets the bundler drop modules of this repository whose exports are unused: none acts when it is loaded. */
+const unusedModules: Plugin = {
+  name: "unused-modules",
+  setup(b) {
+    const resolving = Symbol("resolving");
+    b.onResolve(
+      { filter: /^(@cinderblock\/|\.)/ },
+      async ({ path, kind, importer, resolveDir, pluginData }) => {
+        if (pluginData === resolving || /[\\/]node_modules[\\/]/.test(importer)) return undefined;
+        const module = await b.resolve(path, { kind, importer, resolveDir, pluginData: resolving });
+        return { ...module, sideEffects: false };
+      },
+    );
+  },
+};
 
 /**
  * Bundles the entries and the worker threads that they start into `out`. Returns esbuild's description of the
@@ -77,11 +99,29 @@ export async function bundle(
           metafile: true,
         }).then((programs) => WORKERS.filter((w) => carries(programs.metafile, w.startedBy)));
   rmSync(out, { recursive: true, force: true });
-  const { metafile } = await build({
-    ...options,
-    entryPoints: { ...entries, ...Object.fromEntries(workers.map((w) => [w.script, w.source])) },
-    metafile: true,
-  });
+  const servers = Object.entries(entries).filter(([name]) => !SHORT_PROGRAMS.includes(name)),
+    others = Object.entries(entries).filter(([name]) => SHORT_PROGRAMS.includes(name));
+  const parts = [
+    {
+      plugins: options.plugins,
+      entryPoints: {
+        ...Object.fromEntries(servers),
+        ...Object.fromEntries(workers.map((w) => [w.script, w.source])),
+      },
+    },
+    ...others.map(([name, source]) => ({
+      plugins: [...options.plugins, unusedModules],
+      entryPoints: { [name]: source },
+      sourcesContent: false, // the texts stand in the servers' maps
+    })),
+  ];
+  const metafile: Metafile = { inputs: {}, outputs: {} };
+  for (const part of parts) {
+    if (Object.keys(part.entryPoints).length === 0) continue;
+    const made = await build({ ...options, ...part, metafile: true });
+    Object.assign(metafile.inputs, made.metafile.inputs);
+    Object.assign(metafile.outputs, made.metafile.outputs);
+  }
   if (carries(metafile, "libs/arrow/")) {
     // The chunk that makes Parquet files (libs/arrow) loads this file from its folder.
     mkdirSync(join(out, "chunks"), { recursive: true });
