@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { tinyPprof } from "@cinderblock/testkit";
-import { Pusher, settle, total } from "./pusher.ts";
+import { Pusher, total, until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
 
 function cli(...args: string[]): { status: number | null; out: string; err: string } {
@@ -23,9 +23,11 @@ describe("the command line", () => {
   beforeAll(async () => {
     await server.start();
     pusher = new Pusher(() => [server], 2);
-    for (const more of [true, false]) {
-      await settle(1000);
-      if (!more) await pusher.stop();
+    for (const profiles of [400, 800]) {
+      await until("profiles of a block are stored", () =>
+        Promise.resolve(pusher.acknowledged.size >= profiles),
+      );
+      if (profiles === 800) await pusher.stop();
       await server.flush();
     }
     found = (await total(server, pusher)).sum;

@@ -377,6 +377,7 @@ describe("old data", () => {
       for (let i = 0; !stop; i++) {
         for (const t of ["leaves", "stays"]) await push(server, "s", base + i, 1, t);
         pushed++;
+        await settle(5); // some hundred pushes are enough to meet every pass of the deletion
         if (i % 20 !== 19) continue;
         for (const t of ["leaves", "stays"])
           await server.json("/ingester.v1.IngesterService/Flush", {}, { "X-Scope-OrgID": t });
