@@ -70,6 +70,7 @@ export const SUITES: readonly Suite[] = [
   e2e("source-code", 5, { core }),
   e2e("startup", 10, { core }),
   e2e("ceiling", 60, { long, alone }),
+  e2e("memory-limit", 300, { long, alone }),
   // Suites with some groups that need no part.
   e2e("aggregation", 60, { core }),
   e2e("exports", 20, { core }),
