@@ -1,11 +1,11 @@
 import { decisionsText, loadConfig, type Option, type Schema } from "@cinderblock/config";
 import { CinderblockError } from "@cinderblock/errors";
-import { commonSchema, knownNames, ownOptions } from "@cinderblock/runtime";
+import { commonSchema, knownNames, optionsOfAllComponents } from "@cinderblock/runtime";
 import type { CommandContext } from "./context.ts";
 
 /** Options of all components. A component's own rules for lists and mappings apply only in the component. */
 const serverSchema: Schema = Object.fromEntries([
-  ...ownOptions.map((o): [string, Option<unknown>] => [
+  ...optionsOfAllComponents.map((o): [string, Option<unknown>] => [
     o.flag,
     { ...o, initial: undefined, doc: "", parse: (value) => value },
   ]),

@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { loadHasher } from "@cinderblock/bytes";
 import { blockFilesIn, BlockReader, type ProfileSource } from "@cinderblock/block";
-import { replacementOf } from "@cinderblock/compact";
+import { replacementBlocksOf } from "@cinderblock/compact";
 import { CinderblockError } from "@cinderblock/errors";
 import { labelsText, parseProfileType, type ProfileType } from "@cinderblock/model";
 import {
@@ -50,7 +50,7 @@ export async function openSources(
       m.downsampleResolution === 0 &&
       m.minTimeMs <= endMs &&
       m.maxTimeMs >= startMs &&
-      replacementOf(m.ulid, metas).length === 0,
+      replacementBlocksOf(m.ulid, metas).length === 0,
   );
   const bar = progressBar(c, "blocks opened"),
     out: ProfileSource[] = [];

@@ -18,11 +18,11 @@ import type { Base } from "@cinderblock/telemetry";
 import type { BlockPublisher } from "./block-publisher.ts";
 import type { CompactorConfig } from "./compactor-config.ts";
 import type { CompactorLimits } from "./limits.ts";
-import type { KnownBlock } from "./rewriter.ts";
+import type { UploadedBlock } from "./rewriter.ts";
 
 /** Plans the due jobs of a tenant from the blocks in the bucket. */
 export class JobPlanner {
-  private readonly metas = new Map<string, Map<string, KnownBlock>>();
+  private readonly metas = new Map<string, Map<string, UploadedBlock>>();
   private readonly bucket: Bucket;
   private readonly publisher: BlockPublisher;
   private readonly config: CompactorConfig;
@@ -71,7 +71,7 @@ export class JobPlanner {
   }
 
   /** Complete blocks without a deletion or no-compact mark. Metas never change, so each is read once. */
-  async compactableBlocks(tenant: string): Promise<Map<string, KnownBlock>> {
+  async compactableBlocks(tenant: string): Promise<Map<string, UploadedBlock>> {
     const prefix = blocksPrefix(tenant);
     const left = new Set<string>();
     for (const n of await this.bucket.list(`${prefix}markers/`)) {
@@ -79,8 +79,8 @@ export class JobPlanner {
       const ulid = ulidOfDeletionMark(name) ?? ulidOfNoCompactMark(name);
       if (ulid) left.add(ulid);
     }
-    const old = this.metas.get(tenant) ?? new Map<string, KnownBlock>();
-    const next = new Map<string, KnownBlock>();
+    const old = this.metas.get(tenant) ?? new Map<string, UploadedBlock>();
+    const next = new Map<string, UploadedBlock>();
     for (const n of await this.bucket.list(prefix)) {
       const ulid = n.slice(prefix.length).replace(/\/$/, "");
       if (!isUlid(ulid) || left.has(ulid)) continue;
@@ -92,7 +92,7 @@ export class JobPlanner {
   }
 
   /** Reads a block's meta; undefined for a partial block or a damaged meta, which the bucket index reports. */
-  private async read(tenant: string, ulid: string): Promise<KnownBlock | undefined> {
+  private async read(tenant: string, ulid: string): Promise<UploadedBlock | undefined> {
     const name = `${blocksPrefix(tenant)}${ulid}/meta.json`;
     try {
       return {

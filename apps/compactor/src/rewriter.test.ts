@@ -4,7 +4,7 @@ import { FilesystemBucket } from "@cinderblock/objstore";
 import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import { temporaryFolder } from "@cinderblock/testkit";
 import type { CompactorLimits } from "./limits.ts";
-import { type KnownBlock, Rewriter } from "./rewriter.ts";
+import { type UploadedBlock, Rewriter } from "./rewriter.ts";
 
 const HOUR = 3600_000,
   DAY = 24 * HOUR,
@@ -53,7 +53,7 @@ describe("a completed deletion request", () => {
     clock.now = T0 + 5 * DAY;
     return { bucket, clock, counted, rewritten, rewriter };
   }
-  const block = (fromMs: number, uploadedMs: number): KnownBlock => {
+  const block = (fromMs: number, uploadedMs: number): UploadedBlock => {
     const ulid = newUlid(uploadedMs);
     const meta = {
       ulid,
@@ -63,7 +63,7 @@ describe("a completed deletion request", () => {
     } as unknown as BlockMeta;
     return { meta, uploadedMs };
   };
-  const pass = (rewriter: Rewriter, blocks: KnownBlock[]): Promise<void> =>
+  const pass = (rewriter: Rewriter, blocks: UploadedBlock[]): Promise<void> =>
     rewriter.rewriteTenant("t", blocks, new Set(blocks.map((b) => b.meta.ulid)));
 
   it("applies to a block with older data that arrives after its end, and stays completed", async () => {

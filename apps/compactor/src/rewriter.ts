@@ -42,7 +42,7 @@ interface Cause {
   request: DeletionRequest | undefined;
 }
 
-export interface KnownBlock {
+export interface UploadedBlock {
   meta: BlockMeta;
   uploadedMs: number;
 }
@@ -108,7 +108,7 @@ export class Rewriter {
    */
   async rewriteTenant(
     tenant: string,
-    blocks: readonly KnownBlock[],
+    blocks: readonly UploadedBlock[],
     present: ReadonlySet<string>,
   ): Promise<void> {
     const now = this.base.now();

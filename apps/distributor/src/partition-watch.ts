@@ -132,8 +132,8 @@ export class PartitionWatch implements Service {
       this.topic = { id: topicId, sinceMs: now };
     }
     const fresh = this.states().filter((s) => now - s.atMs <= SILENT_MS);
-    // An owner that does not know of the topic's growth holds the others back. The previous release reports
-    // only its own partitions.
+    // Use the smallest number of partitions that an owner reports: an owner that does not know of the topic's
+    // growth holds the others back. The previous release reports only its own partitions.
     const tellers = fresh.flatMap((s) => s.of ?? []);
     const of = Math.min(
       this.log.partitions,

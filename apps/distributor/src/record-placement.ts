@@ -162,7 +162,7 @@ export class RecordPlacer implements Service {
     const missing = Array.from({ length: all }, (_, p) => p).filter((p) => !done.has(p));
     this.missing.push(...missing);
     if (missing.length === 0) {
-      // The same numbers may be announced again, for the next move.
+      // Forget which partitions have the fence: the next move may announce the same numbers again.
       this.announced = { key: "", partitions: new Set() };
       return true;
     }

@@ -93,7 +93,7 @@ export const ingester: Component<typeof ingesterSchema> = {
       },
     );
     const leaving = { now: false };
-    // Read this time before replay writes to the log.
+    // Read the time of the last log write before replay, which writes to the log.
     const lastLogged = lastLoggedMs(config.dataPath);
     host.addServices(me, shipper, ingester, deleted);
     const partitions = config.writeBuffer === "kafka" ? readsPartitions(config, host, ingester) : undefined;

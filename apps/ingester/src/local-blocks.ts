@@ -114,7 +114,8 @@ export class LocalBlocks {
           const meta = decodeMeta(readFileSync(join(local, u, "meta.json")), `${u}/meta.json`);
           t.metas.set(u, meta.ulid === u ? meta : renamed(meta, u));
         } catch (err) {
-          // Other errors do not prove damage: the start fails, and the next one tries again.
+          // Fail the start on any other error: it does not prove that the block is damaged, and the next
+          // start tries again.
           if (kindOf(err) !== "corrupt" && (err as NodeJS.ErrnoException).code !== "ENOENT") throw err;
           this.quarantine(e.name, u, err);
         }
@@ -278,7 +279,7 @@ export class LocalBlocks {
     const t = this.of(tenant);
     t.uploaded.add(ulid);
     this.unshippedSum = undefined;
-    // Leave out the IDs of removed blocks.
+    // Write the list of uploaded blocks without the IDs of removed ones.
     const dir = pathBelow(tenantFolder(this.dataPath, tenant), "local");
     const text = encodeShipper([...t.uploaded].filter((u) => t.metas.has(u)).sort());
     // Without this file, the next start compares the block with the bucket and skips the upload.
@@ -307,7 +308,8 @@ export class LocalBlocks {
   rename(tenant: string, ulid: string, to: string): BlockMeta {
     const t = this.of(tenant),
       meta = renamed(t.metas.get(ulid)!, to);
-    // A crash or a full disk in between leaves the new ID in the old folder: `scan` uses the folder's name.
+    // A crash between the two steps leaves the new ID in the meta of the old folder: `scan` uses the folder's
+    // name.
     replaceFileSync(join(this.path(tenant, ulid), "meta.json"), encodeMeta(meta));
     moveDirectorySync(this.path(tenant, ulid), this.path(tenant, to));
     t.metas.delete(ulid);

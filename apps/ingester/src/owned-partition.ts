@@ -4,7 +4,7 @@ import type { PartitionCounts, PartitionState } from "@cinderblock/transport";
 const MAX_MARKS = 7200;
 /** A partition is late when it is not read up to an end reported this long ago; queries report that. */
 const LATE_MS = 15_000;
-/** Maximum number of stored ends; further ends replace the last one. */
+/** Maximum number of reported end offsets to remember; a further one replaces the last one. */
 const MAX_DUES = 64;
 
 /** At `atMs`, every record below `offset` was on this disk; the last was written at `recordMs`. */
@@ -74,7 +74,7 @@ export class OwnedPartition {
     this.counts.reset();
     this.dues = [];
     this.end = this.position;
-    // The next report sets the real end.
+    // Catch up to the end of the recreated topic, which the broker's next report sets.
     this.catchUpTo = Infinity;
   }
 

@@ -30,7 +30,7 @@ export interface PartitionsConfig {
   learnMs: number;
 }
 
-/** Intervals: owners, positions and marks; commits; end offsets. */
+/** Intervals of checking owners and saving positions, of commits, and of reading the end offsets. */
 const TICK_MS = 1000,
   COMMIT_MS = 5000,
   ENDS_MS = 5000;

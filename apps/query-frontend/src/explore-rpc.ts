@@ -84,7 +84,7 @@ export function exploreRpc(router: ConnectRouter, frontend: QueryFrontend, confi
       return rawMessage(FunctionTableResponseSchema, bytes, isJson(context));
     },
     async functionNeighbours(r, context) {
-      const bytes = await frontend.explore.functionNeighbours(
+      const bytes = await frontend.explore.functionNeighbors(
         requestContextOf(context, config),
         selection(r.selection),
         r.baseline && selection(r.baseline),

@@ -1,5 +1,5 @@
 import { invalidError } from "@cinderblock/errors";
-import { mergeProfileLists, type ProfileList, type TablePage } from "@cinderblock/query";
+import { mergeProfileLists, type ProfileList, type FunctionTablePage } from "@cinderblock/query";
 import type { CallTrees } from "./call-trees.ts";
 import { callTreeNodes } from "./limits.ts";
 import { type QueryRunner, sampleIds } from "./query-runner.ts";
@@ -15,7 +15,10 @@ export class Explore {
     this.trees = trees;
   }
 
-  /** cinderblock.explore.v1.CallTreeResponse. @param nodes 0: the tenant's default; -1: all */
+  /**
+   * Answers with an encoded cinderblock.explore.v1.CallTreeResponse.
+   * @param nodes 0: the tenant's default; -1: all
+   */
   async callTree(
     caller: RequestContext,
     left: ExploreSelection,
@@ -30,12 +33,15 @@ export class Explore {
     });
   }
 
-  /** cinderblock.explore.v1.FunctionTableResponse: exact, whatever the number of nodes. */
+  /**
+   * Answers with an encoded cinderblock.explore.v1.FunctionTableResponse; its values are exact, whatever the
+   * number of nodes.
+   */
   async functionTable(
     caller: RequestContext,
     left: ExploreSelection,
     base: ExploreSelection | undefined,
-    page: TablePage,
+    page: FunctionTablePage,
   ): Promise<Uint8Array> {
     this.runner.bounds(caller).checkTablePage(page);
     return this.runner.renderBytes(caller, {
@@ -45,8 +51,11 @@ export class Explore {
     });
   }
 
-  /** cinderblock.explore.v1.FunctionNeighboursResponse. */
-  async functionNeighbours(
+  /**
+   * Answers with an encoded cinderblock.explore.v1.FunctionNeighboursResponse: callers and callees of a
+   * function.
+   */
+  async functionNeighbors(
     caller: RequestContext,
     left: ExploreSelection,
     base: ExploreSelection | undefined,

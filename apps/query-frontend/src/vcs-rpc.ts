@@ -4,7 +4,10 @@ import type { ConnectRouter, HandlerContext } from "@cinderblock/rpc";
 import { type Commit, sessionCookie, type SignInResult, type SourceCode } from "@cinderblock/source-code";
 import { tenantForWrite } from "@cinderblock/tenant";
 
-/** vcs.v1.VCSService; every method fails without `sources`. A session belongs to one tenant. */
+/**
+ * Routes of the Connect service vcs.v1.VCSService; every method fails without `sources`. A session belongs to
+ * one tenant.
+ */
 export function vcsRpc(router: ConnectRouter, sources: SourceCode | undefined, multitenancy: boolean): void {
   const configured = (): SourceCode => {
     if (!sources)

@@ -43,7 +43,7 @@ export class KnownBlocks {
   private registered = 0;
   /** tenants whose blocks were listed at least once */
   private readonly listed = new Set<string>();
-  /** tenants of the last list; undefined before the first */
+  /** tenants that the last sync found in the bucket; undefined before the first sync */
   private tenantList: ReadonlySet<string> | undefined;
   private readonly failed = new Map<string, { atMs: number; err: unknown }>();
   private readonly running = new Map<string, Promise<void>>();

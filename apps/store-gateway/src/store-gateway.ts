@@ -1,5 +1,5 @@
 import type { BlockMeta } from "@cinderblock/block-meta";
-import { replacementOf } from "@cinderblock/compact";
+import { replacementBlocksOf } from "@cinderblock/compact";
 import { kindOf, messageOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import type {
@@ -106,7 +106,7 @@ export class StoreGateway implements Service, SourceClient {
 
   /** Whether a block, or the blocks that it was compacted into, can be opened and answer. */
   async canServe(tenant: string, ulid: string): Promise<boolean> {
-    const replacement = replacementOf(ulid, this.metasOf(tenant)).map((m) => m.ulid);
+    const replacement = replacementBlocksOf(ulid, this.metasOf(tenant)).map((m) => m.ulid);
     if (replacement.length === 0 && !(await this.registerBlock(tenant, ulid))) return false;
     const { missing } = await this.pool.labels(
       "bucket",

@@ -4,7 +4,7 @@ import type { HandlerContext, Routes } from "@cinderblock/rpc";
 import { tenantForWrite } from "@cinderblock/tenant";
 import type { TenantSettings } from "./settings.ts";
 
-/** settings.v1.SettingsService. */
+/** Routes of the Connect service settings.v1.SettingsService. */
 export function settingsRpc(settings: TenantSettings, multitenancy: boolean): Routes {
   const tenant = (context: HandlerContext): string =>
     tenantForWrite(context.requestHeader.get("x-scope-orgid") ?? undefined, multitenancy);

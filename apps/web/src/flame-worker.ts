@@ -22,7 +22,7 @@ export interface FlameJob {
   /** totals of both complete sides of a comparison, for a source that is only a part of them */
   whole?: { sum: number; baseSum: number } | undefined;
 }
-export type FlameDone = { id: number; flames: Flame[] } | { id: number; error: string };
+export type FlameAnswer = { id: number; flames: Flame[] } | { id: number; error: string };
 
 /** Inverted branches narrower than this are cut off: half a pixel of a wide screen. */
 const MIN_SHARE = 1 / 8192;
@@ -37,7 +37,7 @@ function treesOf(source: FlameSource): CallTree[] {
 
 self.onmessage = (event: MessageEvent<FlameJob>): void => {
   const { id, source, collapsed, inverted, whole } = event.data;
-  const post = (done: FlameDone, transfer: Transferable[]): void => {
+  const post = (done: FlameAnswer, transfer: Transferable[]): void => {
     (self as unknown as Worker).postMessage(done, transfer);
   };
   try {

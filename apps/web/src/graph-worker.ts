@@ -17,7 +17,7 @@ export interface PlacedGraph {
   width: number;
   height: number;
 }
-export type GraphDone = { id: number; placed: PlacedGraph } | { id: number; error: string };
+export type GraphAnswer = { id: number; placed: PlacedGraph } | { id: number; error: string };
 
 function place(graph: CallGraph): PlacedGraph {
   const g = new dagre.graphlib.Graph({ multigraph: false, compound: false });
@@ -69,7 +69,7 @@ function place(graph: CallGraph): PlacedGraph {
 
 self.onmessage = (event: MessageEvent<GraphJob>): void => {
   const { id, bytes, most } = event.data;
-  let done: GraphDone;
+  let done: GraphAnswer;
   try {
     done = { id, placed: place(callGraph(decodeCallTree(new Uint8Array(bytes)), most)) };
   } catch (err) {

@@ -1,7 +1,7 @@
 import { gunzipSync, gzipSync } from "node:zlib";
 import { decodeUtf8 } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
-import { secondsToken, stringifyWithSeconds } from "./meta.ts";
+import { secondsPlaceholder, stringifyWithSeconds } from "./meta.ts";
 import { isUlid } from "./ulid.ts";
 
 /** A block of the bucket index: its time range, upload time, shard and compaction level. */
@@ -41,8 +41,8 @@ export function encodeBucketIndex(index: BucketIndex): Uint8Array {
         version: index.version,
         blocks: index.blocks.map((b) => ({
           block_id: b.ulid,
-          min_time: secondsToken(b.minTimeMs),
-          max_time: secondsToken(b.maxTimeMs),
+          min_time: secondsPlaceholder(b.minTimeMs),
+          max_time: secondsPlaceholder(b.maxTimeMs),
           uploaded_at: b.uploadedAtS,
           compactor_shard_id: b.shardId === "" ? undefined : b.shardId,
           compaction_level: b.level || undefined,

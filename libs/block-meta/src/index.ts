@@ -1,6 +1,6 @@
 export { isUlid, newUlid, ulidBefore, ulidBytes, ulidTimeMs } from "./ulid.ts";
 export { decodeMeta, encodeMeta, LABEL_HOSTNAME, LABEL_SHARD, secondsText } from "./meta.ts";
-export type { BlockMeta, BlockParent, MetaFile } from "./meta.ts";
+export type { BlockMeta, BlockParent, BlockFileMeta } from "./meta.ts";
 export {
   BUCKET_INDEX_VERSION,
   decodeBucketIndex,

@@ -3,7 +3,7 @@ import { CorruptError } from "@cinderblock/errors";
 import { isUlid } from "./ulid.ts";
 
 /** A file of a block: path, size in bytes, and the format-specific counts. */
-export interface MetaFile {
+export interface BlockFileMeta {
   relPath: string;
   sizeBytes: number;
   parquet?: { numRowGroups?: number; numRows?: number };
@@ -24,7 +24,7 @@ export interface BlockMeta {
   minTimeMs: number;
   maxTimeMs: number;
   stats: { numSamples: number; numSeries: number; numProfiles: number };
-  files: MetaFile[];
+  files: BlockFileMeta[];
   compaction: {
     level: number;
     sources: string[];
@@ -60,14 +60,14 @@ function toMs(value: unknown): number | undefined {
 
 /** Inserts raw number tokens into JSON text, because JSON.stringify would choose its own form. */
 const TOKEN = "\u0001ms:";
-/** JSON text of a value, in which placeholders from `secondsToken` become decimal seconds. */
+/** JSON text of a value, in which placeholders from `secondsPlaceholder` become decimal seconds. */
 export function stringifyWithSeconds(value: unknown, indent: string | undefined): string {
   return JSON.stringify(value, undefined, indent).replace(/"\\u0001ms:(-?\d+)"/g, (_, ms: string) =>
     secondsText(Number(ms)),
   );
 }
 /** Placeholder of a time for `stringifyWithSeconds`. */
-export function secondsToken(ms: number): string {
+export function secondsPlaceholder(ms: number): string {
   return `${TOKEN}${ms}`;
 }
 
@@ -77,8 +77,8 @@ export function encodeMeta(m: BlockMeta): string {
   return stringifyWithSeconds(
     {
       ulid: m.ulid,
-      minTime: secondsToken(m.minTimeMs),
-      maxTime: secondsToken(m.maxTimeMs),
+      minTime: secondsPlaceholder(m.minTimeMs),
+      maxTime: secondsPlaceholder(m.maxTimeMs),
       stats: {
         numSamples: m.stats.numSamples || undefined,
         numSeries: m.stats.numSeries || undefined,
@@ -102,8 +102,8 @@ export function encodeMeta(m: BlockMeta): string {
           c.parents.length > 0
             ? c.parents.map((p) => ({
                 ulid: p.ulid,
-                minTime: secondsToken(p.minTimeMs),
-                maxTime: secondsToken(p.maxTimeMs),
+                minTime: secondsPlaceholder(p.minTimeMs),
+                maxTime: secondsPlaceholder(p.maxTimeMs),
               }))
             : undefined,
         deletable: c.deletable ? true : undefined,
@@ -172,7 +172,7 @@ export function decodeMeta(bytes: Uint8Array, file = "meta.json"): BlockMeta {
     files: array(json.files)
       .map(object)
       .map(
-        (f): MetaFile => ({
+        (f): BlockFileMeta => ({
           relPath: relPathOf(f.relPath, file),
           sizeBytes: count(f.sizeBytes),
           ...(f.parquet ? { parquet: object(f.parquet) } : {}),

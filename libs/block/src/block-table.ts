@@ -6,11 +6,11 @@ import {
   type BinaryValues,
   type ColumnData,
   decodeChunk,
-  type FileMeta,
+  type ParquetFooter,
   type RowGroup,
   rowOffsets,
 } from "@cinderblock/parquet";
-import { Column, mayHaveAnnotations } from "@cinderblock/profile-table";
+import { ColumnPath, mayHaveAnnotations } from "@cinderblock/profile-table";
 import { type BlockFiles, readFooter } from "./files.ts";
 import { type PageRun, readPages, type RunColumn } from "./pages.ts";
 import type { RowColumns, RowSource, RowTable, WantedRows } from "./rows.ts";
@@ -40,8 +40,8 @@ interface SampleIdKind {
   width: number;
 }
 const SAMPLE_ID_KINDS: readonly SampleIdKind[] = [
-  { bit: SPANS, path: Column.spanId, width: 2 },
-  { bit: TRACES, path: Column.traceId, width: 4 },
+  { bit: SPANS, path: ColumnPath.spanId, width: 2 },
+  { bit: TRACES, path: ColumnPath.traceId, width: 4 },
 ];
 
 /** A view of 64-bit integers or bytes as 32-bit words; unaligned bytes are copied. */
@@ -62,7 +62,7 @@ export class BlockTable implements RowSource {
   private readonly relPath: string;
   private seriesFrom = NO_ROWS;
   private seriesTo = NO_ROWS;
-  private table: Promise<{ meta: FileMeta; tail: { bytes: Uint8Array; offset: number } }> | undefined;
+  private table: Promise<{ meta: ParquetFooter; tail: { bytes: Uint8Array; offset: number } }> | undefined;
   private readonly columns = new Map<string, Promise<ColumnData[]>>();
   private rows: Partial<RowTable> = {};
   /** row -> bits of its loaded columns; 1: samples, 2: spans, 4: trace IDs */
@@ -86,7 +86,7 @@ export class BlockTable implements RowSource {
     return `${this.context.meta.ulid}/${this.relPath}`;
   }
 
-  private footer(): Promise<{ meta: FileMeta; tail: { bytes: Uint8Array; offset: number } }> {
+  private footer(): Promise<{ meta: ParquetFooter; tail: { bytes: Uint8Array; offset: number } }> {
     this.table ??= readFooter(this.context.meta, this.context.files, this.relPath);
     this.table.catch(() => {
       this.table = undefined;
@@ -143,7 +143,7 @@ export class BlockTable implements RowSource {
     const r = this.rows;
     if (!r.timeNanos) await this.loadKeys(meta);
     if (need.includes("totals") && !r.totalValue) {
-      const totals = await this.joined(Column.totalValue);
+      const totals = await this.joined(ColumnPath.totalValue);
       // Blocks of meta version 1 store no totals: sum the samples instead.
       const values = totals ?? (await this.sumTotals());
       // A concurrent query may have set the totals during the await.
@@ -151,7 +151,7 @@ export class BlockTable implements RowSource {
         r.totalValue = values;
         this.heldBytes += meta.numRows * 8;
       }
-      this.columns.delete(Column.totalValue);
+      this.columns.delete(ColumnPath.totalValue);
     }
     if (need.includes("ids") && !r.id) await this.loadIds(meta);
     if (need.includes("annotations") && !r.annotation) await this.loadAnnotations(meta);
@@ -163,8 +163,8 @@ export class BlockTable implements RowSource {
     return { ...this.rows } as RowTable;
   }
 
-  private async loadIds(meta: FileMeta): Promise<void> {
-    const parts = await this.column(Column.id);
+  private async loadIds(meta: ParquetFooter): Promise<void> {
+    const parts = await this.column(ColumnPath.id);
     const id = new Uint8Array(meta.numRows * 16);
     let at = 0;
     for (const p of parts ?? []) {
@@ -174,10 +174,10 @@ export class BlockTable implements RowSource {
     if (this.rows.id) return;
     this.rows.id = id;
     this.heldBytes += id.length;
-    this.columns.delete(Column.id);
+    this.columns.delete(ColumnPath.id);
   }
 
-  private async loadAnnotations(meta: FileMeta): Promise<void> {
+  private async loadAnnotations(meta: ParquetFooter): Promise<void> {
     const set = new Uint32Array(meta.numRows),
       sets = new AnnotationSets();
     let first = 0;
@@ -193,7 +193,7 @@ export class BlockTable implements RowSource {
 
   private async annotationsOf(group: RowGroup, set: Uint32Array, sets: AnnotationSets): Promise<void> {
     const [keys, values] = (await Promise.all(
-      [Column.annotationKey, Column.annotationValue].map(async (path) => {
+      [ColumnPath.annotationKey, ColumnPath.annotationValue].map(async (path) => {
         const chunk = group.columns.get(path);
         if (!chunk) throw new CorruptError(this.name, 0, `expected column ${path} in every row group`);
         return decodeChunk(await this.read(chunk.start, chunk.sizeBytes), chunk, this.name);
@@ -215,11 +215,11 @@ export class BlockTable implements RowSource {
     }
   }
 
-  private async loadKeys(meta: FileMeta): Promise<void> {
+  private async loadKeys(meta: ParquetFooter): Promise<void> {
     const [index, time, partition] = await Promise.all([
-      this.column(Column.seriesIndex),
-      this.joined(Column.timeNanos),
-      this.joined(Column.partition),
+      this.column(ColumnPath.seriesIndex),
+      this.joined(ColumnPath.timeNanos),
+      this.joined(ColumnPath.partition),
     ]);
     if (this.rows.timeNanos) return; // a concurrent query has stored the keys already
     if (!index || !time)
@@ -328,11 +328,11 @@ export class BlockTable implements RowSource {
     return out;
   }
 
-  private async loadLists(meta: FileMeta, rows: Uint32Array, bits: number): Promise<void> {
+  private async loadLists(meta: ParquetFooter, rows: Uint32Array, bits: number): Promise<void> {
     // A table may lack the columns of IDs.
     const kinds = SAMPLE_ID_KINDS.filter((m) => (bits & m.bit) !== 0),
       there = kinds.filter((m) => meta.leaves.some((l) => l.path === m.path));
-    const paths = [Column.stacktraceId, Column.value, ...there.map((m) => m.path)];
+    const paths = [ColumnPath.stacktraceId, ColumnPath.value, ...there.map((m) => m.path)];
     const runs = await readPages(meta, this.name, paths, rows, (offset, size) => this.read(offset, size));
     let entries = 0;
     for (const run of runs) entries += run.columns[0]!.entries;
@@ -473,7 +473,7 @@ export class BlockTable implements RowSource {
   }
 
   /** Blocks of meta version 1: replaces stacktrace IDs, which are row numbers, by leaves of a tree. */
-  remap(leaf: Uint32Array): void {
+  replaceRowNumbersByLeaves(leaf: Uint32Array): void {
     const ids = this.rows.stacktraceId;
     if (ids) for (let i = 0; i < this.samples; i++) ids[i] = leaf[ids[i]!] ?? 0;
   }

@@ -1,7 +1,7 @@
 import type { Bucket } from "@cinderblock/objstore";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { CorruptError } from "@cinderblock/errors";
-import { decodeFooter, type FileMeta, footerLength } from "@cinderblock/parquet";
+import { decodeFooter, type ParquetFooter, footerLength } from "@cinderblock/parquet";
 
 /** Reads byte ranges of a block's files; an undefined `size` reads to the end of the file. */
 export interface BlockFiles {
@@ -35,7 +35,7 @@ export async function readFooter(
   block: BlockMeta,
   files: BlockFiles,
   relPath: string,
-): Promise<{ meta: FileMeta; tail: { bytes: Uint8Array; offset: number } }> {
+): Promise<{ meta: ParquetFooter; tail: { bytes: Uint8Array; offset: number } }> {
   const file = `${block.ulid}/${relPath}`;
   const size = block.files.find((f) => f.relPath === relPath)?.sizeBytes || (await files.size(relPath));
   if (size < 12) throw new CorruptError(file, 0, `expected a Parquet file, found ${size} bytes`);

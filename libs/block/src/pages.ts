@@ -5,7 +5,7 @@ import {
   decodeChunk,
   decodeDictionary,
   decodeOffsetIndex,
-  type FileMeta,
+  type ParquetFooter,
   type PageLocation,
   rowOffsets,
 } from "@cinderblock/parquet";
@@ -87,7 +87,7 @@ function covering(p: ChunkPages, first: number, end: number, groupRows: number):
  * @param rows ascending
  */
 export async function readPages(
-  table: FileMeta,
+  table: ParquetFooter,
   file: string,
   paths: readonly string[],
   rows: Uint32Array,

@@ -133,7 +133,7 @@ export class BlockReader implements ProfileSource {
       known = this.blockSymbols.read(this.partitions[partition]!).then(({ tables, leaf }) => {
         if (leaf) {
           this.leaf = leaf;
-          this.table!.remap(leaf);
+          this.table!.replaceRowNumbersByLeaves(leaf);
         }
         const flame = new FlameIndex();
         flame.extend(tables);

@@ -20,7 +20,7 @@ export class BitSet {
   }
 
   /** Calls `on` for each member in ascending order. */
-  each(on: (i: number) => void): void {
+  forEach(on: (i: number) => void): void {
     const n = Math.min(this.words.length, (this.length + 31) >>> 5);
     for (let w = 0; w < n; w++)
       for (let bits = this.words[w]!; bits !== 0; bits &= bits - 1)

@@ -178,7 +178,7 @@ async function merge(
       outputs: finish(outputs, metas, { level, minTimeMs, maxTimeMs, shards, rewriting }),
     };
   } catch (err) {
-    for (const o of outputs) o?.abandon();
+    for (const o of outputs) o?.closeFiles();
     throw err;
   } finally {
     maps.close();

@@ -4,7 +4,7 @@ export type { DeletionRequest, DeletionStep } from "./deletions.ts";
 export type { RowSelection } from "./row-selection.ts";
 export { countDroppedRows } from "./count-dropped-rows.ts";
 export type { DropCount } from "./count-dropped-rows.ts";
-export { outdatedBlocks, planJobs, replacementOf } from "./plan-jobs.ts";
+export { outdatedBlocks, planJobs, replacementBlocksOf } from "./plan-jobs.ts";
 export type { CompactionJob, PlanOptions } from "./plan-jobs.ts";
 export type { CompactOptions, CompactResult } from "./compact.ts";
 export { verifyBlock } from "./verify.ts";

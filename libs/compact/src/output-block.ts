@@ -219,7 +219,7 @@ export class OutputBlock {
   }
 
   /** Closes the files after a failure. */
-  abandon(): void {
+  closeFiles(): void {
     for (const f of [this.symbols, this.table, ...this.downsamplers.map(({ d }) => d.file)]) f.close();
   }
 }

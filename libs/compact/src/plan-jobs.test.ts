@@ -1,5 +1,5 @@
 import type { BlockMeta } from "@cinderblock/block-meta";
-import { outdatedBlocks, planJobs, replacementOf } from "./index.ts";
+import { outdatedBlocks, planJobs, replacementBlocksOf } from "./index.ts";
 
 const HOUR = 3600_000;
 let next = 0;
@@ -168,7 +168,7 @@ describe("blocks replaced by others", () => {
   it("are replaced by one block or by every shard", () => {
     const one = block(0, 1, { level: 2, sources: both, shard: "1_of_2" }),
       two = block(0, 1, { level: 2, sources: both, shard: "2_of_2" });
-    expect(replacementOf(a.ulid, [a, b, one])).toEqual([]);
-    expect(replacementOf(a.ulid, [a, b, one, two])).toEqual([one, two]);
+    expect(replacementBlocksOf(a.ulid, [a, b, one])).toEqual([]);
+    expect(replacementBlocksOf(a.ulid, [a, b, one, two])).toEqual([one, two]);
   });
 });

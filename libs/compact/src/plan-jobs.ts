@@ -223,7 +223,7 @@ const setOf = (m: BlockMeta): ShardOfSet => ({
  * Blocks that together hold all data of a level-1 block: a block without a shard that has it as source, or a
  * complete set of shards, of any levels. Empty without a replacement.
  */
-export function replacementOf(ulid: string, metas: readonly BlockMeta[]): BlockMeta[] {
+export function replacementBlocksOf(ulid: string, metas: readonly BlockMeta[]): BlockMeta[] {
   const of = metas.filter((m) => m.ulid !== ulid && m.compaction.sources.includes(ulid));
   const whole = of.find((m) => shardOf(m) === "");
   if (whole) return [whole];

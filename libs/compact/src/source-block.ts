@@ -3,8 +3,8 @@ import { type BlockFiles, BlockSymbols, readFooter } from "@cinderblock/block";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { CorruptError } from "@cinderblock/errors";
 import { type Annotations, compareLabels, type Labels, NO_ANNOTATIONS } from "@cinderblock/model";
-import { ColumnCursor, type ColumnRun, type FileMeta } from "@cinderblock/parquet";
-import { Column, mayHaveAnnotations } from "@cinderblock/profile-table";
+import { ColumnCursor, type ColumnRun, type ParquetFooter } from "@cinderblock/parquet";
+import { ColumnPath, mayHaveAnnotations } from "@cinderblock/profile-table";
 import { decodeIndex } from "@cinderblock/tsdb-index";
 
 /** A series of a source, and the number of its consecutive rows in the table. */
@@ -26,9 +26,9 @@ export class SourceBlock {
   readonly symbols: BlockSymbols;
   readonly series: CompactedSeries[];
   private readonly files: BlockFiles;
-  private readonly table: FileMeta;
+  private readonly table: ParquetFooter;
 
-  private constructor(meta: BlockMeta, files: BlockFiles, table: FileMeta, series: CompactedSeries[]) {
+  private constructor(meta: BlockMeta, files: BlockFiles, table: ParquetFooter, series: CompactedSeries[]) {
     this.meta = meta;
     this.files = files;
     this.table = table;
@@ -45,7 +45,7 @@ export class SourceBlock {
     const list = decodeIndex(await files.read("index.tsdb", 0, undefined), `${meta.ulid}/index.tsdb`);
     const byOrdinal = new Map(list.map((s) => [s.seriesIndex, s]));
     const { meta: table } = await readFooter(meta, files, "profiles.parquet");
-    const cursor = new ColumnCursor(table, Column.seriesIndex, file, 512 << 10, (o, n) =>
+    const cursor = new ColumnCursor(table, ColumnPath.seriesIndex, file, 512 << 10, (o, n) =>
       files.read("profiles.parquet", o, n),
     );
     const series: CompactedSeries[] = [];
@@ -103,17 +103,17 @@ export class SourceBlock {
     return new RowStream(
       this.meta.ulid,
       {
-        time: cursor(Column.timeNanos),
-        id: cursor(Column.id),
-        partition: cursor(Column.partition),
-        total: cursor(Column.totalValue),
-        stacktrace: cursor(Column.stacktraceId),
-        value: all || !this.has(Column.totalValue) ? cursor(Column.value) : undefined,
-        duration: all ? cursor(Column.durationNanos) : undefined,
-        span: all ? cursor(Column.spanId) : undefined,
-        trace: all ? cursor(Column.traceId) : undefined,
-        annotationKey: annotated ? cursor(Column.annotationKey) : undefined,
-        annotationValue: annotated ? cursor(Column.annotationValue) : undefined,
+        time: cursor(ColumnPath.timeNanos),
+        id: cursor(ColumnPath.id),
+        partition: cursor(ColumnPath.partition),
+        total: cursor(ColumnPath.totalValue),
+        stacktrace: cursor(ColumnPath.stacktraceId),
+        value: all || !this.has(ColumnPath.totalValue) ? cursor(ColumnPath.value) : undefined,
+        duration: all ? cursor(ColumnPath.durationNanos) : undefined,
+        span: all ? cursor(ColumnPath.spanId) : undefined,
+        trace: all ? cursor(ColumnPath.traceId) : undefined,
+        annotationKey: annotated ? cursor(ColumnPath.annotationKey) : undefined,
+        annotationValue: annotated ? cursor(ColumnPath.annotationValue) : undefined,
       },
       bounds.maxEntries,
     );

@@ -31,7 +31,7 @@ export async function rewriteSymbols(
         if (!set) continue;
         const rewriter = new SymbolRewriter(tables, targets[shard]!);
         const map = new Uint32Array(set.length);
-        set.each((stack) => {
+        set.forEach((stack) => {
           const node = rewriter.targetStack(leaf ? (leaf[stack] ?? 0) : stack);
           map[stack] = node;
           leaves[shard]!.add(node);

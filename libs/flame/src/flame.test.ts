@@ -20,7 +20,7 @@ import {
   packageOf,
   pathOf,
   rowTop,
-  search,
+  searchFlame,
   searchPattern,
   type Style,
   type Surface,
@@ -173,7 +173,7 @@ describe("layout", () => {
     expect([f.total[0], [...f.name].filter((n) => n === CUT_OFF_NAME).length, shareNotCutOff(f)]).toEqual([
       100, 1, 0.7,
     ]);
-    expect(search(f, /./).boxes.length).toBe(2);
+    expect(searchFlame(f, /./).boxes.length).toBe(2);
     const log = new DrawLog();
     drawFlame(log, f, view({ width: 1000 }), style);
     expect(log.calls.filter(([w]) => w === "text").map((c) => c[3])).toEqual([
@@ -254,7 +254,7 @@ describe("drawing", () => {
         [["main", "a.c"], 50, 0],
       ]),
     );
-    const found = search(f, searchPattern("A.C"));
+    const found = searchFlame(f, searchPattern("A.C"));
     expect([found.boxes.length, found.share]).toEqual([1, 0.5]);
     const log = new DrawLog();
     drawFlame(log, f, view({ from: 50, to: 100 }), { ...style, marked: found.marked });

@@ -7,7 +7,7 @@ export { changeFactor, pairOf, sidesOf, haveUnequalTimes } from "./comparison.ts
 export type { Basis, Pair, Sides } from "./comparison.ts";
 export { callGraph } from "./call-graph.ts";
 export type { CallGraph } from "./call-graph.ts";
-export { search, searchPattern } from "./search.ts";
+export { searchFlame, searchPattern } from "./search.ts";
 export type { SearchResult } from "./search.ts";
 export { drawFlame, drawOverview, cutOffText, graphHeight, levelAt, rowTop } from "./draw.ts";
 export type { Style, Surface, Viewport } from "./draw.ts";

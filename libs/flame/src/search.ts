@@ -20,7 +20,7 @@ export function searchPattern(text: string): RegExp | undefined {
 }
 
 /** Marks the boxes whose function matches; cut-off boxes never match. */
-export function search(f: Flame, pattern: RegExp | undefined): SearchResult {
+export function searchFlame(f: Flame, pattern: RegExp | undefined): SearchResult {
   const n = f.name.length,
     marked = new Uint8Array(n);
   if (!pattern) return { marked, boxes: new Uint32Array(0), share: 0 };

@@ -14,7 +14,10 @@ export interface Spread {
   coveredMs: number;
 }
 
-/** Step of a time; `from`: the step that follows it. Times before the first step belong to it. */
+/**
+ * Index of the step that contains a time. A time between two steps belongs to the earlier one, with `from` to
+ * the later one; a time before the first step belongs to it.
+ */
 export function stepAt(ms: number, { startMs, stepMs, steps }: StepRange, from = false): number {
   const k = (ms - startMs) / stepMs;
   return Math.max(0, Math.min(steps - 1, from ? Math.floor(k) : Math.ceil(k) - 1));

@@ -112,13 +112,13 @@ export class Head implements ProfileSource {
   /** row -> its list in `annotations` */
   readonly rowAnnotations = new U32Column(ROWS);
   readonly annotations = new AnnotationSets();
-  /** row -> 4 words */
+  /** row -> profile ID, four 32-bit words */
   readonly rowId = new U32Column(4 * ROWS);
   readonly stacktraceId = new U32Column(SAMPLES);
   readonly value = new I64Column(SAMPLES);
-  /** 2 words per sample */
+  /** span IDs, two 32-bit words per sample */
   readonly spans = new U32Column(0);
-  /** 4 words per sample */
+  /** trace IDs, four 32-bit words per sample */
   readonly traces = new U32Column(0);
 
   /** times of the first and the last profile; 0 without rows */

@@ -164,7 +164,7 @@ export class LogWriter {
   /** Queues a record, which is durable when a later `commit` resolves. @returns its segment */
   append(content: Uint8Array): number {
     if (content.length + FRAME_BYTES > MAX_RECORD_BYTES) {
-      // The rows are in a head already and a replay could not read them, so the process must not serve them.
+      // End the process: the rows of this record are in a head, but no log can hold the record.
       this.fail(
         new RangeError(
           `the log record has ${content.length} bytes; the limit is ${MAX_RECORD_BYTES - FRAME_BYTES}`,
@@ -273,7 +273,7 @@ export class LogWriter {
       if (this.waiters.length > 0) this.schedule();
     };
     if (part.bytes.length === 0) {
-      setImmediate(done, null); // the previous sync covers all records
+      setImmediate(done, null); // there is nothing to write: the previous sync covers all records
       return;
     }
     try {

@@ -385,7 +385,7 @@ export class HeadShard implements ProfileSink {
 
   private async cutDue(): Promise<void> {
     const { now, idleMs, logBytes } = this.options;
-    // Each attempt encodes the complete block.
+    // Wait after a cut that found no disk space, because each attempt encodes the complete block.
     if (now() < this.cutsFromMs) return;
     await this.cutAll(this.candidates().filter((c) => isCutDue(c, now(), idleMs)));
     // The oldest segments bound the log: cut the heads that hold them, however small.

@@ -70,11 +70,11 @@ export class JfrCursor {
     return value;
   }
 
-  /** high word of the integer that `words` read last */
+  /** high word of the integer that `longWords` read last */
   high = 0;
 
   /** A varint of 64 bits: returns its low word and sets `high`. */
-  words(): number {
+  longWords(): number {
     const { bytes } = this;
     let at = this.pos,
       low = 0,

@@ -197,7 +197,7 @@ export class TypeReader {
           if (slot < 0) c.skipLong();
           else if (slot < WIDE_SLOTS) slots[slot] = c.long();
           else {
-            wide[slot - WIDE_SLOTS] = c.words();
+            wide[slot - WIDE_SLOTS] = c.longWords();
             wide[slot - WIDE_SLOTS + 1] = c.high;
           }
           break;

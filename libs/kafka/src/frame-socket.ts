@@ -5,8 +5,8 @@ import type { ISocketFactory } from "kafkajs";
 /** Size of one read in Node. The rest of a response below this size is read through the shared buffer. */
 const READ_BYTES = 64 << 10;
 /**
- * Longer responses pass through unframed, because the peer chooses the length. A fetch asks for 10 MB at
- * most.
+ * Maximum size of a response that is reassembled: longer ones pass through in pieces, because the peer
+ * chooses the length. A fetch asks for 10 MB at most.
  */
 const MAX_FRAME_BYTES = 32 << 20;
 const HEADER_BYTES = 4;

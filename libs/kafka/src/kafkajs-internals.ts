@@ -4,7 +4,7 @@ import protocolErrors from "kafkajs/src/protocol/error.js";
 import apiKeys from "kafkajs/src/protocol/requests/apiKeys.js";
 import protocol from "kafkajs/src/protocol/requests/index.js";
 import { withTopicIds } from "./metadata-request.ts";
-import { endWhenStopped } from "./stopped-runner.ts";
+import { endStoppedLoops } from "./stopped-runner.ts";
 
 /** An encoded protocol request, ready to send. */
 interface ProtocolRequest {
@@ -71,7 +71,7 @@ export interface Cluster {
 const METADATA = "Metadata";
 protocol.requests[METADATA] = withTopicIds(protocol.requests[METADATA]!, protocolErrors);
 
-endWhenStopped(Runner);
+endStoppedLoops(Runner);
 
 /** A kafkajs cluster for requests that its admin and producer do not offer. */
 export function clusterOf(kafka: Kafka): Cluster {

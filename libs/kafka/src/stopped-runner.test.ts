@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import { Deferred } from "@cinderblock/async";
-import { endWhenStopped, type KafkajsRunner } from "./stopped-runner.ts";
+import { endStoppedLoops, type KafkajsRunner } from "./stopped-runner.ts";
 
 interface StartedRunner extends KafkajsRunner {
   start(): Promise<void>;
@@ -69,7 +69,7 @@ describe("a consumer that is stopped while the brokers change", () => {
 
   it("ends its loops and leaves its group", async () => {
     const Ours = class extends Theirs {};
-    endWhenStopped(Ours);
+    endStoppedLoops(Ours);
     const { looks, left } = await stoppedDuringChange(Ours);
     expect(looks).toBeLessThan(10);
     expect(left).toBe(true);

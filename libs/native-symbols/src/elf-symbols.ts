@@ -24,8 +24,8 @@ function eachSymbol(
   const table = elf.findSection(".symtab") ?? elf.findSection(".dynsym"),
     strings = table && elf.sections[table.link];
   if (!table || !strings) return;
-  const bytes = elf.bytesOf(table),
-    names = elf.bytesOf(strings),
+  const bytes = elf.bytesOfSection(table),
+    names = elf.bytesOfSection(strings),
     view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
     { is64 } = elf,
     entry = is64 ? 24 : 16;

@@ -153,12 +153,12 @@ export class ElfFile {
     let known = this.read.get(name);
     if (!known) {
       const s = this.findSection(name);
-      this.read.set(name, (known = s ? this.bytesOf(s) : new Uint8Array(0)));
+      this.read.set(name, (known = s ? this.bytesOfSection(s) : new Uint8Array(0)));
     }
     return known;
   }
 
-  bytesOf(s: ElfSection): Uint8Array {
+  bytesOfSection(s: ElfSection): Uint8Array {
     const raw = this.raw(s);
     if ((s.flags & SHF_COMPRESSED) === 0 || raw.length === 0) return raw;
     const head = this.is64 ? 24 : 12,

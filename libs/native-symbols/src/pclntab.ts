@@ -20,7 +20,7 @@ const MAX_FUNCTIONS = 4_000_000;
 export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boolean {
   const section = elf.findSection(".gopclntab") ?? elf.findSection(".data.rel.ro.gopclntab");
   if (!section) return false;
-  const bytes = elf.bytesOf(section),
+  const bytes = elf.bytesOfSection(section),
     at = (offset: number): DwarfCursor => {
       const c = new DwarfCursor(bytes, section.name, offset);
       if (offset > bytes.length) c.refuse("expected an offset inside the section");

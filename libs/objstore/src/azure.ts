@@ -88,7 +88,7 @@ export class AzureBucket extends RemoteBucket {
     return f.code === "ContainerNotFound";
   }
 
-  protected faultOf(err: unknown): RequestFailure {
+  protected requestFailureOf(err: unknown): RequestFailure {
     const { statusCode, code, name, message, response } = err as Error & {
       statusCode?: number;
       code?: string;

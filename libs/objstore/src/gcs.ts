@@ -135,7 +135,7 @@ export class GcsBucket extends RemoteBucket {
     };
   }
 
-  protected faultOf(err: unknown): RequestFailure {
+  protected requestFailureOf(err: unknown): RequestFailure {
     const { code, status, message, errors } = err as Error & {
       code?: unknown;
       status?: unknown;
@@ -171,7 +171,7 @@ export class GcsBucket extends RemoteBucket {
     const url = `${config.endpoint === "" ? "https://storage.googleapis.com" : config.endpoint}/storage/v1/b/${encodeURIComponent(config.bucket)}/o/${encodeURIComponent(name)}?alt=media`;
     return withRetries(
       MAX_ATTEMPTS,
-      (err) => !deadline.signal.aborted && isRetryableStatus(this.faultOf(err).status),
+      (err) => !deadline.signal.aborted && isRetryableStatus(this.requestFailureOf(err).status),
       async () => {
         const token = this.anonymous ? undefined : await storage.authClient.getAccessToken();
         return fetchAttempt(deadline, config.requestTimeoutMs, async (signal, moved) => {

@@ -86,7 +86,7 @@ export const isRetryableStatus = (status: number | undefined): boolean =>
 export abstract class RemoteBucket implements Bucket {
   abstract readonly name: string;
   protected abstract readonly advice: BackendHints;
-  protected abstract faultOf(err: unknown): RequestFailure;
+  protected abstract requestFailureOf(err: unknown): RequestFailure;
   /** whether a failure is about the bucket, not about an object */
   protected abstract bucketIsMissing(f: RequestFailure): boolean | Promise<boolean>;
 
@@ -97,7 +97,7 @@ export abstract class RemoteBucket implements Bucket {
         return await work(deadline);
       } catch (err) {
         if (err instanceof CinderblockError) throw err;
-        const fault = this.faultOf(err);
+        const fault = this.requestFailureOf(err);
         return explain(this.advice, op.name, fault, await this.bucketIsMissing(fault), err);
       }
     });
@@ -109,7 +109,7 @@ export abstract class RemoteBucket implements Bucket {
       try {
         await work(deadline);
       } catch (err) {
-        const fault = this.faultOf(err);
+        const fault = this.requestFailureOf(err);
         if (fault.status !== 404 || (await this.bucketIsMissing(fault))) throw err;
         throw new CinderblockError(
           "unavailable",
@@ -131,7 +131,7 @@ export abstract class RemoteBucket implements Bucket {
       try {
         return await read(deadline);
       } catch (err) {
-        if (this.faultOf(err).status === 416) return new Uint8Array(0);
+        if (this.requestFailureOf(err).status === 416) return new Uint8Array(0);
         throw err;
       }
     });
@@ -148,7 +148,7 @@ export abstract class RemoteBucket implements Bucket {
         await create(deadline);
         return true;
       } catch (err) {
-        const { status } = this.faultOf(err);
+        const { status } = this.requestFailureOf(err);
         if (status === 412 || status === 409) return false;
         throw err;
       }

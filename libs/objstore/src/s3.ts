@@ -124,7 +124,7 @@ export class S3Bucket extends RemoteBucket {
     return f.code === "NoSuchBucket";
   }
 
-  protected faultOf(err: unknown): RequestFailure {
+  protected requestFailureOf(err: unknown): RequestFailure {
     const { name: code, message, $metadata } = err as Error & { $metadata?: { httpStatusCode?: number } };
     return { status: $metadata?.httpStatusCode, code, message };
   }

@@ -65,7 +65,7 @@ export class SwiftBucket extends RemoteBucket {
     return f.code === "container";
   }
 
-  protected faultOf(err: unknown): RequestFailure {
+  protected requestFailureOf(err: unknown): RequestFailure {
     if (err instanceof SwiftError) return { status: err.status, code: err.code, message: err.message };
     const { message, cause } = err as Error & { cause?: { code?: string; message?: string } };
     return { status: undefined, code: cause?.code ?? "", message: cause?.message ?? message };
@@ -137,7 +137,7 @@ export class SwiftBucket extends RemoteBucket {
     };
     return withRetries(
       config.maxRetries > 0 ? config.maxRetries + 1 : MAX_ATTEMPTS,
-      (err) => !deadline.signal.aborted && isRetryableStatus(this.faultOf(err).status),
+      (err) => !deadline.signal.aborted && isRetryableStatus(this.requestFailureOf(err).status),
       () => once(false),
     );
   }

@@ -2,7 +2,7 @@ import { CorruptError } from "@cinderblock/errors";
 import {
   type ColumnChunk,
   decodeOffsetIndex,
-  type FileMeta,
+  type ParquetFooter,
   type PageLocation,
   PhysicalType,
 } from "./metadata.ts";
@@ -51,7 +51,7 @@ export class ColumnCursor {
   /** decoded rows of the current page, and how many of them `readRun` has returned */
   private run: ColumnRun | undefined;
   private taken = 0;
-  private readonly file: FileMeta;
+  private readonly file: ParquetFooter;
   private readonly path: string;
   private readonly name: string;
   private readonly windowBytes: number;
@@ -59,7 +59,7 @@ export class ColumnCursor {
 
   /** Fetches `windowBytes` of pages at a time, or one larger page. */
   constructor(
-    file: FileMeta,
+    file: ParquetFooter,
     path: string,
     name: string,
     windowBytes: number,

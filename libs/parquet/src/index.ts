@@ -7,7 +7,7 @@ export {
   footerLength,
   PhysicalType,
 } from "./metadata.ts";
-export type { ColumnChunk, FileMeta, Leaf, PageBounds, PageLocation, RowGroup } from "./metadata.ts";
+export type { ColumnChunk, ParquetFooter, Leaf, PageBounds, PageLocation, RowGroup } from "./metadata.ts";
 export { decodeChunk, decodeDictionary, rowOffsets } from "./read.ts";
 export { ColumnCursor } from "./cursor.ts";
 export type { ColumnRun } from "./cursor.ts";

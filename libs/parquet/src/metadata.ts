@@ -69,7 +69,7 @@ export interface RowGroup {
 }
 
 /** Footer of a Parquet file: schema leaves and row groups. */
-export interface FileMeta {
+export interface ParquetFooter {
   numRows: number;
   leaves: Leaf[];
   rowGroups: RowGroup[];
@@ -85,7 +85,7 @@ export function footerLength(tail: Uint8Array, file = "parquet"): number {
 }
 
 /** Decodes the footer's bytes (without length and magic). Format: docs/formats/profiles-parquet.md */
-export function decodeFooter(bytes: Uint8Array, file = "parquet"): FileMeta {
+export function decodeFooter(bytes: Uint8Array, file = "parquet"): ParquetFooter {
   try {
     return toFileMeta(readStruct(new ByteReader(bytes)), file);
   } catch (err) {
@@ -94,7 +94,7 @@ export function decodeFooter(bytes: Uint8Array, file = "parquet"): FileMeta {
   }
 }
 
-function toFileMeta(s: ThriftStruct, file: string): FileMeta {
+function toFileMeta(s: ThriftStruct, file: string): ParquetFooter {
   const leaves = schemaLeaves(list(s[2]).map(structField), file);
   const rowGroups = list(s[4])
     .map(structField)

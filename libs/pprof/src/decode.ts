@@ -19,7 +19,7 @@ export class PprofDecoder extends WireReader {
 
   decode(bytes: Uint8Array): PprofTables {
     const t = this.tables;
-    t.reset(bytes);
+    t.clear(bytes);
     this.bytes = bytes;
     this.pos = 0;
     const end = bytes.length;

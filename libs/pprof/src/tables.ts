@@ -88,7 +88,7 @@ export class PprofTables {
     return this.funcIdLo.length;
   }
 
-  reset(bytes: Uint8Array): void {
+  clear(bytes: Uint8Array): void {
     this.bytes = bytes;
     for (const column of this.columns()) column.length = 0;
     this.dropFrames = this.keepFrames = this.periodType = this.periodUnit = this.defaultSampleType = 0;

@@ -36,7 +36,7 @@ function headOf(line: string): Head | undefined {
 
 function ownFrame(head: string): string | undefined {
   const text = OWN_FRAME.exec(head)?.[1];
-  // Fields of a tracepoint are in the place of a frame, but end without a module.
+  // The line of a tracepoint event ends in its fields instead of a frame: only a frame ends in a module.
   return text !== undefined && text.endsWith(")") ? frameOf(text) : undefined;
 }
 

@@ -22,7 +22,7 @@ import {
   rowOffsets,
 } from "@cinderblock/parquet";
 import { mutations, Random } from "@cinderblock/testkit";
-import { Column, CREATED_BY, encodeProfileTable, mayHaveAnnotations, type ProfileRows } from "./index.ts";
+import { ColumnPath, CREATED_BY, encodeProfileTable, mayHaveAnnotations, type ProfileRows } from "./index.ts";
 
 function rows(n: number, spans: boolean): ProfileRows {
   const random = new Random(n + 1);
@@ -83,15 +83,17 @@ describe("profiles.parquet", () => {
       const c = meta.rowGroups[0]!.columns.get(path)!;
       return decodeChunk(bytes.subarray(c.start, c.start + c.sizeBytes), c);
     };
-    expect(bytesOf(column(Column.timeNanos).values as BigInt64Array).equals(bytesOf(r.timeNanos))).toBe(true);
-    expect([...(column(Column.partition).values as BigInt64Array)].slice(0, 4)).toEqual(
+    expect(bytesOf(column(ColumnPath.timeNanos).values as BigInt64Array).equals(bytesOf(r.timeNanos))).toBe(
+      true,
+    );
+    expect([...(column(ColumnPath.partition).values as BigInt64Array)].slice(0, 4)).toEqual(
       [...r.partition].slice(0, 4),
     );
-    const value = column(Column.value);
+    const value = column(ColumnPath.value);
     expect(bytesOf(value.values as BigInt64Array).equals(bytesOf(r.value))).toBe(true);
     expect([...rowOffsets(value, n, 1)]).toEqual([...r.sampleOffset]);
     if (spans)
-      expect([...(column(Column.spanId).values as BigInt64Array)]).toEqual(
+      expect([...(column(ColumnPath.spanId).values as BigInt64Array)]).toEqual(
         [...r.spanId!].filter((_, i) => r.hasSpan![i] === 1),
       );
   });
@@ -119,8 +121,8 @@ describe("profiles.parquet", () => {
         at: (k: number) => Buffer.from(v.bytes.subarray(v.offset[k]!, v.offset[k + 1]!)).toString(),
       };
     };
-    const keys = texts(Column.annotationKey),
-      values = texts(Column.annotationValue);
+    const keys = texts(ColumnPath.annotationKey),
+      values = texts(ColumnPath.annotationValue);
     expect([...keys.offset]).toEqual([...values.offset]);
     const table = tableFromIPC(readParquet(bytes).intoIPCStream()).getChild("Annotations")!;
     for (const i of [0, 8999, 9000, 9001, 9002, 16_384, n - 1]) {
@@ -138,7 +140,7 @@ describe("profiles.parquet", () => {
     }
     expect(mayHaveAnnotations(meta, meta.rowGroups[0]!)).toBe(true);
     // Also read sequentially, in runs that end within pages.
-    const cursor = new ColumnCursor(meta, Column.annotationValue, "t", 1 << 20, (offset, size) =>
+    const cursor = new ColumnCursor(meta, ColumnPath.annotationValue, "t", 1 << 20, (offset, size) =>
       Promise.resolve(bytes.subarray(offset, offset + size)),
     );
     let row = 0;
@@ -230,7 +232,7 @@ describe("profiles.parquet", () => {
         expect(pages.length).toBe(3);
         expect(bounds.min.length).toBe(3);
         expect(pages.map((p) => p.firstRow)).toEqual([0, 8192, 16384]);
-        if (path === Column.seriesIndex)
+        if (path === ColumnPath.seriesIndex)
           expect(bounds.max.map((m) => new DataView(m.buffer, m.byteOffset).getInt32(0, true))).toEqual([
             1170, 2340, 2857,
           ]);

@@ -1,4 +1,4 @@
-import { type FileMeta, PhysicalType, type RowGroup, type SchemaElement } from "@cinderblock/parquet";
+import { type ParquetFooter, PhysicalType, type RowGroup, type SchemaElement } from "@cinderblock/parquet";
 
 const { INT32, INT64, BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY } = PhysicalType;
 const REQUIRED = 0,
@@ -126,7 +126,7 @@ export const DOWNSAMPLED_SCHEMA: readonly SchemaElement[] = [
 ];
 
 /** Paths of the leaf columns with content. */
-export const Column = {
+export const ColumnPath = {
   id: "ID",
   seriesIndex: "SeriesIndex",
   partition: "StacktracePartition",
@@ -148,7 +148,7 @@ export const CREATED_BY = "cinderblock";
  * Whether rows of a group may have annotations, decided by the footer: older tables lack the column, and
  * Cinderblock's tables use a dictionary only if there are annotations.
  */
-export function mayHaveAnnotations(file: FileMeta, group: RowGroup): boolean {
-  const chunk = group.columns.get(Column.annotationKey);
+export function mayHaveAnnotations(file: ParquetFooter, group: RowGroup): boolean {
+  const chunk = group.columns.get(ColumnPath.annotationKey);
   return chunk !== undefined && (file.createdBy !== CREATED_BY || chunk.dictionary);
 }

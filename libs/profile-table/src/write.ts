@@ -1,7 +1,7 @@
 import { ByteWriter, encodeUtf8 } from "@cinderblock/bytes";
 import type { AnnotationSets } from "@cinderblock/model";
 import { Codec, type ColumnSource, Encoding, ParquetWriter, PhysicalType } from "@cinderblock/parquet";
-import { Column, DOWNSAMPLED_SCHEMA, PROFILE_SCHEMA } from "./schema.ts";
+import { ColumnPath, DOWNSAMPLED_SCHEMA, PROFILE_SCHEMA } from "./schema.ts";
 
 /**
  * Rows of `profiles.parquet` as columns, ascending by (seriesIndex, timeNanos). Row i owns samples
@@ -167,7 +167,10 @@ function annotationColumns(r: Pick<ProfileRows, "annotations">, from: number, to
     count,
     offset,
   });
-  return [column(Column.annotationKey, keys, keyOffset), column(Column.annotationValue, values, valueOffset)];
+  return [
+    column(ColumnPath.annotationKey, keys, keyOffset),
+    column(ColumnPath.annotationValue, values, valueOffset),
+  ];
 }
 
 function downsampledColumns(r: DownsampledRows): ColumnSource[] {
@@ -175,11 +178,11 @@ function downsampledColumns(r: DownsampledRows): ColumnSource[] {
     samples = r.sampleOffset[n]!;
   const offset = r.sampleOffset.subarray(0, n + 1);
   return [
-    flatColumn(Column.seriesIndex, INT32, DELTA_BINARY_PACKED, r.seriesIndex.subarray(0, n), n),
-    flatColumn(Column.partition, INT64, DELTA_BINARY_PACKED, r.partition.subarray(0, n), n),
-    flatColumn(Column.totalValue, INT64, DELTA_BINARY_PACKED, r.totalValue.subarray(0, n), n),
+    flatColumn(ColumnPath.seriesIndex, INT32, DELTA_BINARY_PACKED, r.seriesIndex.subarray(0, n), n),
+    flatColumn(ColumnPath.partition, INT64, DELTA_BINARY_PACKED, r.partition.subarray(0, n), n),
+    flatColumn(ColumnPath.totalValue, INT64, DELTA_BINARY_PACKED, r.totalValue.subarray(0, n), n),
     {
-      path: Column.stacktraceId,
+      path: ColumnPath.stacktraceId,
       type: INT64,
       encoding: PLAIN,
       maxDef: 1,
@@ -189,7 +192,7 @@ function downsampledColumns(r: DownsampledRows): ColumnSource[] {
       offset,
     },
     {
-      path: Column.value,
+      path: ColumnPath.value,
       type: INT64,
       encoding: PLAIN,
       maxDef: 1,
@@ -198,7 +201,7 @@ function downsampledColumns(r: DownsampledRows): ColumnSource[] {
       count: samples,
       offset,
     },
-    flatColumn(Column.timeNanos, INT64, PLAIN, r.timeNanos.subarray(0, n), n),
+    flatColumn(ColumnPath.timeNanos, INT64, PLAIN, r.timeNanos.subarray(0, n), n),
     ...annotationColumns(r, 0, n),
   ];
 }
@@ -244,12 +247,12 @@ function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
   const hasDuration = new Uint8Array(n);
   for (let i = 0; i < n; i++) hasDuration[i] = duration[i] === 0n ? 0 : 1;
   return [
-    flat(Column.id, FIXED_LEN_BYTE_ARRAY, PLAIN, r.id.subarray(from * 16, to * 16), 16),
-    flat(Column.seriesIndex, INT32, DELTA_BINARY_PACKED, r.seriesIndex.subarray(from, to)),
-    flat(Column.partition, INT64, DELTA_BINARY_PACKED, r.partition.subarray(from, to)),
-    flat(Column.totalValue, INT64, DELTA_BINARY_PACKED, r.totalValue.subarray(from, to)),
+    flat(ColumnPath.id, FIXED_LEN_BYTE_ARRAY, PLAIN, r.id.subarray(from * 16, to * 16), 16),
+    flat(ColumnPath.seriesIndex, INT32, DELTA_BINARY_PACKED, r.seriesIndex.subarray(from, to)),
+    flat(ColumnPath.partition, INT64, DELTA_BINARY_PACKED, r.partition.subarray(from, to)),
+    flat(ColumnPath.totalValue, INT64, DELTA_BINARY_PACKED, r.totalValue.subarray(from, to)),
     {
-      path: Column.stacktraceId,
+      path: ColumnPath.stacktraceId,
       type: INT64,
       encoding: PLAIN,
       maxDef: 1,
@@ -259,7 +262,7 @@ function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
       offset,
     },
     {
-      path: Column.value,
+      path: ColumnPath.value,
       type: INT64,
       encoding: PLAIN,
       maxDef: 1,
@@ -276,9 +279,9 @@ function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
     traces(r, s0, s1, offset),
     nulls("DropFrames", DELTA_BINARY_PACKED),
     nulls("KeepFrames", DELTA_BINARY_PACKED),
-    flat(Column.timeNanos, INT64, PLAIN, r.timeNanos.subarray(from, to)),
+    flat(ColumnPath.timeNanos, INT64, PLAIN, r.timeNanos.subarray(from, to)),
     {
-      path: Column.durationNanos,
+      path: ColumnPath.durationNanos,
       type: INT64,
       encoding: PLAIN,
       maxDef: 1,
@@ -318,7 +321,14 @@ function compact(values: BigInt64Array, present: Uint8Array): { values: BigInt64
 }
 
 function spans(r: ProfileRows, s0: number, s1: number, offset: Uint32Array): ColumnSource {
-  const base = { path: Column.spanId, type: INT64, encoding: RLE_DICTIONARY, maxDef: 2, maxRep: 1, offset };
+  const base = {
+    path: ColumnPath.spanId,
+    type: INT64,
+    encoding: RLE_DICTIONARY,
+    maxDef: 2,
+    maxRep: 1,
+    offset,
+  };
   if (!r.spanId || !r.hasSpan) return { ...base, values: new BigInt64Array(0), count: 0, allNullAt: 1 };
   const present = r.hasSpan.subarray(s0, s1);
   return { ...base, ...compact(r.spanId.subarray(s0, s1), present), present };
@@ -326,7 +336,7 @@ function spans(r: ProfileRows, s0: number, s1: number, offset: Uint32Array): Col
 
 function traces(r: ProfileRows, s0: number, s1: number, offset: Uint32Array): ColumnSource {
   const base = {
-    path: Column.traceId,
+    path: ColumnPath.traceId,
     type: FIXED_LEN_BYTE_ARRAY,
     typeLength: 16,
     encoding: RLE_DICTIONARY,

@@ -7,7 +7,7 @@ import type {
   HeatmapRequest,
   TimelineRequest,
   StackFilter,
-  TablePage,
+  FunctionTablePage,
   LabelAnswer,
   LabelRequest,
   PartialResult,
@@ -64,7 +64,7 @@ export interface ComparisonInput {
 /** Merges of partial results, by final form. */
 export type RenderCall =
   | (ComparisonInput & { kind: "call-tree"; maxNodes: number })
-  | (ComparisonInput & { kind: "functions"; page: TablePage })
+  | (ComparisonInput & { kind: "functions"; page: FunctionTablePage })
   | { kind: "heatmap"; parts: PartialResult[]; startMs: number; endMs: number; columns: number; rows: number }
   | ({ kind: "timeline"; parts: PartialResult[] } & TimelineRequest)
   | (ComparisonInput & { kind: "neighbours"; name: string; maxNodes: number })

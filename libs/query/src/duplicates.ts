@@ -41,7 +41,7 @@ export function findDuplicates(
   const table = new PairTable(all);
   const source = new Uint32Array(all),
     at = new Uint32Array(all);
-  /** positions of rows whose hash collides with another row; never observed, but possible */
+  /** positions of rows whose 64-bit hash equals that of a different row; never observed, but possible */
   const collided = new Map<string, number>();
   const dropped = keys.map(() => [] as number[]);
   /** whether a source had listed the profile, by its position */

@@ -44,7 +44,7 @@ export function functionSums(t: ComparisonTree): FunctionSums {
 /** Column that orders a function table. */
 export type FunctionOrder = "self" | "total" | "name" | "self-change" | "total-change";
 /** Selection and order of a function table's rows; `only`: complete names, empty means all. */
-export interface TablePage {
+export interface FunctionTablePage {
   filter: string;
   only: readonly string[];
   order: FunctionOrder;
@@ -56,7 +56,7 @@ export interface TablePage {
 /** Encodes cinderblock.explore.v1.FunctionTableResponse: the rows of one page, exact. */
 export async function encodeFunctionTable(
   t: ComparisonTree,
-  page: TablePage,
+  page: FunctionTablePage,
   pace = UNPACED,
 ): Promise<Uint8Array> {
   const sums = functionSums(t);

@@ -14,7 +14,7 @@ import {
 } from "./exemplars.ts";
 import { checkProfileCount, type Points, pointsOf, uuidText } from "./points.ts";
 import type { Segment } from "./segments.ts";
-import { bucketOf, groupLabels, type SeriesRange } from "./series.ts";
+import { bucketOfTime, groupLabels, type SeriesRange } from "./series.ts";
 
 /** Rows of a heatmap: equal intervals from the smallest value to the largest. */
 const HEATMAP_ROWS = 20;
@@ -121,7 +121,7 @@ export function encodeSelectHeatmap(p: Points, { range, limit, exemplars }: Heat
   let least = Infinity,
     most = -Infinity;
   for (let i = 0; i < p.value.length; i++) {
-    if (bucketOf(p.timeMs[i]!, range) < 0) continue;
+    if (bucketOfTime(p.timeMs[i]!, range) < 0) continue;
     if (p.value[i]! < least) least = p.value[i]!;
     if (p.value[i]! > most) most = p.value[i]!;
   }
@@ -140,7 +140,7 @@ export function encodeSelectHeatmap(p: Points, { range, limit, exemplars }: Heat
   let slots = 0;
   for (let i = 0; i < p.value.length; i++) {
     const v = p.value[i]!,
-      bucket = bucketOf(p.timeMs[i]!, range);
+      bucket = bucketOfTime(p.timeMs[i]!, range);
     if (bucket < 0) continue;
     const series = p.of![i]!,
       g = ofSeries[series]!;

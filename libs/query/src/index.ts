@@ -20,7 +20,7 @@ export { encodeCallTree } from "./call-tree.ts";
 export { callersAndCallees, mergeComparison } from "./comparison-tree.ts";
 export type { ComparisonTree } from "./comparison-tree.ts";
 export { encodeFunctionTable } from "./function-table.ts";
-export type { FunctionOrder, TablePage } from "./function-table.ts";
+export type { FunctionOrder, FunctionTablePage } from "./function-table.ts";
 export { callSiteFilter } from "./stack-filter.ts";
 export type { StackFilter } from "./stack-filter.ts";
 export { encodeFunctionLines, functionLines } from "./function-lines.ts";

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { batchesOf, coverRange } from "./segments.ts";
+import { batchesOf, tablesCoveringRange } from "./segments.ts";
 
 const MINUTE = 60_000_000_000n;
 
@@ -9,7 +9,7 @@ describe("a time range", () => {
       fc.property(fc.bigInt(0n, 20n * 60n * MINUTE), fc.bigInt(0n, 20n * 60n * MINUTE), (a, b) => {
         const [from, to] = a < b ? [a, b] : [b, a];
         const widths = [60n * MINUTE, 5n * MINUTE];
-        const parts = coverRange(from, to, widths);
+        const parts = tablesCoveringRange(from, to, widths);
         let next = from;
         for (const p of parts) {
           expect(p.from).toBe(next);
@@ -28,10 +28,10 @@ describe("a time range", () => {
     );
   });
   it("uses rows without downsampled tables", () => {
-    expect(coverRange(3n, 9n, [])).toEqual([{ table: undefined, from: 3n, to: 9n }]);
+    expect(tablesCoveringRange(3n, 9n, [])).toEqual([{ table: undefined, from: 3n, to: 9n }]);
   });
   it("uses rows before 1970, where spans have other boundaries", () => {
-    expect(coverRange(-MINUTE * 10n, -1n, [MINUTE])).toEqual([
+    expect(tablesCoveringRange(-MINUTE * 10n, -1n, [MINUTE])).toEqual([
       { table: undefined, from: -MINUTE * 10n, to: -1n },
     ]);
   });

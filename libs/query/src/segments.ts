@@ -13,7 +13,7 @@ export interface Segment {
  * Covers [from, to] (nanoseconds) with the widest tables whose spans fit completely, and the edges with finer
  * tables, down to single rows (undefined).
  */
-export function coverRange(
+export function tablesCoveringRange(
   from: bigint,
   to: bigint,
   widths: readonly bigint[],
@@ -66,7 +66,7 @@ export async function segmentsOf(
     }
   const out: Segment[] = [];
   for (const part of usesCoarse
-    ? coverRange(
+    ? tablesCoveringRange(
         from,
         to,
         source.coarse.map((c) => c.nanos),

@@ -60,7 +60,7 @@ export function pointTimes(range: { startMs: number; endMs: number; stepMs: numb
 }
 
 /** Bucket of a profile: the first one at or after its time; -1 after the last bucket. */
-export function bucketOf(ms: number, range: SeriesRange): number {
+export function bucketOfTime(ms: number, range: SeriesRange): number {
   const bucket = Math.max(0, Math.ceil((ms - range.startMs) / range.stepMs));
   return bucket > Math.floor((range.endMs - range.startMs) / range.stepMs) ? -1 : bucket;
 }
@@ -129,7 +129,7 @@ export class SeriesMerger {
       seen = new Set<number>();
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i]!;
-      const bucket = bucketOf(Number(table.timeNanos[row]! / 1_000_000n), range);
+      const bucket = bucketOfTime(Number(table.timeNanos[row]! / 1_000_000n), range);
       if (bucket < 0) continue;
       this.point(g, bucket, values ? values(row) : table.totalValue[row]!, 1);
       // Most rows of a series have the same annotations as the preceding rows.
@@ -227,7 +227,7 @@ export async function addSourceRows(
     value: bigint,
     sample = 0,
   ): void => {
-    const bucket = bucketOf(Number(t.timeNanos[row]! / 1_000_000n), range);
+    const bucket = bucketOfTime(Number(t.timeNanos[row]! / 1_000_000n), range);
     if (bucket >= 0)
       largest.offer(`${bucket}:${groups.get(index)!}`, t, index, row, low, high, value, sample);
   };

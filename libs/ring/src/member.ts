@@ -32,7 +32,7 @@ export function acceptsWrites(m: Member): boolean {
 }
 
 /** Whether `a` registered after `b`, another process with the same name. */
-export function isNewer(a: Member, b: Member): boolean {
+export function registeredLater(a: Member, b: Member): boolean {
   return (
     a.registeredAtMs > b.registeredAtMs ||
     (a.registeredAtMs === b.registeredAtMs && (a.incarnation ?? "") > (b.incarnation ?? ""))

@@ -5,7 +5,7 @@ import { isUnwritable, replaceFileSync } from "@cinderblock/files";
 import type { MemberStore } from "@cinderblock/redis";
 import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import { decodeMember, encodeMember, isNewer, type Member, type MemberState } from "./member.ts";
+import { decodeMember, encodeMember, registeredLater, type Member, type MemberState } from "./member.ts";
 
 const isToken = (t: unknown): t is number =>
   typeof t === "number" && Number.isInteger(t) && t >= 0 && t < 2 ** 32;
@@ -18,7 +18,7 @@ export interface RingMemberConfig {
   address: () => string;
   zone: string;
   tokens: number;
-  /** file that keeps the tokens over a restart; "": none */
+  /** file that keeps the ring tokens over a restart; "": none */
   tokensFile: string;
   heartbeatMs: number;
   /** whether a clean stop removes the member from the ring */
@@ -212,7 +212,7 @@ export class RingMember implements Service {
       if (!other || other.incarnation === member.incarnation) continue;
       // A registering process counts as later than the existing entry, whatever their clocks say.
       if (!this.registered) member.registeredAtMs = Math.max(member.registeredAtMs, other.registeredAtMs + 1);
-      else if (isNewer(other, member)) this.giveWay(other);
+      else if (registeredLater(other, member)) this.giveWay(other);
     }
     throw new Error("another process writes this member's ring entry");
   }

@@ -72,7 +72,7 @@ interface Connection {
   session: ServerHttp2Session | undefined;
   /** start of the wait for a request: time of the accept, or end of the last request */
   waitingSince: number;
-  /** bytes read before that wait */
+  /** bytes read from the connection when the wait for a request began */
   bytesBefore: number;
   /** a complete request has arrived on this connection */
   proven: boolean;

@@ -58,7 +58,7 @@ export function createPortServer(
     },
     served,
   );
-  /** the socket that `h2` currently receives */
+  /** the socket that is being passed to the HTTP/2 server, for its event `session` */
   let given: Socket | undefined;
   h2.on("session", (s) => {
     connections.session(given!, s);
@@ -100,7 +100,7 @@ export function createPortServer(
         onSocket(socket);
       })
     : createNet({ pauseOnConnect: false, noDelay: true }, onSocket);
-  // Before the listeners that read or start the handshake.
+  // Register the connection before the other listeners, which start to read or the TLS handshake.
   port.prependListener("connection", (socket: Socket) => {
     if (!connections.accept(socket) || !options.secured) return;
     const key = peer(socket);

@@ -18,7 +18,7 @@ export { kafkaOf, partitionedLog } from "./kafka.ts";
 export { parseOverrides, RuntimeOverrides } from "./overrides.ts";
 export { Resources, describeNotRunning } from "./resources.ts";
 export type { Build, Scripts } from "./resources.ts";
-export { knownNames, ownOptionLines, ownOptions } from "./v1/known.ts";
+export { knownNames, ownOptionLines, optionsOfAllComponents } from "./v1/known.ts";
 export { pyroscopeOptions } from "./v1/names.ts";
 export type { PyroscopeOption } from "./v1/names.ts";
 export { foreignOptions } from "./v1/outcomes.ts";

@@ -52,7 +52,7 @@ export class Github {
   signIn(code: string): Promise<Session> {
     return this.token({ code });
   }
-  renew(session: Session): Promise<Session> {
+  renewSession(session: Session): Promise<Session> {
     if (session.refreshToken === "")
       throw new CinderblockError("unauthenticated", "the GitHub session could not be renewed: sign in again");
     return this.token({ grant_type: "refresh_token", refresh_token: session.refreshToken });
@@ -90,7 +90,7 @@ export class Github {
   }
 
   /** Bytes and page of a file; undefined if it does not exist. */
-  async file(
+  async fetchFile(
     session: Session,
     { owner, name }: Repository,
     ref: string,
@@ -111,7 +111,7 @@ export class Github {
   }
 
   /** A commit by its hash, a branch or a tag. */
-  async commit(session: Session, { owner, name }: Repository, ref: string): Promise<Commit> {
+  async fetchCommit(session: Session, { owner, name }: Repository, ref: string): Promise<Commit> {
     const { status, bytes } = await this.api(
       session,
       `/repos/${owner}/${name}/commits/${encodeURIComponent(ref)}`,

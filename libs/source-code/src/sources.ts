@@ -25,7 +25,7 @@ export class SourceCode {
     return this.keep(tenant, await this.github.signIn(code));
   }
   async renew(tenant: string, sealed: string | undefined): Promise<SignInResult> {
-    return this.keep(tenant, await this.github.renew(this.open(tenant, sealed)));
+    return this.keep(tenant, await this.github.renewSession(this.open(tenant, sealed)));
   }
 
   private keep(tenant: string, s: Session): SignInResult {
@@ -59,7 +59,7 @@ export class SourceCode {
     const session = this.open(tenant, sealed),
       repository = this.github.repository(r.repositoryUrl),
       folder = r.root.replace(/^\/+|\/+$/g, "");
-    const mappings = await this.github.file(
+    const mappings = await this.github.fetchFile(
       session,
       repository,
       r.ref,
@@ -73,7 +73,8 @@ export class SourceCode {
       folder,
     );
     for (const p of places) {
-      const found = p.path === "" ? undefined : await this.github.file(session, p.repository, p.ref, p.path);
+      const found =
+        p.path === "" ? undefined : await this.github.fetchFile(session, p.repository, p.ref, p.path);
       if (found) return found;
     }
     throw new CinderblockError(
@@ -88,7 +89,7 @@ export class SourceCode {
     repositoryUrl: string,
     ref: string,
   ): Promise<Commit> {
-    return this.github.commit(this.open(tenant, sealed), this.github.repository(repositoryUrl), ref);
+    return this.github.fetchCommit(this.open(tenant, sealed), this.github.repository(repositoryUrl), ref);
   }
 
   /** Existing commits, in the order of `refs`. @throws the first error if there is no such commit */
@@ -100,7 +101,9 @@ export class SourceCode {
   ): Promise<Commit[]> {
     const session = this.open(tenant, sealed),
       repository: Repository = this.github.repository(repositoryUrl);
-    const all = await Promise.allSettled(refs.map((ref) => this.github.commit(session, repository, ref))),
+    const all = await Promise.allSettled(
+        refs.map((ref) => this.github.fetchCommit(session, repository, ref)),
+      ),
       found = all.flatMap((c) => (c.status === "fulfilled" ? [c.value] : []));
     const failed = all.find((c) => c.status === "rejected");
     if (found.length === 0 && failed) throw failed.reason;

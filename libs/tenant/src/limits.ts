@@ -86,8 +86,8 @@ export interface SamplingRule {
 /** Limits of a tenant, in the units of the code. */
 export interface Limits extends IngestLimits {
   /**
-   * maximum active series of a tenant in one ingester, and in all of them; 0: no limit. `maxSeriesPerTenant`
-   * is the limit that follows for one ingester
+   * limits of a tenant's active series per ingester and in all ingesters together; 0: no limit.
+   * `maxSeriesPerTenant` is the share of both for one ingester
    */
   maxLocalSeriesPerTenant: number;
   maxGlobalSeriesPerTenant: number;

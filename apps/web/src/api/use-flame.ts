@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import type { Flame } from "@cinderblock/flame";
-import type { FlameDone, FlameJob, FlameSource } from "../flame-worker.ts";
+import type { FlameAnswer, FlameJob, FlameSource } from "../flame-worker.ts";
 import { WorkerCalls } from "./worker-calls.ts";
 
 /** Totals of both sides of a comparison, before filters of functions and a focus. */
@@ -18,7 +18,7 @@ export interface FlameLayout {
   whole: Sums | undefined;
 }
 
-const calls = new WorkerCalls<FlameJob, FlameDone>(
+const calls = new WorkerCalls<FlameJob, FlameAnswer>(
   () => new Worker(new URL("../flame-worker.ts", import.meta.url), { type: "module" }),
 );
 

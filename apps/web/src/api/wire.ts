@@ -55,7 +55,7 @@ function selection(s: Selection): Message {
     .texts(7, s.profileIds);
 }
 
-/** cinderblock.explore.v1.CallTreeRequest. @param maxNodes -1 is the tenant's maximum */
+/** Encodes a cinderblock.explore.v1.CallTreeRequest. @param maxNodes -1 is the tenant's maximum */
 export function callTreeRequest(
   s: Selection,
   baseline: Selection | undefined,
@@ -68,7 +68,7 @@ export function callTreeRequest(
     .finish();
 }
 
-/** cinderblock.explore.v1.FunctionNeighboursRequest. */
+/** Encodes a cinderblock.explore.v1.FunctionNeighboursRequest. */
 export function neighborsRequest(
   s: Selection,
   baseline: Selection | undefined,
@@ -83,7 +83,7 @@ export function neighborsRequest(
     .finish();
 }
 
-/** querier.v1.SelectMergeProfileRequest. */
+/** Encodes a querier.v1.SelectMergeProfileRequest. */
 export function mergeProfileRequest(s: Selection): Uint8Array<ArrayBuffer> {
   return new Message().text(1, s.type).text(2, s.selector).int(3, s.startMs).int(4, s.endMs).finish();
 }

@@ -5,7 +5,7 @@ import {
   formatShare,
   formatValue,
   type SearchResult,
-  search,
+  searchFlame,
   searchPattern,
   type ValueUnit,
 } from "@cinderblock/flame";
@@ -15,7 +15,7 @@ import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { FlameCanvas, type FlameHandle } from "./FlameCanvas.tsx";
-import { NODE_STEPS, type PaneProps, useTree } from "./tree.ts";
+import { NODE_STEPS, type PaneProps, useCallTree } from "./tree.ts";
 
 /** The flame graph: the overview, and for a focus the same call site with more detail. */
 export function FlamePane({
@@ -40,9 +40,9 @@ export function FlamePane({
   const most = can && can.maxNodes > 0 ? can.maxNodes : Infinity;
   const whole = useMemo(() => withoutFocus(selection), [selection]);
   const wholeBase = useMemo(() => baseline && withoutFocus(baseline), [baseline]);
-  const overview = useTree(whole, wholeBase, Math.min(most, NODE_STEPS[0]!), true);
+  const overview = useCallTree(whole, wholeBase, Math.min(most, NODE_STEPS[0]!), true);
   const refining = can?.explore === true && (callSite.length > 0 || step > 0);
-  const detail = useTree(selection, baseline, Math.min(most, NODE_STEPS[step]!), refining);
+  const detail = useCallTree(selection, baseline, Math.min(most, NODE_STEPS[step]!), refining);
   const first = useFlame(overview.source, state.collapsed, state.inverted);
   const second = useFlame(
     refining && detail.source && !detail.query.isFetching ? detail.source : undefined,
@@ -161,7 +161,7 @@ function useSearch(
   return useMemo(() => {
     if (!flame || text === "") return { found: undefined, problem: "" };
     try {
-      return { found: search(flame, searchPattern(text)), problem: "" };
+      return { found: searchFlame(flame, searchPattern(text)), problem: "" };
     } catch (err) {
       return { found: undefined, problem: (err as Error).message };
     }

@@ -5,7 +5,7 @@ import { keepAnswersOfType } from "../api/keeping-type.ts";
 import { callTreeRequest } from "../api/wire.ts";
 import { WorkerCalls } from "../api/worker-calls.ts";
 import { NODE_HEIGHT as HEIGHT, NODE_WIDTH as WIDTH } from "../graph-size.ts";
-import type { GraphDone, GraphJob, PlacedGraph } from "../graph-worker.ts";
+import type { GraphAnswer, GraphJob, PlacedGraph } from "../graph-worker.ts";
 import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { changeOfWhole, changeTexts, type ComparisonFigures } from "../state/compare.ts";
@@ -18,7 +18,7 @@ const MOST = 80,
 /** Number of characters of a name that fit. */
 const GLYPHS = 32;
 
-const calls = new WorkerCalls<GraphJob, GraphDone>(
+const calls = new WorkerCalls<GraphJob, GraphAnswer>(
   () => new Worker(new URL("../graph-worker.ts", import.meta.url), { type: "module" }),
 );
 function placed(bytes: ArrayBuffer): Promise<PlacedGraph> {

@@ -15,7 +15,7 @@ import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { changeTexts, type ComparisonFigures } from "../state/compare.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
-import { NODE_STEPS, type PaneProps, useTree } from "./tree.ts";
+import { NODE_STEPS, type PaneProps, useCallTree } from "./tree.ts";
 
 /**
  * The call tree as expandable table rows: the complete equivalent of the flame graph for keyboards and screen
@@ -24,7 +24,7 @@ import { NODE_STEPS, type PaneProps, useTree } from "./tree.ts";
 export function TreePane({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, can } = useApp();
   const own = useMeasure(selection);
-  const { query, source } = useTree(
+  const { query, source } = useCallTree(
     selection,
     baseline,
     Math.min(can && can.maxNodes > 0 ? can.maxNodes : Infinity, NODE_STEPS[1]!),

@@ -19,7 +19,7 @@ export interface PaneProps {
 }
 
 /** A laid out call tree of the server. Requests more nodes while a visible part is cut off. */
-export function useTree(
+export function useCallTree(
   selection: Selection,
   baseline: Selection | undefined,
   nodes: number,

@@ -4,7 +4,7 @@ import {
   shareNotCutOff,
   formatShare,
   formatValue,
-  search as searchFlame,
+  searchFlame as searchFlame,
   searchPattern,
   unitOf,
 } from "@cinderblock/flame";

@@ -19,7 +19,7 @@ export function stepGrid(
   stepMs: number,
 ): { firstMs: number; stepMs: number; count: number } {
   const length = Math.max(2, endMs - startMs),
-    // A range of one point, with equal start and end, is not portable.
+    // Do not request a single point with an equal start and end: not all servers answer that.
     count = Math.max(2, stepMs > 0 ? Math.floor(length / stepMs) : 2),
     step = Math.max(1, Math.floor(length / count));
   return { firstMs: endMs - (count - 1) * step, stepMs: step, count };

@@ -3,7 +3,7 @@ import { OWN_OPTIONS } from "./own-options.ts";
 import { foreignOptions } from "./outcomes.ts";
 
 /** Options of all components, so that each program knows the names of the others. */
-export const ownOptions: readonly ComponentOption[] = OWN_OPTIONS.split("\n")
+export const optionsOfAllComponents: readonly ComponentOption[] = OWN_OPTIONS.split("\n")
   .filter((line) => line !== "")
   .map((line) => {
     const [flag, yaml, kind, list, min, choices] = line.split("|") as [
@@ -26,8 +26,8 @@ export const ownOptions: readonly ComponentOption[] = OWN_OPTIONS.split("\n")
 
 /** Names that a program accepts besides its schema: options of other components, and those of Pyroscope. */
 export const knownNames: KnownNames = {
-  others: ownOptions,
-  foreign: foreignOptions(ownOptions),
+  others: optionsOfAllComponents,
+  foreign: foreignOptions(optionsOfAllComponents),
   flags: "all",
 };
 

@@ -3,20 +3,20 @@ import { join } from "node:path";
 import { type Decision, loadConfig, type Option, type Schema, stringifyYaml } from "@cinderblock/config";
 import { temporaryFolder } from "@cinderblock/testkit";
 import { commonSchema } from "../config.ts";
-import { knownNames, ownOptions } from "./known.ts";
+import { knownNames, optionsOfAllComponents } from "./known.ts";
 import { pyroscopeOptions, type PyroscopeOption } from "./names.ts";
 import { NO_EFFECT_DEFINED } from "./outcomes.ts";
 
 /** Options of all components. */
 const schema: Schema = Object.fromEntries([
-  ...ownOptions.map((o): [string, Option<unknown>] => [
+  ...optionsOfAllComponents.map((o): [string, Option<unknown>] => [
     o.flag,
     { ...o, initial: undefined, doc: "", parse: (v) => v },
   ]),
   ...Object.values(commonSchema as Schema).map((o): [string, Option<unknown>] => [o.flag, o]),
 ]);
-const ownFlags = new Set(ownOptions.map((o) => o.flag)),
-  ownKeys = new Set(ownOptions.map((o) => o.yaml));
+const ownFlags = new Set(optionsOfAllComponents.map((o) => o.flag)),
+  ownKeys = new Set(optionsOfAllComponents.map((o) => o.yaml));
 const load = (...argv: string[]) => loadConfig(schema, argv, {}, knownNames);
 function loadFile(text: string, ...argv: string[]) {
   const path = join(temporaryFolder(), "c.yaml");
