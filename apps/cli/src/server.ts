@@ -106,7 +106,7 @@ export async function printPartitions(c: CommandContext): Promise<number> {
       end: p.end,
       behind: Math.max(0, p.end - p.position),
       "lag s": Math.round(p.lagMs / 1000),
-      "waits for bucket s": Math.round(p.unuploadedAgeMs / 1000),
+      "not in the bucket s": Math.round(p.unuploadedAgeMs / 1000),
     })),
   );
   return 0;
