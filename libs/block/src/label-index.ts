@@ -301,7 +301,10 @@ export class LabelIndex {
     }
   }
 
-  /** Condition of `names` and `values` on a series, which tests each series once. */
+  /**
+   * Whether the series at a position is picked and accepted; calls `accepts` once for each series and
+   * remembers its result.
+   */
   private filter(
     picked: readonly number[] | undefined,
     accepts: ((i: number) => boolean) | undefined,

@@ -11,7 +11,10 @@ export interface Decision {
   name: string;
   /** `fits`: a foreign option with its default, or with a value that this system satisfies without it */
   is: "taken" | "other component" | "mapped" | "fits" | "meaningless" | "warned" | "refused";
-  /** the option that a mapped one sets, the reason, or the error; empty without one */
+  /**
+   * detail of the effect: the option that a mapped name sets, why the name has no effect, or the error; ""
+   * for the other effects
+   */
   text: string;
 }
 

@@ -143,16 +143,16 @@ export class Client {
     return { value: await r.arrayBuffer(), partial: r.headers.get("x-cinderblock-partial") ?? "" };
   }
 
-  async text(path: string, signal?: AbortSignal): Promise<string> {
+  async fetchText(path: string, signal?: AbortSignal): Promise<string> {
     return (await ask(path, { headers: headers(this.tenant, {}), ...(signal ? { signal } : {}) })).text();
   }
 
-  async file(path: string): Promise<ArrayBuffer> {
+  async fetchBytes(path: string): Promise<ArrayBuffer> {
     return (await ask(path, { headers: headers(this.tenant, {}) })).arrayBuffer();
   }
 
-  /** Content of an operator page as JSON. */
-  async page<T>(path: string, signal?: AbortSignal): Promise<T> {
+  /** Content of one of the server's status pages as JSON. */
+  async fetchStatusPage<T>(path: string, signal?: AbortSignal): Promise<T> {
     return (await (
       await ask(path, {
         headers: headers(this.tenant, { accept: "application/json" }),

@@ -124,23 +124,27 @@ export function ExportDialog({
     [
       "Flamebearer JSON",
       `Labels and time${filtered ? ", without the filters of functions" : ""}; Pyroscope's own format.`,
-      async () => save(`${stem}.json`, await client.text(render("")), "application/json"),
+      async () => save(`${stem}.json`, await client.fetchText(render("")), "application/json"),
     ],
     [
       "DOT",
       `The call graph of the 100 largest functions${filtered ? ", without the filters of functions" : ""}; for Graphviz.`,
-      async () => save(`${stem}.dot`, await client.text(render("dot")), "text/vnd.graphviz"),
+      async () => save(`${stem}.dot`, await client.fetchText(render("dot")), "text/vnd.graphviz"),
     ],
     [
       "Parquet",
       `A row for every sample with its labels and stack${filtered ? ", without the filters of functions" : ""}; for pandas, Polars and DuckDB.`,
       async () =>
-        save(`${stem}.parquet`, await client.file(exported("parquet")), "application/vnd.apache.parquet"),
+        save(
+          `${stem}.parquet`,
+          await client.fetchBytes(exported("parquet")),
+          "application/vnd.apache.parquet",
+        ),
     ],
     [
       "OTLP",
       `One merged profile${filtered ? ", without the filters of functions" : ""}; for OpenTelemetry.`,
-      async () => save(`${stem}.otlp`, await client.file(exported("otlp")), "application/x-protobuf"),
+      async () => save(`${stem}.otlp`, await client.fetchBytes(exported("otlp")), "application/x-protobuf"),
     ],
     [
       "CSV",

@@ -61,7 +61,7 @@ export function Status(): ReactNode {
   const text =
     (path: string): ((c: { signal: AbortSignal }) => Promise<string>) =>
     ({ signal }) =>
-      client.text(path, signal);
+      client.fetchText(path, signal);
   const ready = useQuery({
     queryKey: ["ready"],
     queryFn: ({ signal }) => fetch(new URL("ready", BASE_URL), { signal }).then((r) => r.text()),
@@ -74,7 +74,9 @@ export function Status(): ReactNode {
   const pages = useQuery({
     queryKey: ["pages", state.tenant],
     queryFn: async ({ signal }) =>
-      (await client.page<{ pages: { path: string }[] }>("admin", signal)).pages.map((p) => p.path.slice(1)),
+      (await client.fetchStatusPage<{ pages: { path: string }[] }>("admin", signal)).pages.map((p) =>
+        p.path.slice(1),
+      ),
     retry: false,
   });
   const has = (path: string): boolean => pages.data?.includes(path) ?? false;
@@ -87,12 +89,12 @@ export function Status(): ReactNode {
     refetchInterval: number;
   } => ({
     queryKey: [path, state.tenant],
-    queryFn: ({ signal }) => client.page<T>(path, signal),
+    queryFn: ({ signal }) => client.fetchStatusPage<T>(path, signal),
     enabled: has(path),
     refetchInterval: 5000,
   });
   const shards = (path: string, signal: AbortSignal): Promise<Shard[] | undefined> =>
-    client.page<{ shards: Shard[] }>(path, signal).then(
+    client.fetchStatusPage<{ shards: Shard[] }>(path, signal).then(
       (r) => r.shards ?? [],
       (err: unknown) => {
         if (!pages.data && err instanceof ApiError && err.status === 404) return undefined;
