@@ -93,6 +93,13 @@ describeWith(["docker"], "docker compose", () => {
       },
       60_000,
     );
+    // The command line is a command of the image.
+    expect(
+      await quick.compose(
+        ...["exec", "-T", "cinderblock", "cinderblock-cli", "top"],
+        ...['-query={service_name="demo-shop"}', "-profile-type=wall:wall:nanoseconds:wall:nanoseconds"],
+      ),
+    ).toContain("main.cjs");
     // Kills one container, and replaces another.
     await quick.compose("kill", "cinderblock");
     await quick.compose("up", "--detach", "--wait", "cinderblock");
