@@ -24,8 +24,10 @@ describe("the command line", () => {
     await server.start();
     pusher = new Pusher(() => [server], 2);
     for (const profiles of [400, 800]) {
-      await until("profiles of a block are stored", () =>
-        Promise.resolve(pusher.acknowledged.size >= profiles),
+      await until(
+        "profiles of a block are stored",
+        () => Promise.resolve(pusher.acknowledged.size >= profiles),
+        120_000,
       );
       if (profiles === 800) await pusher.stop();
       await server.flush();
