@@ -42,8 +42,9 @@ export function debugFilesApi(
           budget: new BodyBudget(limit, base.metrics, "debug-files", "-symbolizer.max-file-bytes"),
           asReceived: true,
         });
-        scope.setErrorHandler(async (err, _request, reply) => {
+        scope.setErrorHandler(async (err, request, reply) => {
           const { status, body } = httpError(
+            request.raw,
             kindOf(err) === "too-large"
               ? new CinderblockError(
                   "too-large",

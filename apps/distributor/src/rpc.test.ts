@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import type { SentPush } from "@cinderblock/ingest";
-import { invalidError } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { ApiServer, BodyBudget } from "@cinderblock/rpc";
 import { testServer } from "@cinderblock/rpc/testing";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
@@ -9,8 +9,11 @@ import type { Distributor } from "./distributor.ts";
 import { distributorRoutes } from "./rpc.ts";
 
 const LIMIT = 1 << 20;
+const lines: Record<string, unknown>[] = [];
 const base = {
-  log: createLogger({ level: "silent", format: "json" }),
+  log: createLogger({ level: "warn", format: "json" }, (l) =>
+    lines.push(JSON.parse(l) as Record<string, unknown>),
+  ),
   metrics: new Metrics(),
   tracer: startTracing("", "0"),
   now: () => 1_795_409_460_000,
@@ -20,12 +23,15 @@ describe("pushes over HTTP", () => {
   const pushed: SentPush[] = [],
     bodies = new BodyBudget(1 << 24);
   let server: ApiServer;
+  /** error of every push */
+  let refusal: CinderblockError | undefined;
   beforeAll(async () => {
     const distributor = {
       bodyLimit: () => LIMIT,
       admit: () => undefined,
       push: (_tenant: string, service: string, push: SentPush) => {
         if (service === "wrong") return Promise.reject(invalidError("wrong labels", "invalid_labels"));
+        if (refusal) return Promise.reject(refusal);
         pushed.push(push);
         return Promise.resolve();
       },
@@ -44,13 +50,21 @@ describe("pushes over HTTP", () => {
   afterAll(() => server.stop());
   beforeEach(() => {
     pushed.length = 0;
+    refusal = undefined;
   });
 
   /** Status and text of a POST; headers go out as given. */
   function post(path: string, body: Uint8Array, headers: Record<string, string>): Promise<[number, string]> {
     return new Promise((done, fail) => {
       const req = request(
-        { host: "127.0.0.1", port: server.port, method: "POST", path, headers, agent: false },
+        {
+          host: "127.0.0.1",
+          port: server.port,
+          method: "POST",
+          path,
+          headers: { "x-scope-orgid": "shop", ...headers },
+          agent: false,
+        },
         (res) => {
           let text = "";
           res.setEncoding("utf8").on("data", (c: string) => {
@@ -210,4 +224,62 @@ describe("pushes over HTTP", () => {
     }
     expect(pushed).toEqual([]);
   });
+
+  /** A refused push of each route and format: path, body, headers; text of an error that comes before the push. */
+  const REFUSED: readonly [string, Uint8Array, Record<string, string>, string?][] = [
+    ["/push.v1.PusherService/Push", Buffer.of(10, 0), { "content-type": "application/proto" }],
+    ["/push.v1.PusherService/Push", Buffer.from("{}"), { "content-type": "application/json" }],
+    ["/v1development/profiles", Buffer.from("{}"), { "content-type": "application/json" }],
+    [
+      "/v1development/profiles",
+      gzipSync("{}"),
+      { "content-type": "application/json", "content-encoding": "gzip" },
+    ],
+    [
+      "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
+      Buffer.of(0, 0, 0, 0, 0),
+      { "content-type": "application/grpc-web+proto" },
+    ],
+    ["/ingest?name=x", text, octets],
+    ["/ingest?name=x&format=pprof", text, octets],
+    ["/pyroscope/ingest?name=x", text, octets],
+    ["/ingest?name=x", text, { ...octets, "content-encoding": "compress" }, 'content encoding "compress"'],
+    [
+      "/ingest?name=x",
+      Buffer.of(31, 139, 8, 0, 1),
+      { ...octets, "content-encoding": "gzip" },
+      "content coding gzip",
+    ],
+    ["/v1development/profiles", text, { "content-type": "text/html" }, 'content type "text/html"'],
+    ["/push.v1.PusherService/Push", text, { "content-type": "text/html" }, 'content type "text/html"'],
+    ["/ingest?name=x", Buffer.alloc(LIMIT + 1), octets, "the limit is 1048576"],
+    ["/ingest?name=x&from=99999999999999", text, octets, "the limit is 9223372036854"],
+  ];
+  it.each(REFUSED.map((r, i) => [r[0], i] as const))(
+    "have one line in the log when refused: %s (%i)",
+    async (path, i) => {
+      const [, body, headers, error] = REFUSED[i]!;
+      // A new server: lines of one kind are limited by rate.
+      await server.stop();
+      await server.start();
+      lines.length = 0;
+      refusal = new CinderblockError("limit", "too much; the limit is 7", {
+        reason: "rate_limited",
+        detail: { limit: 7 },
+      });
+      await post(path, body, headers);
+      await server.stop();
+      expect(lines).toEqual([
+        expect.objectContaining({
+          level: 40,
+          msg: "request refused",
+          tenant: "shop",
+          route: path.split("?")[0],
+          error: expect.stringContaining(error ?? "too much; the limit is 7") as string,
+          ...(error === undefined ? { reason: "rate_limited", limit: 7 } : {}),
+        }),
+      ]);
+      await server.start();
+    },
+  );
 });

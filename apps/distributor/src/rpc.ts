@@ -1,4 +1,4 @@
-import { CinderblockError } from "@cinderblock/errors";
+import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { type IngestRequest, parseAppName, parseTime, peekService } from "@cinderblock/ingest";
 import {
   ACCEPTED_CODINGS,
@@ -14,6 +14,7 @@ import {
   type RawBodyOptions,
   type RawHandler,
   rawUnary,
+  recordFailure,
   type Routes,
 } from "@cinderblock/rpc";
 import { DEFAULT_TENANT, tenantForWrite } from "@cinderblock/tenant";
@@ -54,8 +55,8 @@ export function distributorRoutes(
     direct: { ...raw, path: PUSH, handler: pushHandler },
     http: (app) => {
       acceptRawBodies(app, raw);
-      app.setErrorHandler(async (err, _request, reply) => {
-        const { status, body } = httpError(err);
+      app.setErrorHandler(async (err, request, reply) => {
+        const { status, body } = httpError(request.raw, err);
         await reply.code(status).type("application/json").send(body);
       });
       rawUnary(app, PUSH, pushHandler);
@@ -98,17 +99,14 @@ async function otlpHttp(
   const type = request.headers["content-type"] ?? "",
     codec = OTLP_TYPES.get(mediaType(type));
   if (!codec) {
-    await reply
-      .code(415)
-      .type("text/plain; charset=utf-8")
-      .send(
-        `unsupported content type ${JSON.stringify(type)}: send application/json, application/x-protobuf or application/protobuf\n`,
-      );
+    const message = `unsupported content type ${JSON.stringify(type)}: send application/json, application/x-protobuf or application/protobuf`;
+    recordFailure(request.raw, invalidError(message));
+    await reply.code(415).type("text/plain; charset=utf-8").send(`${message}\n`);
     return;
   }
   const coding = contentCoding(request.headers["content-encoding"]);
   if (!coding) {
-    await refuseCoding(reply)
+    await refuseCoding(request, reply)
       .type("text/plain; charset=utf-8")
       .send(`${codingMessage(request)}\n`);
     return;
@@ -134,7 +132,7 @@ async function otlpHttp(
     );
     await reply.code(200).type("application/x-protobuf").send(Buffer.alloc(0));
   } catch (err) {
-    const { status } = httpError(err, { unknown: 400 });
+    const { status } = httpError(request.raw, err, { unknown: 400 });
     await reply
       .code(status)
       .type("text/plain; charset=utf-8")
@@ -145,7 +143,8 @@ async function otlpHttp(
 function codingMessage(request: FastifyRequest): string {
   return `unsupported content encoding ${JSON.stringify(request.headers["content-encoding"])}: send one of ${ACCEPTED_CODINGS}, or none`;
 }
-function refuseCoding(reply: FastifyReply): FastifyReply {
+function refuseCoding(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  recordFailure(request.raw, invalidError(codingMessage(request)));
   return reply.code(415).header("accept-encoding", ACCEPTED_CODINGS);
 }
 
@@ -158,7 +157,7 @@ async function ingest(
 ): Promise<void> {
   const coding = contentCoding(request.headers["content-encoding"]);
   if (!coding) {
-    await refuseCoding(reply)
+    await refuseCoding(request, reply)
       .type("application/json")
       .send(`${JSON.stringify({ code: "invalid_argument", message: codingMessage(request) })}\n`);
     return;
@@ -185,7 +184,7 @@ async function ingest(
     }
     await reply.code(200).send();
   } catch (err) {
-    const { status, body } = httpError(err, {
+    const { status, body } = httpError(request.raw, err, {
       ...INGEST_ERROR_STATUS,
       ...(isProfileError(err, request) ? { invalid: 422 } : {}),
     });

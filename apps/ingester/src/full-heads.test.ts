@@ -103,7 +103,7 @@ describe("an ingester with full heads", () => {
     expect(refused).toMatchObject({
       kind: "no-room",
       reason: "rate_limited",
-      detail: { resource: "heads", limitBytes: 100_000 },
+      detail: { resource: "heads", limit: 100_000 },
     });
     expect(i.pressure()).toBeGreaterThan(0);
     let again: unknown = refused;

@@ -33,7 +33,7 @@ export function renderRoutes(
         const params = new URL(request.url, "http://x").searchParams;
         await work(new QueryParams(params, now(), frontend.bounds(caller).patterns), caller, reply);
       } catch (err) {
-        const { status, body } = httpError(err);
+        const { status, body } = httpError(request.raw, err);
         await reply
           .code(status)
           .type("application/json")

@@ -99,6 +99,7 @@ export class QueryScheduler {
           new CinderblockError(
             "limit",
             `too many outstanding requests: ${waiting} are waiting; the limit is ${maxOutstanding} (-query-scheduler.max-outstanding-requests-per-tenant)`,
+            { detail: { waiting, limit: maxOutstanding } },
           ),
         );
       }

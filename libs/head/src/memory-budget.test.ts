@@ -84,7 +84,7 @@ describe("the memory budget of heads", () => {
       kind: "no-room",
       message:
         "heads of this ingest thread use 1000 bytes; the limit is 1000 (its share of -memory.head-bytes)",
-      detail: { resource: "heads", usedBytes: 1000, limitBytes: 1000 },
+      detail: { resource: "heads", usedBytes: 1000, limit: 1000 },
     });
   });
 
@@ -102,7 +102,7 @@ describe("the memory budget of heads", () => {
     expect(first.byteLength).toBe(801);
     expect(refused(b, "a")).toMatchObject({
       kind: "no-room",
-      detail: { tenantBytes: 801, tenantLimitBytes: 796 },
+      detail: { usedBytes: 801, limit: 796 },
     });
     expect(refused(b, "b")).toBeUndefined();
     b.releaseHead(first);

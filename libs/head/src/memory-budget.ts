@@ -127,7 +127,7 @@ export class MemoryBudget {
       throw noRoom(
         "heads",
         `heads of this ingest thread use ${used} bytes; the limit is ${limitBytes} (its share of -memory.head-bytes)`,
-        { usedBytes: used, limitBytes },
+        { usedBytes: used, limit: limitBytes },
       );
     const own = this.tenants.get(tenant) ?? 0,
       share = TENANT_SHARE * free;
@@ -135,7 +135,7 @@ export class MemoryBudget {
       throw noRoom(
         "heads",
         `heads of tenant ${tenant} use ${own} bytes; the limit is ${share}, ${TENANT_SHARE} times the free part of ${limitBytes} bytes (this ingest thread's share of -memory.head-bytes)`,
-        { usedBytes: used, limitBytes, tenantBytes: own, tenantLimitBytes: share },
+        { usedBytes: own, limit: share },
       );
   }
 }

@@ -89,7 +89,7 @@ export function seriesLimitError(count: number, max: number): CinderblockError {
   return new CinderblockError(
     "limit",
     `Maximum active series limit exceeded (${count}/${max}), reduce the number of active streams (reduce labels or reduce label values), or contact your administrator to see if the limit can be increased`,
-    { reason: "series_limit" },
+    { reason: "series_limit", detail: { series: count, limit: max } },
   );
 }
 

@@ -181,7 +181,7 @@ function consumeRate(size: number, sent: readonly Label[], { limits, gate, nowMs
   throw new CinderblockError(
     "limit",
     `push rate limit (${mib(rate)}) exceeded while adding ${cost} bytes; the burst is ${mib(burst)}`,
-    { reason: "rate_limited" },
+    { reason: "rate_limited", detail: { bytes: cost, limit: rate, burst } },
   );
 }
 

@@ -84,8 +84,12 @@ function quoted(text: string): string {
   return text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED)}… (${text.length} characters)` : text;
 }
 
-function refuse(reason: DiscardReason, message: string): never {
-  throw new CinderblockError("invalid", message, { reason });
+function refuse(reason: DiscardReason, message: string, limit?: number): never {
+  throw new CinderblockError(
+    "invalid",
+    message,
+    limit === undefined ? { reason } : { reason, detail: { limit } },
+  );
 }
 
 function isWellFormed(text: string): boolean {
@@ -100,6 +104,7 @@ export function validateLabels(labels: Label[], limits: IngestLimits): Label[] {
     refuse(
       "max_label_names_per_series",
       `profile series '${text()}' has ${labels.length} label names; limit ${limits.maxLabelNamesPerSeries}`,
+      limits.maxLabelNamesPerSeries,
     );
   const name = labelValue(labels, LABEL_NAME);
   if (name === "" || !isWellFormed(name))
@@ -113,11 +118,13 @@ export function validateLabels(labels: Label[], limits: IngestLimits): Label[] {
       refuse(
         "label_name_too_long",
         `profile with labels '${text()}' has label name too long: '${quoted(l.name)}'`,
+        limits.maxLabelNameLength,
       );
     if (utf8Length(l.value) > limits.maxLabelValueLength)
       refuse(
         "label_value_too_long",
         `profile with labels '${text()}' has label value too long: '${quoted(l.value)}'`,
+        limits.maxLabelValueLength,
       );
     if (l.name === "" || !isWellFormed(l.name))
       refuse(

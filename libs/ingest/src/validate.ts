@@ -4,8 +4,12 @@ import { type Labels, labelsText } from "@cinderblock/model";
 import type { PprofTables } from "@cinderblock/pprof";
 import type { IngestLimits } from "@cinderblock/tenant";
 
-function refuse(reason: DiscardReason, message: string): never {
-  throw new CinderblockError("invalid", message, { reason });
+function refuse(reason: DiscardReason, message: string, limit?: number): never {
+  throw new CinderblockError(
+    "invalid",
+    message,
+    limit === undefined ? { reason } : { reason, detail: { limit } },
+  );
 }
 
 function humanDuration(ms: number): string {
@@ -33,12 +37,14 @@ export function validateProfile(
     refuse(
       "profile_size_limit",
       `the profile with labels '${labelsText(labels)}' exceeds the size limit (max_profile_size_byte, actual: ${size}, limit: ${limits.maxProfileSizeBytes})`,
+      limits.maxProfileSizeBytes,
     );
   }
   if (limits.maxProfileStacktraceSamples > 0 && t.samples > limits.maxProfileStacktraceSamples) {
     refuse(
       "samples_limit",
       `the profile with labels '${labelsText(labels)}' exceeds the samples count limit (max_profile_stacktrace_samples, actual: ${t.samples}, limit: ${limits.maxProfileStacktraceSamples})`,
+      limits.maxProfileStacktraceSamples,
     );
   }
   // The first broken rule names the reason: this is v1's order.
@@ -102,6 +108,7 @@ function checkSampleLabels(t: PprofTables, labels: Labels, limits: IngestLimits)
       refuse(
         "sample_labels_limit",
         `the profile with labels '${labelsText(labels)}' exceeds the sample labels limit (max_profile_stacktrace_sample_labels, actual: ${count}, limit: ${limit})`,
+        limit,
       );
   }
 }

@@ -3,6 +3,7 @@ import { type Access, DEFAULT_TENANT, checkAccess, type Role, type Tokens } from
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { ERROR_CODES } from "./error-codes.ts";
 import { connectError } from "./raw-unary.ts";
+import { recordFailure } from "./request-failure.ts";
 import { kindOf, messageOf } from "@cinderblock/errors";
 
 /** Routes without tenant data: liveness, and the files of the web UI, which itself asks for a token. */
@@ -74,6 +75,7 @@ export class Authorizer implements Gate {
 
 /** Answers a request with an error in the request's protocol. */
 export async function sendRefusal(request: FastifyRequest, reply: FastifyReply, err: unknown): Promise<void> {
+  recordFailure(request.raw, err);
   const { code, http } = ERROR_CODES[kindOf(err)];
   if ((request.headers["content-type"] ?? "").startsWith("application/grpc")) {
     await reply
@@ -86,7 +88,7 @@ export async function sendRefusal(request: FastifyRequest, reply: FastifyReply, 
       .send();
     return;
   }
-  const { body } = connectError(err);
+  const { body } = connectError(request.raw, err);
   if (http === 401) void reply.header("www-authenticate", 'Basic realm="Cinderblock", Bearer');
   await reply.code(http).header("content-type", "application/json").send(body);
 }

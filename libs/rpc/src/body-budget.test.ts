@@ -174,11 +174,7 @@ describe("a server", () => {
             router.service(QuerierService, { labelNames: () => ({ names: [] }) });
           },
         },
-        internalRoutes(
-          "Echo",
-          { length: internalMethod([text], ([x]) => Promise.resolve(x.length)) },
-          base.log,
-        ),
+        internalRoutes("Echo", { length: internalMethod([text], ([x]) => Promise.resolve(x.length)) }),
       ],
       { ...base, metrics: new Metrics() },
     );

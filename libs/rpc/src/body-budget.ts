@@ -112,7 +112,7 @@ export class BodyBudget {
       throw noRoom(
         "inflight",
         `request bodies use ${this.heldBytes} bytes and this one needs ${to - from} more; the limit is ${this.limitBytes} (${this.flag})`,
-        { usedBytes: this.heldBytes, limitBytes: this.limitBytes },
+        { usedBytes: this.heldBytes, limit: this.limitBytes },
       );
     }
     if (this.isLarge(from)) this.largeBytes -= from;

@@ -30,6 +30,7 @@ const NONE = new Uint8Array(0);
 function tooLarge(bytes: number, limitBytes: number): CinderblockError {
   return new CinderblockError("too-large", `request body is ${bytes} bytes; the limit is ${limitBytes}`, {
     reason: "body_size_limit_exceeded",
+    detail: { bytes, limit: limitBytes },
   });
 }
 

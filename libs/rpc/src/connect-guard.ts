@@ -1,6 +1,9 @@
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { contentCoding } from "./content-coding.ts";
 import { mediaType } from "./media-type.ts";
+import { unsupportedType } from "./raw-unary.ts";
+import { recordFailure } from "./request-failure.ts";
 
 /** Media types of Connect, gRPC and gRPC-web. */
 const PROTOCOL_TYPE = /^application\/(json|proto|connect\+\w+|grpc(-web(-text)?)?(\+\w+)?)$/;
@@ -15,6 +18,7 @@ export async function connectGuard(request: FastifyRequest, reply: FastifyReply)
   const { headers } = request;
   const type = headers["content-type"];
   if (type === undefined || type === "") {
+    recordFailure(request.raw, unsupportedType(type));
     await reply.code(415).send();
     return;
   }
@@ -23,6 +27,13 @@ export async function connectGuard(request: FastifyRequest, reply: FastifyReply)
   if (PROTOCOL_TYPE.test(media)) headers["content-type"] = media;
   if (media !== "application/json" && media !== "application/proto") return;
   const refuse = async (status: number, code: string, message: string): Promise<void> => {
+    recordFailure(
+      request.raw,
+      new ConnectError(
+        message,
+        status === 504 ? Code.DeadlineExceeded : status === 501 ? Code.Unimplemented : Code.InvalidArgument,
+      ),
+    );
     await reply.code(status).type("application/json").send(JSON.stringify({ code, message }));
   };
   const version = headers["connect-protocol-version"];

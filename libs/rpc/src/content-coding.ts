@@ -88,7 +88,7 @@ export async function decodedBody(
         throw new CinderblockError(
           "too-large",
           `request body is more than ${limitBytes} bytes without its content coding; the limit is ${limitBytes}`,
-          { reason: "body_size_limit_exceeded" },
+          { reason: "body_size_limit_exceeded", detail: { limit: limitBytes } },
         );
       ticket?.grow(body.length + size);
       out.add(chunk);

@@ -1,7 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { BodyCollector, type RawBodyOptions } from "./body.ts";
 import type { BodyTicket } from "./body-budget.ts";
+import { CinderblockError } from "@cinderblock/errors";
 import { connectError, type RawHandler } from "./raw-unary.ts";
+import { recordFailure } from "./request-failure.ts";
 
 /** A unary method that receives thousands of calls a second. */
 export interface DirectUnary extends RawBodyOptions {
@@ -46,7 +48,7 @@ export function answerDirectly(
 
   const done = begun();
   const fail = (err: unknown): void => {
-    const { status, body } = connectError(err);
+    const { status, body } = connectError(req, err);
     res
       .writeHead(status, {
         "accept-encoding": "gzip",
@@ -69,6 +71,7 @@ export function answerDirectly(
   req.on("data", (chunk: Buffer) => collected.add(chunk));
   req.on("error", (err) => {
     ticket.release();
+    recordFailure(req, new CinderblockError("canceled", `the client disconnected: ${err.message}`));
     done(499);
     res.destroy(err);
   });

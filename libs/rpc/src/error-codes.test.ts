@@ -39,13 +39,13 @@ describe("the reference page of errors", () => {
 
 describe("an error of a plain HTTP route", () => {
   it("carries the code and the message, and is 413 when a body is too large", () => {
-    expect(httpError(new CinderblockError("limit", "too many"))).toEqual({
+    expect(httpError({}, new CinderblockError("limit", "too many"))).toEqual({
       status: 429,
       body: '{"code":"resource_exhausted","message":"too many"}\n',
     });
     expect(
-      httpError(new CinderblockError("invalid", "body", { reason: "body_size_limit_exceeded" })).status,
+      httpError({}, new CinderblockError("invalid", "body", { reason: "body_size_limit_exceeded" })).status,
     ).toBe(413);
-    expect(httpError(new CinderblockError("unknown", "bad profile"), { unknown: 422 }).status).toBe(422);
+    expect(httpError({}, new CinderblockError("unknown", "bad profile"), { unknown: 422 }).status).toBe(422);
   });
 });

@@ -1,5 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { CinderblockError, type ErrorKind } from "@cinderblock/errors";
+import { recordFailure } from "./request-failure.ts";
 
 /** The only mapping from error kinds to codes and HTTP statuses. */
 export const ERROR_CODES = {
@@ -42,11 +43,13 @@ export function toConnectError(err: unknown): ConnectError {
   );
 }
 
-/** Status and JSON body of an error on a plain HTTP route. */
+/** Status and JSON body of the error that a raw request on a plain HTTP route ends with. */
 export function httpError(
+  request: object,
   err: unknown,
   overrides: Partial<Record<ErrorKind, number>> = {},
 ): { status: number; body: string } {
+  recordFailure(request, err);
   const kind: ErrorKind = err instanceof CinderblockError ? err.kind : "internal";
   const { code, http } = ERROR_CODES[kind];
   // A body that is too large is 413 on every plain route, independent of the check that found it.

@@ -7,6 +7,7 @@ export { checkTls, CLIENT_AUTH, tlsAgent } from "./tls.ts";
 export type { ClientTls, ServerTls } from "./tls.ts";
 export { acceptsGzip } from "./compression.ts";
 export { Html, html, relativeRoot, sendPage, table, wantsJson } from "./page.ts";
+export { recordFailure } from "./request-failure.ts";
 export { rawUnary } from "./raw-unary.ts";
 export type { RawCall, RawHandler } from "./raw-unary.ts";
 export { bindHost } from "./bind-host.ts";

@@ -81,7 +81,7 @@ export class InternalGate implements Gate {
         this.loggedMs = now;
         this.base.log.warn({ reason, from: request.ip, path: request.url }, "internal call refused");
       }
-      await sendInternalError(reply, err);
+      await sendInternalError(request, reply, err);
     }
   }
 

@@ -51,14 +51,14 @@ const METHODS = {
     ),
   ),
 };
-const CONFIG = testServer();
+const CONFIG = testServer({ protocol: "internal" });
 
 const servers: ApiServer[] = [],
   clients: InternalClient[] = [];
 async function listening(credentials: Credentials): Promise<ApiServer> {
   const s = new ApiServer(
     CONFIG,
-    [internalRoutes("Echo", METHODS, base.log)],
+    [internalRoutes("Echo", METHODS)],
     { ...base, metrics: new Metrics() },
     new InternalGate(credentials, base),
     "internal server",

@@ -8,12 +8,12 @@ import {
   toErrorRecord,
 } from "@cinderblock/errors";
 import { decodeMessage, encodeMessage } from "@cinderblock/message";
-import type { Logger } from "@cinderblock/telemetry";
-import type { FastifyReply } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { acceptRawBodies } from "./body.ts";
 import { ERROR_CODES } from "./error-codes.ts";
 import type { InternalCredentials } from "./internal-gate.ts";
 import type { InternalMethods } from "./internal-method.ts";
+import { recordFailure } from "./request-failure.ts";
 import type { Routes } from "./server.ts";
 
 /** Path prefix of methods for other processes of the cluster, on a separate listener. */
@@ -24,7 +24,12 @@ const TIMEOUT_HEADER = "x-cinderblock-timeout-ms";
 const KEPT = { keepAlive: true, maxSockets: 256, keepAliveMsecs: 10_000 };
 
 /** Sends an error to another process: kind and message, without the stack. */
-export async function sendInternalError(reply: FastifyReply, err: unknown): Promise<void> {
+export async function sendInternalError(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  err: unknown,
+): Promise<void> {
+  recordFailure(request.raw, err);
   const { stack: _stack, ...record } = toErrorRecord(err);
   await reply
     .code(ERROR_CODES[record.kind].http)
@@ -33,7 +38,7 @@ export async function sendInternalError(reply: FastifyReply, err: unknown): Prom
 }
 
 /** Routes of a component's methods for other processes. */
-export function internalRoutes(service: string, methods: InternalMethods, log: Logger): Routes {
+export function internalRoutes(service: string, methods: InternalMethods): Routes {
   return {
     http: (app) => {
       acceptRawBodies(app, { ...app.internalBodies, waits: true });
@@ -55,8 +60,7 @@ export function internalRoutes(service: string, methods: InternalMethods, log: L
               .type(TYPE)
               .send(Buffer.from(answer.buffer, answer.byteOffset, answer.length));
           } catch (err) {
-            if (kindOf(err) === "internal") log.error({ err, service, method: name }, "internal call failed");
-            await sendInternalError(reply, err);
+            await sendInternalError(request, reply, err);
           }
         });
       }

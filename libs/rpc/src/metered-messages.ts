@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { CinderblockError } from "@cinderblock/errors";
 import type { BodyBudget, BodyTicket } from "./body-budget.ts";
 import { toConnectError } from "./error-codes.ts";
+import { recordFailure } from "./request-failure.ts";
 
 /** Maximum bytes to reserve at once by content length; the rest is reserved chunk by chunk. */
 const AHEAD_BYTES = 4 << 20;
@@ -35,6 +36,7 @@ async function* chunks(raw: IncomingMessage, reserve: () => BodyTicket): AsyncIt
       yield chunk;
     }
   } catch (err) {
+    recordFailure(raw, err);
     throw err instanceof CinderblockError ? toConnectError(err) : err;
   }
 }

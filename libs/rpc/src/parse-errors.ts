@@ -1,11 +1,17 @@
-import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import { Code, ConnectError, type ConnectRouter, createContextKey } from "@connectrpc/connect";
+import { codeName } from "./error-codes.ts";
+import { failureOf, recordFailure } from "./request-failure.ts";
 
 /** Prefix of the Connect library's error text for a message that is not protobuf. */
 const UNREADABLE = "parse binary: ";
 
+/** Raw request of a call. */
+export const RAW_REQUEST = createContextKey<object | undefined>(undefined);
+
 /**
  * Corrects the answer to an undecodable message, which is the caller's mistake. The Connect library answers
- * `internal`, status 500; v1 answers `invalid_argument`, 400. Both answer `internal` in gRPC.
+ * `internal`, status 500; v1 answers `invalid_argument`, 400. Both answer `internal` in gRPC. Records the
+ * errors that the library finds before it calls a method.
  */
 export function correctParseErrors(router: ConnectRouter): void {
   router.handlers.forEach((handler, i) => {
@@ -13,20 +19,31 @@ export function correctParseErrors(router: ConnectRouter): void {
       const response = await handler(request);
       // The library prints every failed write to the console; a caller that left is no failure.
       if (request.signal.aborted) throw new ConnectError("the client disconnected", Code.Aborted);
+      const raw = request.contextValues?.get(RAW_REQUEST);
+      if (raw && failureOf(raw) === undefined) {
+        const status = Number(response.trailer?.get("grpc-status") ?? 0);
+        if (status !== 0) recordFailure(raw, grpcError(status, response.trailer!.get("grpc-message") ?? ""));
+        else if (response.status === 200 && response.body)
+          return { ...response, body: withTrailerErrors(response.body, raw) };
+      } else if (response.status !== 500) return response;
       if (
-        response.status !== 500 ||
+        response.status < 400 ||
         response.body === undefined ||
-        response.header?.get("content-type") !== "application/json"
+        response.header?.get("content-type") !== "application/json" ||
+        response.header.has("content-encoding")
       )
         return response;
       const parts: Uint8Array[] = [];
       for await (const part of response.body) parts.push(part);
       const text = Buffer.concat(parts).toString(),
         { code, message } = JSON.parse(text) as { code?: string; message?: string };
-      const unreadable = code === "internal" && message?.startsWith(UNREADABLE) === true;
+      const unreadable =
+        response.status === 500 && code === "internal" && message?.startsWith(UNREADABLE) === true;
+      if (raw)
+        recordFailure(raw, new ConnectError(message ?? "", unreadable ? Code.InvalidArgument : codeOf(code)));
       return {
         ...response,
-        status: unreadable ? 400 : 500,
+        status: unreadable ? 400 : response.status,
         body: once(
           Buffer.from(
             unreadable
@@ -37,11 +54,43 @@ export function correctParseErrors(router: ConnectRouter): void {
               : text,
           ),
         ),
-        ...lengthOf(response.header),
+        ...(unreadable ? lengthOf(response.header) : {}),
       };
     }, handler);
     router.handlers[i] = mended;
   });
+}
+
+/** Code of a name in the Connect protocol. */
+function codeOf(name: string | undefined): Code {
+  return (
+    Object.values(Code).find((c): c is Code => typeof c === "number" && codeName(c) === name) ?? Code.Unknown
+  );
+}
+
+/** Error of a gRPC status; an undecodable message is the caller's mistake there, too. */
+function grpcError(status: number, message: string): ConnectError {
+  const text = decodeURIComponent(message.replaceAll(/%(?![0-9A-Fa-f]{2})/g, "%25"));
+  return new ConnectError(
+    text,
+    status === Number(Code.Internal) && text.startsWith(UNREADABLE) ? Code.InvalidArgument : (status as Code),
+  );
+}
+
+/** Flag of the frame with gRPC-web's trailers. */
+const TRAILER_FRAME = 0x80;
+
+/** Passes a gRPC-web answer on, and records the error of its trailers. */
+async function* withTrailerErrors(body: AsyncIterable<Uint8Array>, raw: object): AsyncIterable<Uint8Array> {
+  for await (const part of body) {
+    if (part[0] === TRAILER_FRAME) {
+      const trailers = Buffer.from(part.buffer, part.byteOffset + 5, part.length - 5).toString("latin1"),
+        status = Number(/^grpc-status: *(\d+)/im.exec(trailers)?.[1] ?? 0);
+      if (status !== 0)
+        recordFailure(raw, grpcError(status, /^grpc-message: *(.*)$/im.exec(trailers)?.[1]?.trim() ?? ""));
+    }
+    yield part;
+  }
 }
 
 async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {

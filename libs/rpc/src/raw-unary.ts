@@ -5,6 +5,7 @@ import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import type { BodyTicket } from "./body-budget.ts";
 import { contentCoding } from "./content-coding.ts";
 import { mediaType } from "./media-type.ts";
+import { recordFailure } from "./request-failure.ts";
 
 /** A call whose request message stays encoded: the handler decodes it. */
 export interface RawCall {
@@ -31,6 +32,7 @@ export function rawUnary(app: FastifyInstance, path: string, handler: RawHandler
     const type = mediaType(request.headers["content-type"]);
     const m = /^application\/(?:(grpc-web|grpc)(?:\+(proto|json))?|(proto|json))$/.exec(type);
     if (!m) {
+      recordFailure(request.raw, unsupportedType(request.headers["content-type"]));
       await reply.code(415).send();
       return;
     }
@@ -39,6 +41,11 @@ export function rawUnary(app: FastifyInstance, path: string, handler: RawHandler
     if (m[1] === undefined) await connectUnary(request, reply, codec, body, handler);
     else await grpcUnary(request, reply, m[1] === "grpc-web", type, codec, body, handler);
   });
+}
+
+/** Error of a request whose content type no protocol of the route has; the answer has no body. */
+export function unsupportedType(type: string | undefined): CinderblockError {
+  return new CinderblockError("invalid", `unsupported content type ${JSON.stringify(type ?? "")}`);
 }
 
 function gzipOf(encoding: string | undefined): boolean {
@@ -51,8 +58,12 @@ function gzipOf(encoding: string | undefined): boolean {
   );
 }
 
-/** Answer of a unary Connect call to an error; the body is bytes, so that no router adds a charset. */
-export function connectError(err: unknown): { status: number; body: Buffer } {
+/**
+ * Answer of a unary Connect call to the error that its raw request ends with; the body is bytes, so that no
+ * router adds a charset.
+ */
+export function connectError(request: object, err: unknown): { status: number; body: Buffer } {
+  recordFailure(request, err);
   const { code, http } = ERROR_CODES[kindOf(err)];
   return {
     status: http === 413 ? 429 : http,
@@ -92,7 +103,7 @@ async function connectUnary(
       .header("content-type", `application/${codec}`)
       .send(Buffer.from(out.buffer, out.byteOffset, out.length));
   } catch (err) {
-    const { status, body } = connectError(err);
+    const { status, body } = connectError(request.raw, err);
     await reply.code(status).header("content-type", "application/json").send(body);
   }
 }
@@ -128,6 +139,7 @@ async function grpcUnary(
       ticket: request.bodyTicket,
     });
   } catch (err) {
+    recordFailure(request.raw, err);
     status = ERROR_CODES[kindOf(err)].code;
     message = messageOf(err);
   }

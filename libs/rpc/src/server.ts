@@ -2,11 +2,11 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import Fastify, { type FastifyInstance, type FastifyServerFactory } from "fastify";
 import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
-import { ConnectError, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
-import { CinderblockError, kindOf } from "@cinderblock/errors";
+import { type ConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
+import { CinderblockError } from "@cinderblock/errors";
 import type { Base } from "@cinderblock/telemetry";
 import type { Service } from "@cinderblock/service";
-import { correctParseErrors } from "./parse-errors.ts";
+import { correctParseErrors, RAW_REQUEST } from "./parse-errors.ts";
 import { httpError, toConnectError } from "./error-codes.ts";
 import { Authorizer, type Gate } from "./authorize.ts";
 import { bindHost } from "./bind-host.ts";
@@ -18,6 +18,9 @@ import { meteredMessages } from "./metered-messages.ts";
 import { answerDirectly, type DirectUnary } from "./direct-unary.ts";
 import { MountedPaths } from "./mounted-path.ts";
 import { createPortServer } from "./port.ts";
+import { unsupportedType } from "./raw-unary.ts";
+import { recordFailure } from "./request-failure.ts";
+import { type LoggedRequest, OTHER, RequestLog } from "./request-log.ts";
 import { createTlsServer, type ServerTls } from "./tls.ts";
 
 /** Address, timeouts, limits and TLS of a server. */
@@ -29,6 +32,8 @@ export interface ServerConfig {
   writeTimeoutMs: number;
   maxConnections: number;
   protocol: "http" | "internal";
+  /** whether `X-Scope-OrgID` names the tenant of a request */
+  multitenancy: boolean;
   shutdownTimeoutMs: number;
   maxConcurrentStreams: number;
   /** maximum bytes of a request's line and headers */
@@ -68,8 +73,15 @@ const PLAIN_BODY_BYTES = 64 << 10;
  */
 const MESSAGE_BYTES = 4 << 20;
 
-/** Counts a request as in flight until the returned function receives its status and duration. */
-type Observe = (method: string, url: string) => (status: number, seconds: number) => void;
+/**
+ * Counts a request as in flight until the returned function, the end of every route, receives its status and
+ * duration.
+ */
+type Observe = (
+  request: LoggedRequest,
+  method: string,
+  url: string,
+) => (status: number, seconds: number) => void;
 
 declare module "fastify" {
   interface FastifyInstance {
@@ -78,18 +90,16 @@ declare module "fastify" {
   }
 }
 
-/** Interceptor that converts domain errors to Connect errors. Logs unexpected errors with their stack. */
-function translate(base: Base): Interceptor {
-  return (next) => async (request) => {
-    try {
-      return await next(request);
-    } catch (err) {
-      if (!(err instanceof ConnectError) && kindOf(err) === "internal")
-        base.log.error({ err, stack: (err as Error).stack, method: request.method.name }, "request failed");
-      throw toConnectError(err);
-    }
-  };
-}
+/** Interceptor that records domain errors and converts them to Connect errors. */
+const translate: Interceptor = (next) => async (request) => {
+  try {
+    return await next(request);
+  } catch (err) {
+    const raw = request.contextValues.get(RAW_REQUEST);
+    if (raw) recordFailure(raw, err);
+    throw toConnectError(err);
+  }
+};
 
 /** A port: Fastify for plain routes, Connect for services; HTTP/1.1 and HTTP/2, in cleartext or over TLS. */
 export class ApiServer implements Service {
@@ -99,6 +109,7 @@ export class ApiServer implements Service {
   private readonly routes: readonly Routes[];
   private readonly base: Base;
   private readonly gate: Gate;
+  private readonly requests: RequestLog;
 
   constructor(
     config: ServerConfig,
@@ -112,6 +123,7 @@ export class ApiServer implements Service {
     this.config = config;
     this.routes = routes;
     this.base = base;
+    this.requests = new RequestLog(base, config);
   }
 
   async start(): Promise<void> {
@@ -132,7 +144,7 @@ export class ApiServer implements Service {
         ((req: IncomingMessage, res: ServerResponse) => {
           const d = direct.get(req.url ?? "");
           const begun = (): ((status: number) => void) => {
-            const ended = observe("POST", d!.path),
+            const ended = observe(req, "POST", d!.path),
               from = performance.now();
             return (status) => ended(status, (performance.now() - from) / 1000);
           };
@@ -204,15 +216,15 @@ export class ApiServer implements Service {
         .header("x-content-type-options", "nosniff")
         .send("404 page not found\n");
     });
-    app.setErrorHandler((err, _request, reply) => {
+    app.setErrorHandler((err, request, reply) => {
+      const { statusCode = 500 } = err as { statusCode?: number };
+      recordFailure(request.raw, statusCode === 415 ? unsupportedType(request.headers["content-type"]) : err);
       if (err instanceof CinderblockError && err.kind !== "internal") {
-        const { status, body } = httpError(err);
+        const { status, body } = httpError(request.raw, err);
         return reply.code(status).type("application/json").send(body);
       }
-      const { statusCode = 500 } = err as { statusCode?: number };
       // A malformed content type; v1 answers without a body.
       if (statusCode === 415) return reply.code(415).send();
-      if (statusCode >= 500) base.log.error({ err }, "request failed");
       return reply
         .code(statusCode)
         .send({ code: statusCode >= 500 ? "internal" : "invalid_argument", message: (err as Error).message });
@@ -238,7 +250,8 @@ export class ApiServer implements Service {
           for (const c of connects) c(router);
           correctParseErrors(router);
         },
-        interceptors: [translate(base)],
+        contextValues: (request) => createContextValues().set(RAW_REQUEST, request.raw),
+        interceptors: [translate],
         readMaxBytes: MESSAGE_BYTES,
         writeMaxBytes: 0xffffffff,
         acceptCompression: [fastGzip],
@@ -284,7 +297,7 @@ export class ApiServer implements Service {
       string,
       { waiting: { inc(): void; dec(): void }; served: Map<number, { observe(seconds: number): void }> }
     >();
-    return (method, url) => {
+    return (request, method, url) => {
       const key = `${method} ${url}`;
       let k = known.get(key);
       if (!k)
@@ -305,6 +318,7 @@ export class ApiServer implements Service {
             })),
           );
         child.observe(seconds);
+        this.requests.ended(request, { method, url, status, seconds }, route(url));
       };
     };
   }
@@ -316,7 +330,7 @@ export class ApiServer implements Service {
       app.addHook("onRequest", (request, _reply, done) => {
         spans.set(
           request,
-          tracer.request(`${request.method} ${request.routeOptions.url ?? "other"}`, request.headers, done),
+          tracer.request(`${request.method} ${request.routeOptions.url ?? OTHER}`, request.headers, done),
         );
       });
       app.addHook("onResponse", (request, reply, done) => {
@@ -326,7 +340,7 @@ export class ApiServer implements Service {
     }
     const served = new WeakMap<object, ReturnType<Observe>>();
     app.addHook("onRequest", (request, _reply, done) => {
-      served.set(request, observe(request.method, request.routeOptions.url ?? "other"));
+      served.set(request, observe(request.raw, request.method, request.routeOptions.url ?? OTHER));
       done();
     });
     app.addHook("onResponse", (request, reply, done) => {
@@ -345,6 +359,7 @@ export class ApiServer implements Service {
       await app.close();
     } finally {
       clearTimeout(timer);
+      this.requests.stop();
     }
   }
 }

@@ -7,6 +7,7 @@ export function testServer(own: Partial<ServerConfig> = {}): ServerConfig {
     address: "127.0.0.1",
     port: 0,
     protocol: "http",
+    multitenancy: true,
     readTimeoutMs: 30_000,
     idleTimeoutMs: 30_000,
     writeTimeoutMs: 30_000,

@@ -44,7 +44,7 @@ const serving = async (tls: Partial<ServerTls>, run: (port: number) => Promise<v
           app.get("/hello", () => "hello");
         },
       },
-      internalRoutes("Echo", { say: internalMethod([text], ([t]) => Promise.resolve(t)) }, log),
+      internalRoutes("Echo", { say: internalMethod([text], ([t]) => Promise.resolve(t)) }),
     ],
     { ...base, metrics: new Metrics() },
   );

@@ -323,7 +323,7 @@ export class ClusterProcess {
   }
   /** Serves methods to the other processes of the cluster, on a listener that refuses all other callers. */
   serveInternal(service: string, methods: InternalMethods): void {
-    this.internal.push(internalRoutes(service, methods, this.base.log));
+    this.internal.push(internalRoutes(service, methods));
   }
 
   /** Address in the rings: the listener of internal methods, if the process serves any. */

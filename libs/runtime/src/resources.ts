@@ -194,6 +194,7 @@ export class Resources {
       address,
       port,
       protocol,
+      multitenancy: config.multitenancy,
       readTimeoutMs: config.httpReadTimeout,
       idleTimeoutMs: config.httpIdleTimeout,
       shutdownTimeoutMs: config.shutdownTimeout,

@@ -15,7 +15,7 @@ const LEVELS: Record<number, string> = {
 function quote(value: unknown): string {
   const text =
     typeof value === "string" ? value : value instanceof Object ? JSON.stringify(value) : String(value);
-  return text === "" || /[\s="\\]/.test(text) ? JSON.stringify(text) : text;
+  return text === "" || /[\s="\\\p{Cc}]/u.test(text) ? JSON.stringify(text) : text;
 }
 
 /** One pino line as logfmt: `ts=… level=… msg=… key=value`. */
