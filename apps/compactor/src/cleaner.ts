@@ -40,6 +40,7 @@ export class BlocksCleaner implements Service {
   private readonly config: CleanerConfig;
   private readonly limits: CompactorLimits;
   private readonly base: Base;
+  private readonly lastSuccess: { set(seconds: number): void };
 
   constructor(
     bucket: Bucket,
@@ -53,6 +54,12 @@ export class BlocksCleaner implements Service {
     this.config = config;
     this.limits = limits;
     this.base = base;
+    this.lastSuccess = base.metrics.gauge(
+      "pyroscope_compactor_block_cleanup_last_successful_run_timestamp_seconds",
+      "Unix time of the last cleanup pass that succeeded for all tenants; before the first one, of the start.",
+    );
+    // An alert on its age also fires for a cleaner that never succeeds.
+    this.lastSuccess.set(base.now() / 1000);
     this.loop = periodic(
       { name: "blocks-cleaner", everyMs: config.intervalMs, deadlineMs: PASS_DEADLINE_MS },
       () => this.run(),
@@ -111,12 +118,7 @@ export class BlocksCleaner implements Service {
         "Cleanup passes that succeeded for all tenants.",
       )
       .inc();
-    metrics
-      .gauge(
-        "pyroscope_compactor_block_cleanup_last_successful_run_timestamp_seconds",
-        "Unix time of the last cleanup pass that succeeded for all tenants.",
-      )
-      .set(now() / 1000);
+    this.lastSuccess.set(now() / 1000);
   }
 
   async cleanTenant(tenant: string): Promise<void> {

@@ -32,6 +32,7 @@ export class Compactor implements Service {
   private readonly planner: JobPlanner;
   private readonly runner: JobRunner;
   private readonly rewriter: Rewriter;
+  private readonly lastSuccess: { set(seconds: number): void };
   private readonly jobsFailed: { inc(): void };
   private readonly runsDone: { inc(): void };
   private readonly runsFailed: { inc(): void };
@@ -75,6 +76,12 @@ export class Compactor implements Service {
     );
     // Create the counters at the start with 0, so that an alert sees their first increment.
     const { metrics } = base;
+    this.lastSuccess = metrics.gauge(
+      "pyroscope_compactor_last_successful_run_timestamp_seconds",
+      "Unix time of the end of the last compaction run without a failed job; before the first one, of the start.",
+    );
+    // An alert on its age also fires for a compactor that never succeeds.
+    this.lastSuccess.set(base.now() / 1000);
     this.jobsFailed = metrics.counter(
       "pyroscope_compactor_group_compactions_failures_total",
       "Compaction jobs that failed.",
@@ -125,13 +132,7 @@ export class Compactor implements Service {
       if (ownership.tenant(tenant) && !(await this.rewriteTenant(tenant))) failed = true;
     }
     (failed ? this.runsFailed : this.runsDone).inc();
-    if (!failed)
-      metrics
-        .gauge(
-          "pyroscope_compactor_last_successful_run_timestamp_seconds",
-          "Unix time of the end of the last compaction run without a failed job.",
-        )
-        .set(this.base.now() / 1000);
+    if (!failed) this.lastSuccess.set(this.base.now() / 1000);
   }
 
   /** Runs jobs until none is due, replanning after each. False when a job failed too often. */
