@@ -58,6 +58,23 @@ const container = (w: Workload): Container => w.spec.template.spec.containers[0]
 const DIRECT = [...MICRO, "--set", "kafka.enabled=false"],
   ZONES = ["zone-a", "zone-b", "zone-c"];
 
+describeWith(["helm"], "the chart's alerts", () => {
+  it("read the namespace and the jobs of the release alone", async () => {
+    const rendered = parseAllDocuments(
+      await helm().template(CHART, ...MICRO, "--set", "monitoring.rules.enabled=true"),
+    )
+      .map((d) => d.toJS() as { kind: string; spec: { groups: { rules: { expr: string }[] }[] } } | null)
+      .find((m) => m?.kind === "PrometheusRule")!;
+    const expressions = rendered.spec.groups.flatMap((g) => g.rules.map((r) => r.expr));
+    expect(expressions.length).toBeGreaterThan(40);
+    for (const expr of expressions) {
+      const metrics = expr.match(/\b(pyroscope|cinderblock|objstore|process|up)(_[a-z_]+)?\{/g)!.length,
+        scopes = expr.match(/namespace="profiles",job=~"t-cinderblock\(-\.\*\)\?"/g) ?? [];
+      expect([expr, scopes.length]).toEqual([expr, metrics]);
+    }
+  });
+});
+
 describeWith(["helm"], "the chart's zones", () => {
   beforeAll(() => {
     tool = helm();

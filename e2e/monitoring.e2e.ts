@@ -16,6 +16,7 @@ import { folder, Server } from "./server.ts";
 const CHART = "charts/cinderblock";
 interface Dashboard {
   title: string;
+  templating: { list: { name: string }[] };
   panels: { title: string; targets: { expr: string }[] }[];
 }
 const dashboards = readdirSync(`${CHART}/dashboards`).map(
@@ -50,6 +51,32 @@ describe("dashboards and alerts", () => {
     expect(
       [...new Set(used)].filter((n) => !known.has(n) && !known.has(n.replace(/_(bucket|sum|count)$/, ""))),
     ).toEqual([]);
+  });
+
+  /** Selectors of the metrics of an expression. */
+  const selectors = (expr: string): string[] =>
+    [...expr.matchAll(/\b(?:pyroscope|cinderblock|objstore)_[a-z_]+(\{[^}]*\})?/g)].map((m) => m[1] ?? m[0]);
+
+  it("read the chosen clusters, namespaces and jobs alone", () => {
+    for (const d of dashboards) {
+      expect(d.templating.list.map((v) => v.name)).toEqual(
+        expect.arrayContaining(["cluster", "namespace", "job"]),
+      );
+      for (const p of d.panels)
+        for (const { expr } of p.targets)
+          for (const s of selectors(expr))
+            expect([d.title, p.title, s]).toEqual([
+              d.title,
+              p.title,
+              expect.stringContaining('cluster=~"$cluster",namespace=~"$namespace",job=~"$job"'),
+            ]);
+    }
+    for (const { alert, expr } of alerts) {
+      for (const s of selectors(expr))
+        expect([alert, s]).toEqual([alert, expect.stringContaining('job=~".*cinderblock.*"')]);
+      for (const [, by] of expr.matchAll(/\b(?:sum|min|max|count)(?:\s+by\s*)?\s*\(([^()]*)/g))
+        expect([alert, by]).toEqual([alert, expect.stringMatching(/^cluster, namespace\b/)]);
+    }
   });
 
   it("have one runbook section each", () => {
@@ -141,7 +168,7 @@ describeWith(["prometheus", "redis", "s3", "kafka"], "dashboards and alerts of a
     ): Promise<{ status: string; error?: string; data?: { result: unknown[] } }> =>
       (
         await fetch(
-          `${prometheus.url}/api/v1/query?${new URLSearchParams({ query: expr.replaceAll("$__rate_interval", "30s").replaceAll("$tenant", ".*") })}`,
+          `${prometheus.url}/api/v1/query?${new URLSearchParams({ query: expr.replaceAll("$__rate_interval", "30s").replaceAll(/\$(tenant|cluster|namespace|job)/g, ".*") })}`,
         )
       ).json() as never;
     const empty: string[] = [];

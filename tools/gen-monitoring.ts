@@ -1,12 +1,28 @@
 // Writes Grafana's dashboards into the chart; --check compares instead.
 import { generated } from "./generated.ts";
 import { dashboards, type Dashboard } from "./monitoring/dashboards.ts";
+import { type LabelVariable, SCOPE_VARIABLES, scoped } from "./monitoring/scope.ts";
 
 const datasource = { type: "prometheus", uid: "${datasource}" };
+
+function variable({ name, label, query, all }: LabelVariable): object {
+  return {
+    name,
+    type: "query",
+    datasource,
+    query: { query, refId: name },
+    refresh: 2,
+    includeAll: true,
+    multi: true,
+    ...(all === undefined ? {} : { allValue: all }),
+    label,
+  };
+}
 
 function dashboard({ id, title, panels, tenant }: Dashboard): object {
   const variables: object[] = [
     { name: "datasource", type: "datasource", query: "prometheus", label: "Data source" },
+    ...SCOPE_VARIABLES.map(variable),
   ];
   if (tenant)
     variables.push({
@@ -14,7 +30,7 @@ function dashboard({ id, title, panels, tenant }: Dashboard): object {
       type: "query",
       datasource,
       query: {
-        query: "label_values(pyroscope_distributor_profiles_received_total, tenant)",
+        query: `label_values(${scoped("pyroscope_distributor_profiles_received_total")}, tenant)`,
         refId: "tenant",
       },
       refresh: 2,
@@ -49,7 +65,7 @@ function dashboard({ id, title, panels, tenant }: Dashboard): object {
       targets: p.exprs.map(([expr, legendFormat], k) => ({
         refId: String.fromCharCode(65 + k),
         datasource,
-        expr,
+        expr: scoped(expr),
         legendFormat,
       })),
     })),

@@ -101,6 +101,13 @@ export async function run<S extends Schema>(
       },
       1,
     );
+  // Pyroscope v1 has `pyroscope_build_info`, too: this one tells the jobs of both apart.
+  base.metrics
+    .gauge("cinderblock_build_info", "Version of this process; only Cinderblock has this metric.", [
+      "version",
+      "revision",
+    ])
+    .set({ version: build.version, revision: build.revision }, 1);
   for (const { level, keys, reason } of withoutEffect(loaded.decisions))
     log[level]({ keys, reason }, "configuration keys have no effect");
 
