@@ -126,15 +126,74 @@ describeWith(["chromium"], "the incident story", () => {
       await held;
       await route.continue();
     });
-    await page
-      .getByRole("combobox", { name: "Profile type" })
-      .selectOption({ label: "goroutine goroutine (count)" });
+    await page.getByRole("combobox", { name: "Profile type" }).selectOption({ label: "Goroutines" });
     await page.waitForTimeout(300);
     expect(await page.getByTestId("total").count()).toBe(0);
     release();
     await page
       .getByTestId("total")
       .filter({ hasText: /^total 7\b/ })
+      .waitFor();
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
+  inBrowser("lists every service, and opens it on a profile type that it has", async () => {
+    const earlier = END - 9 * HOUR,
+      range = `f=${earlier - HOUR}&u=${earlier + HOUR}`,
+      stacks = [{ frames: ["main", "fill"], values: [7 * 1024 ** 2] }],
+      HEAP = "memory:inuse_space:bytes:space:bytes";
+    await push(server, "busy", {}, earlier, stacks);
+    for (const [name, types, period] of [
+      ["memory", ["inuse_space", "bytes"], ["space", "bytes"]],
+      ["mutex", ["delay", "nanoseconds"], ["contentions", "count"]],
+    ] as const)
+      await push(
+        server,
+        "heap-only",
+        {},
+        earlier,
+        stacks,
+        {},
+        { name, types: [[...types]], period: [...period] },
+      );
+    const { page, problems, context } = await open(`?${range}`);
+    const row = page.getByRole("row", { name: /heap-only/ });
+    await row.filter({ hasText: "– Heap, Locks" }).waitFor();
+    expect(await page.getByRole("row", { name: /busy/ }).count()).toBe(1);
+    await row.getByRole("button", { name: "heap-only", exact: true }).click();
+    await page
+      .getByTestId("total")
+      .filter({ hasText: /^total 7\b.* MiB avg$/ })
+      .waitFor();
+    expect(new URL(page.url()).searchParams.get("p")).toBe(HEAP);
+    const type = page.getByRole("combobox", { name: "Profile type" });
+    expect(
+      await type.evaluate((select) =>
+        [...select.querySelectorAll("optgroup")].map((g) => [
+          g.label,
+          ...[...g.querySelectorAll("option")].map((o) => `${o.textContent} ${o.title}`),
+        ]),
+      ),
+    ).toEqual([
+      ["Heap", `Heap in use ${HEAP}`],
+      ["Locks", "Mutex wait mutex:delay:nanoseconds:contentions:count"],
+    ]);
+    // An address without a type opens on a type of the labels; a chosen type without data names the others.
+    const labels = `s=${encodeURIComponent('service_name="heap-only"')}`;
+    await page.goto(`${server.url}/explore?v=1&${range}&${labels}`);
+    await page
+      .getByTestId("total")
+      .filter({ hasText: /^total 7\b.* MiB avg$/ })
+      .waitFor();
+    await page.goto(
+      `${server.url}/explore?v=1&${range}&${labels}&p=${encodeURIComponent("wall:wall:nanoseconds:wall:nanoseconds")}`,
+    );
+    await page.getByText("No data for this selection.").waitFor();
+    await page.getByRole("button", { name: "Mutex wait" }).click();
+    await page
+      .getByTestId("total")
+      .filter({ hasText: /^total 7\.34 ms$/ })
       .waitFor();
     expect(problems).toEqual([]);
     await context.close();

@@ -102,6 +102,8 @@ function seriesOf(s: SeriesJson): Series {
   };
 }
 
+const PROFILE_TYPE = "__profile_type__";
+
 /** Time and number of series that a Pyroscope v1 is asked for to find the interval of profiles. */
 const PROBE_MS = 900_000,
   PROBE_SERIES = 20;
@@ -161,13 +163,28 @@ export class Client {
     ).json()) as T;
   }
 
-  async profileTypes(startMs: number, endMs: number, signal?: AbortSignal): Promise<string[]> {
-    const { value } = await this.json<{ profileTypes?: { ID: string }[] }>(
-      "querier.v1.QuerierService/ProfileTypes",
-      { start: String(startMs), end: String(endMs) },
-      signal,
-    );
-    return (value.profileTypes ?? []).map((t) => t.ID);
+  /** IDs of the profile types of a selection. */
+  async profileTypes(
+    selector: string,
+    startMs: number,
+    endMs: number,
+    signal?: AbortSignal,
+  ): Promise<string[]> {
+    const sets = await this.labelSets([PROFILE_TYPE], [selector], startMs, endMs, signal);
+    return [...new Set(sets.flatMap((s) => s[PROFILE_TYPE] ?? []))];
+  }
+
+  /** IDs of the profile types of each service. */
+  async serviceTypes(startMs: number, endMs: number, signal?: AbortSignal): Promise<Map<string, string[]>> {
+    const sets = await this.labelSets(["service_name", PROFILE_TYPE], [], startMs, endMs, signal),
+      out = new Map<string, string[]>();
+    for (const { service_name: name, [PROFILE_TYPE]: type } of sets) {
+      if (name === undefined || type === undefined) continue;
+      const types = out.get(name);
+      if (types) types.push(type);
+      else out.set(name, [type]);
+    }
+    return out;
   }
 
   /** Distinct combinations of values of some labels. */

@@ -15,6 +15,7 @@ import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { FlameCanvas, type FlameHandle } from "./FlameCanvas.tsx";
+import { NoData } from "./NoData.tsx";
 import { NODE_STEPS, type PaneProps, useCallTree } from "./tree.ts";
 
 /** The flame graph: the overview, and for a focus the same call site with more detail. */
@@ -95,12 +96,7 @@ export function FlamePane({
         </p>
       ) : null}
       {flame && flame.total[0] === 0 && !(flame.baseTotal && flame.baseTotal[0]! > 0) ? (
-        <p className="nothing">
-          No samples here.{" "}
-          {callSite.length > 0
-            ? "The focused call has no samples in this time range."
-            : "Choose another time, service or profile type."}
-        </p>
+        <NoData>{callSite.length > 0 ? "The focused call has no samples in this time range." : ""}</NoData>
       ) : null}
       {flame ? (
         <FlameCanvas

@@ -9,6 +9,7 @@ import type { GraphAnswer, GraphJob, PlacedGraph } from "../graph-worker.ts";
 import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { changeOfWhole, changeTexts, type ComparisonFigures } from "../state/compare.ts";
+import { NoData } from "./NoData.tsx";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import type { PaneProps } from "./tree.ts";
 
@@ -71,9 +72,7 @@ export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactN
     <section className={q.isFetching ? "pane busy" : "pane"} aria-label="Call graph" aria-busy={q.isFetching}>
       <Loading active={q.isFetching} />
       <PartialNotice reason={q.data?.partial ?? ""} />
-      {p && p.graph.names.length === 0 ? (
-        <p className="nothing">No samples here. Choose another time, service or profile type.</p>
-      ) : null}
+      {p && p.graph.names.length === 0 ? <NoData /> : null}
       {p && p.graph.names.length > 0 ? (
         <div className="graph-scroll" tabIndex={0} role="group" aria-label="Call graph, callers above">
           <svg

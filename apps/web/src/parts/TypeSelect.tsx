@@ -1,40 +1,39 @@
 import type { ReactNode } from "react";
-import { useQuery } from "@tanstack/react-query";
+import { useTypes } from "../api/use-types.ts";
 import { useApp } from "../state/app.tsx";
+import type { Side } from "../state/state.ts";
+import { FAMILIES, namedTypes } from "../state/type-names.ts";
 
-/** Readable name of `process_cpu:cpu:nanoseconds:cpu:nanoseconds`. */
-function typeName(id: string): string {
-  const [name, sample, unit] = id.split(":");
-  return `${name === "process_cpu" ? "" : `${name} `}${sample} (${unit})`;
-}
-
-/** Menu of the profile types that have samples in the time range. */
-export function TypeSelect(): ReactNode {
-  const { state, go, client, range } = useApp();
-  const r = range(state.side);
-  const q = useQuery({
-    queryKey: ["types", client.tenant, r],
-    enabled: r !== undefined,
-    queryFn: ({ signal }) => client.profileTypes(Math.round(r![0]), Math.round(r![1]), signal),
-  });
-  const types = q.data ?? [];
+/** Menu of a selection's profile types, by family. */
+export function TypeSelect({ side }: { side: Side }): ReactNode {
+  const { state, go } = useApp();
+  const { data } = useTypes(side);
+  const types = data ?? [],
+    named = namedTypes([...types, state.type]);
   return (
     <>
       <label className="sr" htmlFor="type">
         Profile type
       </label>
-      <select id="type" value={state.type} onChange={(e) => go({ type: e.target.value })}>
-        {types.includes(state.type) ? null : (
-          <option value={state.type}>
-            {typeName(state.type)}
-            {q.data ? " – no samples" : ""}
-          </option>
-        )}
-        {types.map((t) => (
-          <option key={t} value={t}>
-            {typeName(t)}
-          </option>
-        ))}
+      <select
+        id="type"
+        className="type"
+        value={state.type}
+        title={state.type}
+        onChange={(e) => go({ type: e.target.value })}
+      >
+        {FAMILIES.map((family) => {
+          const members = named.filter((t) => t.family === family);
+          return members.length === 0 ? null : (
+            <optgroup key={family} label={family}>
+              {members.map((t) => (
+                <option key={t.id} value={t.id} title={t.id}>
+                  {data && !types.includes(t.id) ? `${t.name} – no samples` : t.name}
+                </option>
+              ))}
+            </optgroup>
+          );
+        })}
       </select>
     </>
   );

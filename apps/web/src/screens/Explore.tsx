@@ -18,12 +18,14 @@ import { TablePane } from "../parts/TablePane.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
 import { TreePane } from "../parts/TreePane.tsx";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
+import { useTypes } from "../api/use-types.ts";
 import { useComparisonFigures } from "../parts/sides.ts";
 import { Summary } from "../parts/Summary.tsx";
 import { useApp } from "../state/app.tsx";
 import { baselineOf, basisOf, toCompareScreen } from "../state/compare.ts";
 import { parseSelector, selectorOf, selectorText } from "../state/selector.ts";
-import type { Pane, Side, State } from "../state/state.ts";
+import { initialState, type Pane, type Side, type State } from "../state/state.ts";
+import { firstType } from "../state/type-names.ts";
 import { VERSION_LABELS, versionPair } from "../state/versions.ts";
 import { formatLength, isRelative, shiftRange } from "../state/time.ts";
 
@@ -95,6 +97,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
   const whole = useStable(a && compare ? withoutFocus(a) : a),
     wholeBase = useStable(b && withoutFocus(b));
   const { comparing, ...sides } = useComparisonFigures(a, b);
+  useOpeningType();
 
   useEffect(() => {
     const key = (e: KeyboardEvent): void => {
@@ -204,7 +207,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
         compare={compare}
         which="side"
       >
-        <TypeSelect />
+        <TypeSelect side={state.side} />
         {compare ? (
           <button type="button" onClick={() => go({ side: baselineSide, baseline: state.side })}>
             Swap A and B
@@ -502,6 +505,22 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
       ) : null}
     </div>
   );
+}
+
+/**
+ * Opens a service on a profile type that it has, where the address names none. Later answers for the same
+ * labels change nothing: a service that pauses keeps its type.
+ */
+function useOpeningType(): void {
+  const { state, go } = useApp(),
+    { data, isPlaceholderData } = useTypes(state.side),
+    labels = `${state.tenant} ${selectorText(state.side.selector)}`,
+    decided = useRef("");
+  useEffect(() => {
+    if (!data || data.length === 0 || isPlaceholderData || decided.current === labels) return;
+    decided.current = labels;
+    if (state.type === initialState.type && !data.includes(state.type)) go({ type: firstType(data)! }, true);
+  }, [data, isPlaceholderData, labels, state.type, go]);
 }
 
 /** Message for a range above the tenant's limit, with the longest allowed range. */

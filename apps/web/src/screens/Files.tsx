@@ -13,6 +13,7 @@ import type { FlameSource } from "../flame-worker.ts";
 import { Failure, Loading } from "../parts/Failure.tsx";
 import { FlameCanvas, type FlameHandle } from "../parts/FlameCanvas.tsx";
 import { useApp } from "../state/app.tsx";
+import { sampleTypeName } from "../state/type-names.ts";
 import { formatTime } from "../state/time.ts";
 
 const NODES = 65_536;
@@ -202,7 +203,9 @@ function Opened({ names }: { names: string[] }): ReactNode {
           onChange={(e) => go({ fileType: e.target.value })}
         >
           {(q.data?.types ?? []).map((t) => (
-            <option key={t}>{t}</option>
+            <option key={t} value={t} title={t}>
+              {sampleTypeName(t)}
+            </option>
           ))}
         </select>
         <label className="sr" htmlFor="search">

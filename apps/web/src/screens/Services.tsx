@@ -10,7 +10,8 @@ import { Sparkline } from "../parts/Sparkline.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
 import { useApp } from "../state/app.tsx";
-import { serviceRows } from "../state/service-rows.ts";
+import { type ServiceRow, serviceRows } from "../state/service-rows.ts";
+import { firstType, namedTypes } from "../state/type-names.ts";
 
 /** Pyroscope v1 does not report its limit: this is its default (querier.max-query-length). */
 const V1_QUERY_LENGTH_MS = 24 * 3_600_000;
@@ -18,8 +19,18 @@ const POINTS = 30,
   PINS = "cinderblock.pins";
 type Sort = "name" | "value" | "change";
 
+/** Whether a service has profiles in the window, but none of a type. */
+function isWithout(type: string, { total, types }: ServiceRow): boolean {
+  return total === 0 && types.length > 0 && !types.includes(type);
+}
+
+/** Families of profile types, such as "Heap, Locks". */
+function familiesOf(types: readonly string[]): string {
+  return [...new Set(namedTypes(types).map((t) => t.family))].join(", ");
+}
+
 /**
- * All services of one profile type: value, sparkline, and change from the previous window, from one grouped
+ * All services, with the figures of one profile type: value, sparkline, and change from the previous window, from one grouped
  * query.
  */
 export function Services(): ReactNode {
@@ -52,9 +63,15 @@ export function Services(): ReactNode {
     limit: 0,
     enabled: before,
   });
+  const types = useQuery<ReadonlyMap<string, readonly string[]>>({
+    queryKey: ["service types", client.tenant, r],
+    enabled: r !== undefined,
+    placeholderData: (previous, query) => (query?.queryKey[1] === client.tenant ? previous : undefined),
+    queryFn: ({ signal }) => client.serviceTypes(Math.round(r![0]), Math.round(r![1]), signal),
+  });
   const any = useQuery({
     queryKey: ["any", client.tenant, r],
-    enabled: q.data?.value.series.length === 0,
+    enabled: q.data?.value.series.length === 0 && types.data?.size === 0,
     refetchInterval: 5000,
     queryFn: ({ signal }) => client.labelSets(["service_name"], [], 0, 0, signal),
   });
@@ -62,8 +79,10 @@ export function Services(): ReactNode {
   const compared = before && old.data !== undefined && !old.isPlaceholderData && !q.isPlaceholderData;
   const rows = useMemo(
     () =>
-      q.data ? serviceRows(state.type, q.data.value, compared ? old.data?.value : undefined, POINTS) : [],
-    [state.type, q.data, old.data, compared],
+      q.data
+        ? serviceRows(state.type, q.data.value, compared ? old.data?.value : undefined, POINTS, types.data)
+        : [],
+    [state.type, q.data, old.data, compared, types.data],
   );
   const shown = rows
     .filter((x) => x.name.toLowerCase().includes(search.toLowerCase()))
@@ -82,9 +101,10 @@ export function Services(): ReactNode {
     setPins(next);
     localStorage.setItem(PINS, JSON.stringify(next));
   };
-  const open = (name: string): void =>
+  const open = ({ name, types: own }: ServiceRow): void =>
     go({
       screen: "explore",
+      type: own.length === 0 || own.includes(state.type) ? state.type : firstType(own)!,
       side: { ...state.side, selector: [{ name: "service_name", op: "=", value: name }] },
       stacks: { callSite: [], only: [], without: [], hide: [] },
       fn: "",
@@ -102,7 +122,7 @@ export function Services(): ReactNode {
     <div className="services">
       <h1 className="sr">Services</h1>
       <div className="bar-row">
-        <TypeSelect />
+        <TypeSelect side={{ ...state.side, selector: [] }} />
         <label className="sr" htmlFor="service-search">
           Search services
         </label>
@@ -123,8 +143,9 @@ export function Services(): ReactNode {
       {empty && any.data!.length === 0 ? <FirstProfile /> : null}
       {empty && any.data!.length > 0 ? (
         <p className="nothing">
-          No samples of this profile type in this time range. Other types or a longer range may have samples:{" "}
-          {any.data!.length} services have sent profiles.
+          No data in this time range.{" "}
+          {any.data!.length === 1 ? "1 service has" : `${any.data!.length} services have`} sent profiles at
+          other times: choose a longer time range.
         </p>
       ) : null}
       {rows.length > 0 ? (
@@ -155,13 +176,19 @@ export function Services(): ReactNode {
                   </button>
                 </td>
                 <th scope="row">
-                  <button type="button" className="link" onClick={() => open(x.name)}>
+                  <button type="button" className="link" onClick={() => open(x)}>
                     {x.name}
                   </button>
                 </th>
                 <td data-total={x.total}>
-                  {formatValue(x.total, measureOf(state.type, false, x))}
-                  {isCpuTime(state.type) ? (
+                  {isWithout(state.type, x) ? (
+                    <>
+                      – <span className="quiet">{familiesOf(x.types)}</span>
+                    </>
+                  ) : (
+                    formatValue(x.total, measureOf(state.type, false, x))
+                  )}
+                  {isCpuTime(state.type) && x.total > 0 ? (
                     <span className="quiet"> {formatValue(x.total, measureOf(state.type, true, x))}</span>
                   ) : null}
                 </td>
@@ -174,7 +201,7 @@ export function Services(): ReactNode {
                   }
                 >
                   {x.change === undefined
-                    ? compared
+                    ? compared && !isWithout(state.type, x)
                       ? "new"
                       : "–"
                     : `${x.change > 0 ? "+" : x.change < 0 ? "−" : "±"}${formatShare(Math.abs(x.change))}`}

@@ -8,14 +8,20 @@ export interface ServiceRow extends Figures {
   change: number | undefined;
   /** values over time, for a small chart */
   line: number[];
+  /** profile types in the window */
+  types: readonly string[];
 }
 
-/** Rows of the services, from time lines of this window and the previous one, grouped by service. */
+/**
+ * Rows of the services, from time lines of this window and the previous one, grouped by service. Services
+ * without profiles of the type, but of other types in the window, have rows without values.
+ */
 export function serviceRows(
   type: string,
   now: Timeline,
   before: Timeline | undefined,
   points: number,
+  types: ReadonlyMap<string, readonly string[]> = new Map(),
 ): ServiceRow[] {
   const byName = (t: Timeline | undefined): Map<string, Timeline["series"][number]> =>
     new Map((t?.series ?? []).map((s) => [s.labels.service_name ?? "", s]));
@@ -23,7 +29,7 @@ export function serviceRows(
     isGauge(type) ? averageOf(x.total, x) : rateOf(x.total, x.coveredMs / 1000);
   const current = byName(now),
     old = byName(before);
-  return [...new Set([...current.keys(), ...old.keys()])]
+  return [...new Set([...current.keys(), ...old.keys(), ...types.keys()])]
     .map((name): ServiceRow => {
       const s = current.get(name),
         was = old.get(name),
@@ -43,7 +49,8 @@ export function serviceRows(
         ...figures,
         change: earlier > 0 ? pace(figures) / earlier - 1 : undefined,
         line,
+        types: types.get(name) ?? [],
       };
     })
-    .filter((x) => x.total > 0 || old.has(x.name));
+    .filter((x) => x.total > 0 || old.has(x.name) || x.types.length > 0);
 }

@@ -215,4 +215,16 @@ describe("rows", () => {
         ["gone", 0, -1, [0, 0]],
       ]);
   });
+
+  it("of services include services with profiles of other types only", () => {
+    const now = timeline([series({ service_name: "a" }, [[T0 + MIN, 200, MIN]])], MIN),
+      types = new Map([
+        ["a", [CPU, HEAP]],
+        ["heap-only", [HEAP]],
+      ]);
+    expect(serviceRows(CPU, now, undefined, 2, types).map((r) => [r.name, r.total, r.types])).toEqual([
+      ["a", 200, [CPU, HEAP]],
+      ["heap-only", 0, [HEAP]],
+    ]);
+  });
 });
