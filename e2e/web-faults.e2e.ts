@@ -100,13 +100,13 @@ describeWith(["chromium"], "in front of a plain Pyroscope v1", () => {
       // One request of v1's comparison answers the graph and the totals.
       expect(asked("Diff").length).toBe(1);
       expect(await page.getByTestId("sums").innerText()).toContain(
-        "A 0.0210 cores (1.26 min in 1 h), B 0.0350 cores (2.10 min in 1 h): +0.0140 cores, ×1.67;",
+        "A 0.021 cores (1.26 min in 1 h), B 0.035 cores (2.10 min in 1 h): +0.014 cores, ×1.67;",
       );
-      expect(await page.getByTestId("total").innerText()).toBe("total 0.0350 cores, before 0.0210 cores");
+      expect(await page.getByTestId("total").innerText()).toBe("total 0.035 cores, before 0.021 cores");
       await page.locator(".flame-stop").focus();
       for (let level = 0; level < 4; level++) await page.keyboard.press("ArrowDown");
       expect(await spoken(page)).toMatch(
-        /^json\.Marshal: total 0\.0200 cores, 57\.1 %, .* before 0\.0067 cores, change \+0\.0133 cores, ×3\.00,/,
+        /^json\.Marshal: total 0\.020 cores, 57\.1%, .* before 0\.007 cores, change \+0\.013 cores, ×3\.00,/,
       );
       for (const name of ["Only stacks with it", "Without these stacks", "Merge into callers"])
         expect(await page.getByRole("button", { name }).isDisabled()).toBe(true);
@@ -283,7 +283,7 @@ describeWith(["chromium"], "when things go wrong", () => {
       const box = page.getByRole("textbox", { name: "Query" });
       const totals: Record<string, string> = {
         cart: "total 2.10 min",
-        checkout: "total 15 s",
+        checkout: "total 15.0 s",
         absent: "total 0 ns",
       };
       for (let i = 0; i < 200; i++) {
@@ -413,7 +413,7 @@ describeWith(["chromium"], "with tenants", () => {
       );
       await page.getByRole("button", { name: "Show the last 1 d" }).click();
       await flame(page);
-      expect(await page.getByTestId("total").innerText()).toBe("total 1 s");
+      expect(await page.getByTestId("total").innerText()).toBe("total 1.00 s");
       expect(problems).toEqual([]);
       await context.close();
       await many.stop();

@@ -92,11 +92,9 @@ describeWith(["chromium"], "numbers", () => {
         expect(rows.map((r) => r[0])).toEqual([...wanted.keys()].sort());
         for (const [name, , selfShare, , totalShare] of rows) {
           const f = wanted.get(name!)!,
+            p = (v: number): number => (100 * v) / sum,
             text = (v: number): string =>
-              `${(100 * v) / sum >= 10 ? ((100 * v) / sum).toFixed(1) : ((100 * v) / sum).toFixed(2)} %`.replace(
-                /^0\.00 %$/,
-                "0 %",
-              );
+              `${p(v) >= 99.95 ? "100" : p(v) >= 9.995 ? p(v).toFixed(1) : v === 0 ? "0" : p(v).toFixed(2)}%`;
           expect([name, selfShare, totalShare]).toEqual([name, text(f.self), text(f.total)]);
         }
         await context.close();
@@ -205,8 +203,8 @@ describeWith(["chromium"], "numbers", () => {
     expect(
       (await page.locator(".by-label tbody tr").allInnerTexts()).map((t) => t.split("\t").slice(0, 3)),
     ).toEqual([
-      ["a", "100 MiB avg", "66.7 %"],
-      ["b", "50 MiB avg", "33.3 %"],
+      ["a", "100 MiB avg", "66.7%"],
+      ["b", "50.0 MiB avg", "33.3%"],
     ]);
     await page.goto(`${server.url}/?v=1&${range}&${HEAP}`);
     await page.getByRole("row", { name: /heap/ }).getByText("150 MiB avg").waitFor();
@@ -229,7 +227,7 @@ describeWith(["chromium"], "numbers", () => {
     await flame(page);
     await page.getByTestId("averages").waitFor();
     expect(await page.locator(".timeline canvas").count()).toBe(1);
-    expect(await page.getByTestId("averages").innerText()).toMatch(/A 0\.0210 cores\s+B 0\.0350 cores/);
+    expect(await page.getByTestId("averages").innerText()).toMatch(/A 0\.021 cores\s+B 0\.035 cores/);
     expect(problems).toEqual([]);
     await context.close();
   });
@@ -241,18 +239,18 @@ describeWith(["chromium"], "numbers", () => {
     await drawer.getByText("1.20 min").first().waitFor();
     await page.getByLabel("Values", { exact: true }).selectOption("cores");
     await drawer
-      .getByText(`${(72 / 3600).toFixed(4)} cores`)
+      .getByText(`${(72 / 3600).toFixed(3)} cores`)
       .first()
       .waitFor();
     expect(new URL(page.url()).searchParams.get("per")).toBe("s");
     await page.reload();
     await drawer
-      .getByText(`${(72 / 3600).toFixed(4)} cores`)
+      .getByText(`${(72 / 3600).toFixed(3)} cores`)
       .first()
       .waitFor();
     expect(
       await page.locator(".table-scroll [role=row]", { hasText: "json.Marshal" }).first().innerText(),
-    ).toContain(`${(72 / 3600).toFixed(4)} cores`);
+    ).toContain(`${(72 / 3600).toFixed(3)} cores`);
     await page.getByLabel("Values", { exact: true }).selectOption("totals");
     await drawer.getByText("1.20 min").first().waitFor();
     expect(problems).toEqual([]);
@@ -274,7 +272,7 @@ describeWith(["chromium"], "numbers", () => {
       expect(new Set(shown.map(([f]) => f))).toEqual(new Set(wanted.keys()));
       for (const [f, words] of shown)
         expect(words).toContain(
-          `, ${((100 * wanted.get(f!)!.total) / sum).toFixed((100 * wanted.get(f!)!.total) / sum >= 10 ? 1 : 2)} %, self `,
+          `, ${((p) => (p >= 99.95 ? "100" : p.toFixed(p >= 9.995 ? 1 : 2)))((100 * wanted.get(f!)!.total) / sum)}%, self `,
         );
       const calls = await page
         .locator("[data-testid=call-graph] [data-call]")
@@ -302,7 +300,7 @@ describeWith(["chromium"], "numbers", () => {
       );
       await page.locator('[data-fn="cart.audit"].more').waitFor();
       expect(await page.locator('[data-fn="gc.old"].less title').textContent()).toContain(
-        "total 0 cores, 0 %",
+        "total 0 cores, 0%",
       );
       expect(await page.locator('[data-call="main > gc.old"].gone').count()).toBe(1);
       expect(problems).toEqual([]);
@@ -319,13 +317,13 @@ describeWith(["chromium"], "numbers", () => {
     await page.getByLabel("Compare with").selectOption("pinned");
     await page.getByTestId("sums").waitFor();
     expect(await page.getByTestId("sums").innerText()).toContain(
-      "A 0.0210 cores (1.26 min in 1 h), B 0.0350 cores (2.10 min in 1 h): +0.0140 cores, ×1.67;",
+      "A 0.021 cores (1.26 min in 1 h), B 0.035 cores (2.10 min in 1 h): +0.014 cores, ×1.67;",
     );
     await page.getByLabel("side by side").check();
     await page.waitForFunction(
       () =>
         [...document.querySelectorAll("[data-testid=total]")].map((x) => x.textContent).join() ===
-        "total 0.0210 cores,total 0.0350 cores",
+        "total 0.021 cores,total 0.035 cores",
     );
     const link = page.url();
     expect(new URL(link).searchParams.get("two")).toBe("1");
@@ -380,7 +378,7 @@ describeWith(["chromium"], "numbers", () => {
     await page.keyboard.press("x");
     await settled(page);
     await page.waitForFunction(
-      () => document.querySelector("[data-testid=total]")?.textContent === "total 54 s",
+      () => document.querySelector("[data-testid=total]")?.textContent === "total 54.0 s",
     );
     await page.getByRole("button", { name: "Invert without json.Marshal" }).click();
     await page.waitForFunction(
@@ -415,7 +413,7 @@ describeWith(["chromium"], "numbers", () => {
     const minutes = (ns: string): string => `${(Number(ns) / 60e9).toFixed(2)} min`;
     await page.getByTestId("sums").waitFor();
     expect(await page.getByTestId("sums").innerText()).toContain(
-      `A 0.0210 cores (${minutes(leftTicks)} in 1 h), B 0.0350 cores (${minutes(rightTicks)} in 1 h)`,
+      `A 0.021 cores (${minutes(leftTicks)} in 1 h), B 0.035 cores (${minutes(rightTicks)} in 1 h)`,
     );
     await page.getByLabel("Values", { exact: true }).selectOption("totals");
     expect(await page.getByTestId("sums").innerText()).toContain(
@@ -447,7 +445,7 @@ describeWith(["chromium"], "numbers", () => {
     await page.getByRole("link", { name: "Compare" }).click();
     await page.getByTestId("sums").waitFor();
     await flame(page);
-    expect(await page.getByTestId("sums").innerText()).toContain("A 0.0210 cores (1.26 min in 1 h)");
+    expect(await page.getByTestId("sums").innerText()).toContain("A 0.021 cores (1.26 min in 1 h)");
     /** Tooltip and fill color of a call. */
     const figures = async (name: string, level: number): Promise<{ color: string; texts: string[] }> => {
       const box = (await page.getByTestId("flame-over").boundingBox())!,
@@ -483,9 +481,9 @@ describeWith(["chromium"], "numbers", () => {
     };
     const before = await figures("json.Marshal", 4);
     // 600 ms of 1,050 in each profile of this hour, 200 of 630 in the hour before.
-    expect(before.texts).toContain("total: 0.0200 cores 57.1 % of all");
-    expect(before.texts).toContain("before: 0.0067 cores 31.7 % of all");
-    expect(before.texts).toContain("change: +0.0133 cores, ×3.00 +25.4 pp");
+    expect(before.texts).toContain("total: 0.020 cores 57.1% of all");
+    expect(before.texts).toContain("before: 0.007 cores 31.7% of all");
+    expect(before.texts).toContain("change: +0.013 cores, ×3.00 +25.4 pp");
     await page.getByRole("tab", { name: "Functions" }).click();
     const rows = async (): Promise<string[]> => {
       await page.locator(".table-scroll [role=row]").first().waitFor();
@@ -504,10 +502,10 @@ describeWith(["chromium"], "numbers", () => {
       figuresOf = (f: typeof after): string[] => f.texts.filter((t) => !/^(in view|of focus)/.test(t));
     expect(figuresOf(after)).toEqual(figuresOf(before));
     expect(after.color).toBe(before.color);
-    expect(after.texts).toContain("of focus: 100.0 %, before 100.0 %");
+    expect(after.texts).toContain("of focus: 100%, before 100%");
     const drawer = page.getByTestId("function-values");
-    await drawer.getByText("57.1 %").first().waitFor();
-    expect(await drawer.innerText()).toContain("31.7 %; +0.0133 cores, ×3.00");
+    await drawer.getByText("57.1%").first().waitFor();
+    expect(await drawer.innerText()).toContain("31.7%; +0.013 cores, ×3.00");
     await page.getByRole("tab", { name: "Functions" }).click();
     expect(await rows()).toEqual(table);
     expect(problems).toEqual([]);
@@ -613,7 +611,7 @@ describeWith(["chromium"], "numbers", () => {
       const { page, context } = v;
       await flame(page);
       await page.waitForFunction(
-        () => document.querySelector("[data-testid=coverage]")?.textContent === "shown 100.0 %",
+        () => document.querySelector("[data-testid=coverage]")?.textContent === "shown 100%",
         undefined,
         { timeout: 30_000 },
       );
@@ -621,7 +619,7 @@ describeWith(["chromium"], "numbers", () => {
       await page.keyboard.type("needle.two");
       await page.keyboard.press("Enter");
       expect(await spoken(page)).toMatch(
-        /^needle\.two: total 1\.23 µs, < 0\.01 %, self 1\.23 µs, level 3, 1 of 1$/,
+        /^needle\.two: total 1\.23 µs, <0\.01%, self 1\.23 µs, level 3, 1 of 1$/,
       );
       // A name that is a substring of a hundred others has its own values.
       await page.goto(
@@ -801,7 +799,7 @@ describeWith(["chromium"], "files", () => {
     const svg = (await save("SVG")).toString(),
       page2 = await context.newPage(),
       asked: string[] = [];
-    expect([svg.includes("<title>json.Marshal: 1.20 min, 80.0 %"), svg.includes("db.query")]).toEqual([
+    expect([svg.includes("<title>json.Marshal: 1.20 min, 80.0%"), svg.includes("db.query")]).toEqual([
       true,
       false,
     ]);
@@ -852,7 +850,7 @@ describeWith(["chromium"], "uploaded files", () => {
     expect(await page.getByTestId("total").innerText()).toBe("total 1");
     await page.getByLabel("Type").selectOption("cpu");
     await page.waitForFunction(
-      () => document.querySelector("[data-testid=total]")?.textContent === "total 3 s",
+      () => document.querySelector("[data-testid=total]")?.textContent === "total 3.00 s",
     );
     await give(
       { name: "before.folded", buffer: Buffer.from("main;a 3\nmain;b 1\n") },
@@ -877,14 +875,14 @@ describeWith(["chromium"], "uploaded files", () => {
     await page.waitForFunction(() =>
       /^A .* s, B .* s$/.test(document.querySelector("[data-testid=total]")?.textContent ?? ""),
     );
-    expect(await page.getByTestId("total").innerText()).toBe("A 6 s, B 3 s");
+    expect(await page.getByTestId("total").innerText()).toBe("A 6.00 s, B 3.00 s");
     await page.getByRole("button", { name: "Swap A and B" }).click();
     await page.waitForFunction(
-      () => document.querySelector("[data-testid=total]")?.textContent === "A 3 s, B 6 s",
+      () => document.querySelector("[data-testid=total]")?.textContent === "A 3.00 s, B 6.00 s",
     );
     const again = await visit(theBrowser(), page.url());
     await again.page.getByTestId("total").waitFor();
-    expect(await again.page.getByTestId("total").innerText()).toBe("A 3 s, B 6 s");
+    expect(await again.page.getByTestId("total").innerText()).toBe("A 3.00 s, B 6.00 s");
     await again.context.close();
     await give({ name: "broken.pb", buffer: Buffer.from([0, 1, 2, 3]) });
     await page.getByRole("alert").waitFor();

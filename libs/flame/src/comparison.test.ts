@@ -89,13 +89,13 @@ describe("a focus in a comparison", () => {
 describe("figures of a comparison", () => {
   // Three hours on the left, 50 minutes of three hours on the right: half of the cores, but more in sum.
   const sides = sidesOfTest(1200e9, 3000, 1800e9, 10_800);
-  const cores = { unit: "nanoseconds", seconds: 3000, cores: true } as const;
+  const cores = { unit: "nanoseconds", seconds: 3000, workers: "cores" } as const;
   it("compare rates over covered time, where sums tell the opposite", () => {
     const rate = pairOf(sides.now.total, sides.before.total, sides, "rate"),
       total = pairOf(sides.now.total, sides.before.total, sides, "total");
     expect([rate.now / 1e9, (rate.before / 1e9).toFixed(3)]).toEqual([0.4, "0.167"]);
-    expect([formatFactor(rate), formatDelta(rate, cores)]).toEqual(["×2.40", "+0.23 cores"]);
-    expect([formatFactor(total), formatDelta(total, "nanoseconds")]).toEqual(["×0.67", "−10 min"]);
+    expect([formatFactor(rate), formatDelta(rate, cores)]).toEqual(["×2.40", "+0.233 cores"]);
+    expect([formatFactor(total), formatDelta(total, "nanoseconds")]).toEqual(["×0.667", "−10.0 min"]);
     expect([haveUnequalTimes(sides), haveUnequalTimes(sidesOfTest(1, 3000, 1, 3100))]).toEqual([true, false]);
   });
 

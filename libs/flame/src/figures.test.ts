@@ -43,11 +43,11 @@ describe("figures", () => {
   it("of counters as rates are divided by the covered time, and unknown until it is known", () => {
     // 0.4 cores for 50 minutes of a window of three hours.
     const figures = { coveredMs: 50 * MIN, intervalMs: MIN };
-    expect(formatValue(0.4 * 3000 * 1e9, measureOf(CPU, true, figures))).toBe("0.40 cores");
+    expect(formatValue(0.4 * 3000 * 1e9, measureOf(CPU, true, figures))).toBe("0.400 cores");
     expect(formatValue(3000 * 1024, measureOf("memory:alloc_space:bytes:space:bytes", true, figures))).toBe(
-      "1 KiB/s",
+      "1.00 KiB/s",
     );
-    expect(formatValue(60e9, measureOf(CPU, false, undefined))).toBe("1 min");
+    expect(formatValue(60e9, measureOf(CPU, false, undefined))).toBe("1.00 min");
     expect(formatValue(60e9, measureOf(CPU, true, undefined))).toBe("…");
     expect(formatValue(60e9, measureOf(HEAP, false, undefined))).toBe("…");
     expect(formatValue(0, measureOf(CPU, true, { coveredMs: 0, intervalMs: MIN }))).toBe("0 cores");

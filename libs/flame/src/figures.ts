@@ -11,11 +11,15 @@ export function unitOf(sampleUnit: string): Unit {
   return sampleUnit === "nanoseconds" ? "nanoseconds" : sampleUnit === "bytes" ? "bytes" : "count";
 }
 
-/** Values of a time range as values per second; CPU time becomes cores. */
+/**
+ * Values of a time range as values per second: CPU time in cores, wall and off-CPU time in threads, other time
+ * in milliseconds per second.
+ */
 interface Rate {
   unit: Unit;
   seconds: number;
-  cores: boolean;
+  /** what one second per second is, where it has a name */
+  workers: "cores" | "threads" | undefined;
 }
 
 /** Values of snapshots as their average. */
@@ -151,18 +155,27 @@ export function measureOf(
       unit,
       snapshots: !figures ? NaN : figures.intervalMs > 0 ? figures.coveredMs / figures.intervalMs : 0,
     };
-  return rate ? { unit, seconds: figures ? figures.coveredMs / 1000 : NaN, cores: isCpuTime(type) } : unit;
+  return rate ? { unit, seconds: figures ? figures.coveredMs / 1000 : NaN, workers: workersOf(type) } : unit;
 }
 
 /** Measure of a time line's heights, which are rates already; heights of a gauge are averages. */
 export function heightMeasure(type: string): ValueUnit {
   const unit = unitOfType(type);
-  return isGauge(type) ? { unit, snapshots: 1 } : { unit, seconds: 1, cores: isCpuTime(type) };
+  return isGauge(type) ? { unit, snapshots: 1 } : { unit, seconds: 1, workers: workersOf(type) };
 }
 
 /** Height of a time line in a step: its value per covered time, or the average of its snapshots. */
 export function heightOf(type: string, value: number, coveredMs: number, intervalMs: number): number {
   return isGauge(type) ? averageOf(value, { coveredMs, intervalMs }) : rateOf(value, coveredMs / 1000);
+}
+
+/** Unit of a profile type's seconds per second, where it has a name. */
+function workersOf(type: string): "cores" | "threads" | undefined {
+  return isCpuTime(type)
+    ? "cores"
+    : /^[^:]*:(wall|off_cpu):nanoseconds(:|$)/.test(type)
+      ? "threads"
+      : undefined;
 }
 
 /** Whether a profile type is CPU time, whose rate is a number of cores. */

@@ -11,8 +11,12 @@ import {
   drawFlame,
   eachStack,
   CUT_OFF_NAME,
+  formatRelative,
   formatShare,
   formatValue,
+  measureOf,
+  columnScale,
+  type Unit,
   invertTree,
   layoutFlame,
   levelAt,
@@ -180,7 +184,7 @@ describe("layout", () => {
       "all",
       "main",
       "a.b",
-      "412 smaller calls · 30.0 %",
+      "412 smaller calls · 30.0%",
     ]);
     expect(log.calls.some(([w]) => w === "faint")).toBe(true);
   });
@@ -445,7 +449,7 @@ describe("pictures", () => {
     const svg = toSvg(f, "cart <cpu>", "count");
     expect(svg).toContain("cart &#60;cpu&#62; · total 900");
     expect(svg).toContain("3 calls too narrow to be drawn");
-    expect(svg).toContain("<title>a&#60;b&#62;&#38;&#34;c&#34;: 900, 100.0 %, self 900</title>");
+    expect(svg).toContain("<title>a&#60;b&#62;&#38;&#34;c&#34;: 900, 100%, self 900</title>");
     expect(svg).not.toMatch(/https?:\/\/(?!www\.w3\.org\/2000\/svg)/);
     expect(toHtml(f, "x", "count").match(/<g class="b"/g)!.length).toBe(6);
   });
@@ -477,28 +481,83 @@ describe("decoding", () => {
 });
 
 describe("words", () => {
-  it("formats values, shares and packages", () => {
-    expect([
-      formatValue(1.5e9, "nanoseconds"),
-      formatValue(90e9, "nanoseconds"),
-      formatValue(0, "bytes"),
-      formatValue(1536, "bytes"),
-      formatValue(12_000, "count"),
-      formatValue(7, "count"),
-    ]).toEqual(["1.50 s", "1.50 min", "0 B", "1.50 KiB", "12 k", "7"]);
-    const per = (unit: "nanoseconds" | "bytes" | "count", cores = false) => ({ unit, seconds: 60, cores });
-    expect([
-      formatValue(90e9, per("nanoseconds", true)),
-      formatValue(6e9, per("nanoseconds")),
-      formatValue(60 * 1536, per("bytes")),
-      formatValue(720_000, per("count")),
-    ]).toEqual(["1.50 cores", "100 ms/s", "1.50 KiB/s", "12 k/s"]);
-    expect([formatShare(0), formatShare(0.5), formatShare(0.0123), formatShare(1e-6)]).toEqual([
-      "0 %",
-      "50.0 %",
-      "1.23 %",
-      "< 0.01 %",
+  it("prints three digits, percents, and rates in units of their types", () => {
+    const texts = (unit: Unit, ...values: number[]): string[] => values.map((v) => formatValue(v, unit));
+    expect(
+      texts("nanoseconds", 0, 7, 1234, 22e9, 59.98e9, 90e9, 2.456 * 3600e9, 23.99 * 3600e9, 9e17),
+    ).toEqual(["0 ns", "7 ns", "1.23 µs", "22.0 s", "1.00 min", "1.50 min", "2.46 h", "1.00 d", "10,417 d"]);
+    expect(texts("nanoseconds", 86400e9 * 18_259)).toEqual(["18,259 d"]);
+    const MiB = 1024 ** 2;
+    expect(texts("bytes", 0, 412, 1010, 1536, 12.34 * MiB, 412 * MiB, 1000 * MiB)).toEqual([
+      "0 B",
+      "412 B",
+      "0.986 KiB",
+      "1.50 KiB",
+      "12.3 MiB",
+      "412 MiB",
+      "0.977 GiB",
     ]);
+    expect(texts("count", 0, 7, 18_259, 999_999, 1_234_567, 2.5)).toEqual([
+      "0",
+      "7",
+      "18,259",
+      "999,999",
+      "1.23 M",
+      "2.50",
+    ]);
+    const rate = (type: string, v: number): string =>
+      formatValue(v * 60, measureOf(type, true, { coveredMs: 60_000, intervalMs: 15_000 }));
+    const cores = (v: number): string => rate("process_cpu:cpu:nanoseconds:cpu:nanoseconds", v * 1e9);
+    expect([18.74, 2.456, 0.1794, 0.0005, 0, 1234].map(cores)).toEqual([
+      "18.7 cores",
+      "2.46 cores",
+      "0.179 cores",
+      "<0.001 cores",
+      "0 cores",
+      "1,234 cores",
+    ]);
+    expect([
+      rate("wall:wall:nanoseconds:wall:nanoseconds", 3.5e9),
+      rate("off_cpu:off_cpu:nanoseconds:off_cpu:nanoseconds", 2e9),
+      rate("mutex:delay:nanoseconds:contentions:count", 4.125e6),
+      rate("memory:alloc_space:bytes:space:bytes", 1536),
+      rate("memory:alloc_objects:count:space:bytes", 18_259),
+      rate("memory:alloc_objects:count:space:bytes", 0.25),
+    ]).toEqual(["3.50 threads", "2.00 threads", "4.13 ms/s", "1.50 KiB/s", "18,259/s", "0.250/s"]);
+    expect([0, 1e-6, 0.0005, 0.0123, 0.0546, 0.571, 0.99996, 1, 12.3].map(formatShare)).toEqual([
+      "0%",
+      "<0.01%",
+      "0.05%",
+      "1.23%",
+      "5.46%",
+      "57.1%",
+      "100%",
+      "100%",
+      "1,230%",
+    ]);
+    expect([formatRelative(0.667), formatRelative(-0.05), formatRelative(0)]).toEqual([
+      "+66.7%",
+      "−5.00%",
+      "±0%",
+    ]);
+  });
+
+  it("prints the rates of a column in one unit", () => {
+    const KiB = 1024,
+      bytes = measureOf("memory:alloc_space:bytes:space:bytes", true, { coveredMs: 60_000, intervalMs: 1 }),
+      values = [3 * KiB * KiB, 0.5 * KiB * KiB, 2 * KiB, 1, 0].map((v) => v * 60),
+      scale = columnScale(values.map((v) => [v, bytes]));
+    expect(values.map((v) => formatValue(v, bytes, scale))).toEqual([
+      "3.00 MiB/s",
+      "0.500 MiB/s",
+      "0.002 MiB/s",
+      "<0.001 MiB/s",
+      "0 MiB/s",
+    ]);
+    expect(columnScale([[5, "bytes"]])).toBe(undefined);
+  });
+
+  it("finds the package of a function", () => {
     expect([
       packageOf("runtime.mallocgc"),
       packageOf("github.com/a/b.(*T).M"),

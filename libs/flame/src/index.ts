@@ -14,10 +14,12 @@ export type { Style, Surface, Viewport } from "./draw.ts";
 export { changesOf, packageOf, createPainter } from "./palette.ts";
 export type { ChangePalette, ColorMode, Paint, Theme } from "./palette.ts";
 export {
+  columnScale,
   formatChange,
-  formatCores,
+  formatCount,
   formatDelta,
   formatFactor,
+  formatRelative,
   formatShare,
   formatValue,
 } from "./units.ts";

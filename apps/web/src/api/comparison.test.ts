@@ -106,12 +106,12 @@ describe("a comparison", () => {
     // The totals say that the new version is cheaper; it uses 2.4 times the cores.
     const rate = summaryOf(CPU, comparisonFigures(CPU, "rate", sides));
     expect(rate).toEqual({
-      text: "A 0.17 cores (30 min in 3 h), B 0.40 cores (20 min in 50 min): +0.23 cores, ×2.40; shares are of each side's own total.",
+      text: "A 0.167 cores (30.0 min in 3 h), B 0.400 cores (20.0 min in 50 min): +0.233 cores, ×2.40; shares are of each side's own total.",
       notice: "",
     });
     expect(summaryOf(CPU, comparisonFigures(CPU, "share", sides)).text).toBe(rate.text);
     const total = summaryOf(CPU, comparisonFigures(CPU, "total", sides));
-    expect(total.text).toContain("A 30 min (3 h), B 20 min (50 min): −10 min, ×0.67");
+    expect(total.text).toContain("A 30.0 min (3 h), B 20.0 min (50 min): −10.0 min, ×0.667");
     expect(total.notice).toContain("not comparable: compare rates");
     const heap = summaryOf(
       "memory:inuse_space:bytes:space:bytes",
@@ -121,7 +121,9 @@ describe("a comparison", () => {
         gauge: true,
       }),
     );
-    expect(heap.text).toMatch(/^A 4 KiB avg \(3 min\), B 5 KiB avg \(1 min\): \+1 KiB avg, ×1\.25; /);
+    expect(heap.text).toMatch(
+      /^A 4\.00 KiB avg \(3 min\), B 5\.00 KiB avg \(1 min\): \+1\.00 KiB avg, ×1\.25; /,
+    );
     expect(heap.notice).toBe("");
   });
 
@@ -156,9 +158,9 @@ describe("figures of a call in a comparison", () => {
   };
   it("are those of the whole sides, on the chosen basis, equal in every view", () => {
     expect(texts(["main.applyDiscounts"], "rate")).toEqual({
-      share: "64.0 %",
-      baseShare: "11.0 %",
-      delta: "+0.23 cores",
+      share: "64.0%",
+      baseShare: "11.0%",
+      delta: "+0.234 cores",
       factor: "×11.6",
       points: "+53.0 pp",
     });
@@ -169,11 +171,11 @@ describe("figures of a call in a comparison", () => {
   it("have the share of the focus as a second figure only", () => {
     const focus = boxOf(f, ["main.applyDiscounts"]),
       child = boxOf(f, ["main.applyDiscounts", "FindStringSubmatch"]);
-    expect(sharesOfFocus(f, child, focus)).toEqual({ share: "75.0 %", baseShare: "54.5 %" });
+    expect(sharesOfFocus(f, child, focus)).toEqual({ share: "75.0%", baseShare: "54.5%" });
     expect(sharesOfFocus(f, child, 0)).toBeUndefined();
     expect(texts(["main.applyDiscounts", "FindStringSubmatch"], "share")).toMatchObject({
-      share: "48.0 %",
-      baseShare: "6.00 %",
+      share: "48.0%",
+      baseShare: "6.00%",
       delta: "+42.0 pp",
     });
   });

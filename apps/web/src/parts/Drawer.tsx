@@ -186,7 +186,7 @@ export function Drawer({ selection, baseline, comparing }: PaneProps): ReactNode
           key={`${f.filename}:${f.startLine}:${f.buildId}`}
           file={f}
           format={(v) => formatValue(v, unit)}
-          share={(v) => `${Math.round(100 * share(v, row?.total ?? total))}%`}
+          share={(v) => `${(100 * share(v, row?.total ?? total)).toFixed(2)}%`}
         />
       ))}
       {files.length > FILES_SHOWN ? (

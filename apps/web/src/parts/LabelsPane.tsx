@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import { useQuery } from "@tanstack/react-query";
-import { formatShare, formatValue, measureOf } from "@cinderblock/flame";
+import { columnScale, formatShare, formatValue, measureOf, type ValueUnit } from "@cinderblock/flame";
 import { useTimeline } from "../api/use-timeline.ts";
 import type { Selection } from "../api/types.ts";
 import { useApp } from "../state/app.tsx";
@@ -29,6 +29,8 @@ export function LabelsPane({ selection }: { selection: Selection }): ReactNode {
   if (names.error || q.error) return <Failure error={names.error ?? q.error} />;
   const timeline = q.isPlaceholderData ? undefined : q.data?.value,
     { rows, total } = labelRows(timeline, label, filtered);
+  const unit = (r: (typeof rows)[number]): ValueUnit => measureOf(state.type, basisOf(state) === "rate", r),
+    scale = columnScale(rows.map((r) => [r.total, unit(r)]));
   const chosen = (value: string, op: "=" | "!="): typeof state.side => ({
     ...state.side,
     selector: withMatcher(state.side.selector, { name: label, op, value }),
@@ -47,8 +49,12 @@ export function LabelsPane({ selection }: { selection: Selection }): ReactNode {
         <thead>
           <tr>
             <th scope="col">{label || "value"}</th>
-            <th scope="col">Value</th>
-            <th scope="col">Share</th>
+            <th scope="col" className="num">
+              Value
+            </th>
+            <th scope="col" className="num">
+              Share
+            </th>
             <th scope="col">
               <span className="sr">Actions</span>
             </th>
@@ -58,8 +64,8 @@ export function LabelsPane({ selection }: { selection: Selection }): ReactNode {
           {rows.map((r) => (
             <tr key={r.value} data-total={r.total}>
               <th scope="row">{r.value === "" ? <em>(none)</em> : r.value}</th>
-              <td>{formatValue(r.total, measureOf(state.type, basisOf(state) === "rate", r))}</td>
-              <td>
+              <td className="num">{formatValue(r.total, unit(r), scale)}</td>
+              <td className="num">
                 <svg className="track" aria-hidden="true">
                   <rect className="bar" width={`${100 * r.share}%`} height="100%" />
                 </svg>

@@ -129,7 +129,9 @@ export function ProfilesPane({ selection }: { selection: Selection }): ReactNode
           <thead>
             <tr>
               <th scope="col">Time</th>
-              <th scope="col">Value</th>
+              <th scope="col" className="num">
+                Value
+              </th>
               <th scope="col">Labels</th>
               <th scope="col">
                 <span className="sr">Open</span>
@@ -140,7 +142,7 @@ export function ProfilesPane({ selection }: { selection: Selection }): ReactNode
             {list.data.rows.map((p, i) => (
               <tr key={`${p.id}${i}`}>
                 <td>{formatTime(p.ms, state.zone)}</td>
-                <td>{formatValue(p.value, unit)}</td>
+                <td className="num">{formatValue(p.value, unit)}</td>
                 <td className="labels">
                   {p.labels
                     .filter(

@@ -1,7 +1,7 @@
 import { type ReactNode, useRef, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { formatShare, formatValue, sidesOf } from "@cinderblock/flame";
+import { columnScale, formatCount, formatShare, formatValue, sidesOf } from "@cinderblock/flame";
 import { keepAnswersOfType } from "../api/keeping-type.ts";
 import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
@@ -66,6 +66,7 @@ export function TablePane({ selection, baseline, comparing }: PaneProps): ReactN
       </button>
     </span>
   );
+  const scale = columnScale((page?.rows ?? []).map((f) => [f.total, unit]));
   const share = (v: number, of: number): number => (of > 0 ? v / of : 0);
   // The server orders by the change of the share, so the share is the first of both figures.
   const change = (total: number, baseTotal: number, c: ComparisonFigures): string => {
@@ -133,13 +134,13 @@ export function TablePane({ selection, baseline, comparing }: PaneProps): ReactN
                     {mark !== "" ? <em className={`mark ${mark}`}>{mark}</em> : null}
                   </span>
                   <span role="cell" className="cell">
-                    {formatValue(f.self, unit)}
+                    {formatValue(f.self, unit, scale)}
                   </span>
                   <span role="cell" className="cell">
                     {formatShare(share(f.self, all))}
                   </span>
                   <span role="cell" className="cell">
-                    {formatValue(f.total, unit)}
+                    {formatValue(f.total, unit, scale)}
                   </span>
                   <span role="cell" className="cell">
                     {formatShare(share(f.total, all))}
@@ -164,8 +165,8 @@ export function TablePane({ selection, baseline, comparing }: PaneProps): ReactN
         {page ? (
           <span data-testid="function-count" data-total={page.total}>
             {page.matching === page.count
-              ? `${page.count} functions`
-              : `${page.matching} of ${page.count} functions`}
+              ? `${formatCount(page.count)} functions`
+              : `${formatCount(page.matching)} of ${formatCount(page.count)} functions`}
             , exact
           </span>
         ) : null}

@@ -2,6 +2,7 @@ import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import {
   boxOf,
+  columnScale,
   CUT_OFF_NAME,
   cutOffText,
   formatShare,
@@ -78,6 +79,7 @@ export function TreePane({ selection, baseline, comparing }: PaneProps): ReactNo
   const compared: ComparisonFigures | undefined = flame?.baseTotal
     ? (comparing ?? { sides: sidesOf(flame), basis: "share", unit, baseUnit: unit })
     : undefined;
+  const scale = columnScale(flame ? [[flame.total[0]!, unit]] : []);
   const shareText = (f: Flame, box: number): string => {
     if (!compared) return formatShare(f.sum > 0 ? f.total[box]! / f.sum : 0);
     const c = changeTexts(f.total[box]!, f.baseTotal![box]!, compared);
@@ -185,10 +187,10 @@ export function TreePane({ selection, baseline, comparing }: PaneProps): ReactNo
                     {folded ? cutOffText(flame, box) : box === 0 ? "all" : flame.names[flame.name[box]!]}
                   </span>
                   <span role="gridcell" className="cell">
-                    {folded ? "" : formatValue(flame.self[box]!, unit)}
+                    {folded ? "" : formatValue(flame.self[box]!, unit, scale)}
                   </span>
                   <span role="gridcell" className="cell">
-                    {formatValue(flame.total[box]!, unit)}
+                    {formatValue(flame.total[box]!, unit, scale)}
                   </span>
                   <span role="gridcell" className="cell">
                     {shareText(flame, box)}

@@ -1,6 +1,6 @@
 import { type ReactNode, useMemo, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
-import { formatShare, formatValue, isCpuTime, isGauge, measureOf } from "@cinderblock/flame";
+import { formatRelative, formatValue, isCpuTime, isGauge, measureOf } from "@cinderblock/flame";
 import { BASE_URL } from "../api/client.ts";
 import type { Selection } from "../api/types.ts";
 import { useTimeline } from "../api/use-timeline.ts";
@@ -110,7 +110,11 @@ export function Services(): ReactNode {
       fn: "",
     });
   const head = (key: Sort, text: string): ReactNode => (
-    <th scope="col" aria-sort={sort === key ? (key === "name" ? "ascending" : "descending") : "none"}>
+    <th
+      scope="col"
+      className={key === "name" ? "" : "num"}
+      aria-sort={sort === key ? (key === "name" ? "ascending" : "descending") : "none"}
+    >
       <button type="button" onClick={() => setSort(key)}>
         {text}
         {sort === key ? " ▼" : ""}
@@ -180,7 +184,7 @@ export function Services(): ReactNode {
                     {x.name}
                   </button>
                 </th>
-                <td data-total={x.total}>
+                <td className="num" data-total={x.total}>
                   {isWithout(state.type, x) ? (
                     <>
                       – <span className="quiet">{familiesOf(x.types)}</span>
@@ -196,15 +200,15 @@ export function Services(): ReactNode {
                   <Sparkline values={x.line} />
                 </td>
                 <td
-                  className={
+                  className={`num ${
                     x.change === undefined ? "quiet" : x.change > 0.1 ? "more" : x.change < -0.1 ? "less" : ""
-                  }
+                  }`}
                 >
                   {x.change === undefined
                     ? compared && !isWithout(state.type, x)
                       ? "new"
                       : "–"
-                    : `${x.change > 0 ? "+" : x.change < 0 ? "−" : "±"}${formatShare(Math.abs(x.change))}`}
+                    : formatRelative(x.change)}
                 </td>
               </tr>
             ))}

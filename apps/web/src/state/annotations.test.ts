@@ -24,7 +24,7 @@ describe("annotations of profiles", () => {
     [
       "pyroscope.ingest.sampled",
       throttled({ source: { usageGroup: "shop", probability: 0.025 } }),
-      "Only 2.5 % of the profiles of usage group shop are kept.",
+      "Only 2.50% of the profiles of usage group shop are kept.",
     ],
     ["something.else", throttled({ a: 1 }), 'something.else: {"body":{"a":1}}'],
     ["pyroscope.ingest.throttled", "not JSON", "pyroscope.ingest.throttled: not JSON"],

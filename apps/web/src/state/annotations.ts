@@ -1,3 +1,4 @@
+import { formatShare } from "@cinderblock/flame";
 import type { Series } from "../api/types.ts";
 import { formatTime } from "./time.ts";
 
@@ -38,7 +39,7 @@ export function annotationText(key: string, value: string, zone: string): string
     return `Most profiles are missing: ${whose} had reached its limit${body.periodLimitMb ? ` of ${body.periodLimitMb} MB${body.periodType ? ` per ${body.periodType}` : ""}` : ""}${until}.${kept}`;
   }
   if (key === "pyroscope.ingest.sampled" && body.source)
-    return `Only ${Math.round((body.source.probability ?? 0) * 10_000) / 100} % of the profiles of usage group ${body.source.usageGroup ?? ""} are kept.`;
+    return `Only ${formatShare(body.source.probability ?? 0)} of the profiles of usage group ${body.source.usageGroup ?? ""} are kept.`;
   return `${key}: ${value}`;
 }
 
