@@ -49,7 +49,7 @@ describeWith(["chromium"], "in front of a plain Pyroscope v1", () => {
   };
   const missing: [pane: string, said: string][] = [
     ["table", "exact function table"],
-    ["sandwich", "exact callers and callees"],
+    ["sandwich", "exact callers & callees"],
     ["graph", "exact call graph"],
     ["profiles", "single profiles"],
   ];
@@ -57,7 +57,7 @@ describeWith(["chromium"], "in front of a plain Pyroscope v1", () => {
   inFrontOfV1("lists services with their change, and opens one", `?${LATE}`, async ({ page }) => {
     await page.getByRole("button", { name: "cart", exact: true }).click();
     await flame(page);
-    expect(await page.getByText("This server is a plain Pyroscope v1").isVisible()).toBe(true);
+    expect(await page.getByText("Connected to Pyroscope v1").isVisible()).toBe(true);
     expect(await page.getByTestId("total").innerText()).toBe("total 2.10 min");
   });
   inFrontOfV1(
@@ -102,16 +102,20 @@ describeWith(["chromium"], "in front of a plain Pyroscope v1", () => {
       expect(await page.getByTestId("sums").innerText()).toContain(
         "A 0.021 cores (1.26 min in 1 h), B 0.035 cores (2.10 min in 1 h): +0.014 cores, ×1.67;",
       );
-      expect(await page.getByTestId("total").innerText()).toBe("total 0.035 cores, before 0.021 cores");
+      expect(await page.getByTestId("total").innerText()).toBe("total 0.035 cores, baseline 0.021 cores");
       await page.locator(".flame-stop").focus();
       for (let level = 0; level < 4; level++) await page.keyboard.press("ArrowDown");
       expect(await spoken(page)).toMatch(
-        /^json\.Marshal: total 0\.020 cores, 57\.1%, .* before 0\.007 cores, change \+0\.013 cores, ×3\.00,/,
+        /^json\.Marshal: total 0\.020 cores, 57\.1%, .* baseline 0\.007 cores, Δ \+0\.013 cores, ×3\.00,/,
       );
-      for (const name of ["Only stacks with it", "Without these stacks", "Merge into callers"])
+      for (const name of [
+        "Show only stacks with this function",
+        "Exclude these stacks",
+        "Hide frame (attribute to caller)",
+      ])
         expect(await page.getByRole("button", { name }).isDisabled()).toBe(true);
       await page
-        .getByText("A plain Pyroscope v1 has no callers, callees and filters of functions.")
+        .getByText("A plain Pyroscope v1 has no callers & callees and no function filters.")
         .waitFor();
       await page.keyboard.press("o");
       expect(new URL(page.url()).searchParams.has("on")).toBe(false);
@@ -123,7 +127,7 @@ describeWith(["chromium"], "in front of a plain Pyroscope v1", () => {
     async ({ page }) => {
       await flame(page);
       expect(await page.getByTestId("total").innerText()).toBe("total 2.10 min");
-      await page.getByText("not applied: a plain Pyroscope v1 has no filters of functions").waitFor();
+      await page.getByText("Not applied: a plain Pyroscope v1 has no function filters").waitFor();
     },
   );
   describeWith(["nginx"], "behind a web server of one's own", () => {
@@ -167,7 +171,7 @@ describeWith(["chromium"], "in front of a plain Pyroscope v1", () => {
   });
   inFrontOfV1("shows the rings, and no limits that it was not told", "status", async ({ page }) => {
     await page.getByRole("heading", { name: /Ingesters/ }).waitFor();
-    expect(await page.locator("dl.facts").innerText()).toMatch(/Longest query\s+as the configuration says/);
+    expect(await page.locator("dl.facts").innerText()).toMatch(/Max query range\s+see the configuration/);
     expect(await page.getByText("ACTIVE").count()).toBeGreaterThan(0);
   });
 });
@@ -187,7 +191,7 @@ describeWith(["chromium"], "wherever it is mounted", () => {
             await flame(v.page);
             await v.page.getByRole("link", { name: "Status" }).click();
             await v.page.waitForFunction(
-              () => document.querySelector("[data-testid=ready]")?.textContent === "ready",
+              () => document.querySelector("[data-testid=ready]")?.textContent === "Ready",
             );
             expect(new URL(v.page.url()).pathname).toBe(`${prefix}status`);
             // A single process has no rings and no overrides file: the page's requests report this.
@@ -221,8 +225,8 @@ describeWith(["chromium"], "when things go wrong", () => {
       "too many outstanding requests: 100 are waiting; the limit is 100",
       /Wait a moment/,
     ],
-    ["an internal error", 500, "internal", "something broke", /log says more/],
-    ["a timeout", 504, "deadline_exceeded", "context deadline exceeded", /Narrow/],
+    ["an internal error", 500, "internal", "something broke", /check the server log/],
+    ["a timeout", 504, "deadline_exceeded", "context deadline exceeded", /Shorten the time range/],
   ];
   for (const [name, status, code, message, next] of faults) {
     inBrowser(`${name} shows what happened and the next step`, async () => {
@@ -307,10 +311,9 @@ describeWith(["chromium"], "when things go wrong", () => {
     const fresh = new Server();
     await fresh.start();
     const { page, context, problems } = await visit(theBrowser(), fresh.url);
-    await page.getByRole("heading", { name: "Waiting for the first profile" }).waitFor();
-    expect(await page.getByLabel("By hand").innerText()).toContain(`${fresh.url}/ingest?name=first.cpu`);
+    await page.getByRole("heading", { name: "Waiting for data…" }).waitFor();
+    expect(await page.getByLabel("curl").innerText()).toContain(`${fresh.url}/ingest?name=first.cpu`);
     await push(fresh, "first", {}, Date.now() - 1000, [{ frames: ["main"], values: [1e9] }]);
-    await page.getByRole("button", { name: "Refresh now" }).click();
     await page.getByRole("button", { name: "first", exact: true }).waitFor();
     expect(problems).toEqual([]);
     await context.close();
@@ -363,7 +366,7 @@ describeWith(["chromium"], "with tokens", () => {
     const none = await visit(theBrowser(), guarded.url, { expected: /^401/ });
     await none.page.getByRole("alert").first().waitFor();
     expect(await none.page.getByRole("alert").first().innerText()).toContain(
-      "Sign in with a token that may read",
+      "Sign in with a token that has the read role",
     );
     await none.page.getByRole("button", { name: "Settings" }).click();
     await none.page.getByLabel("Token").fill(READER);
@@ -372,13 +375,13 @@ describeWith(["chromium"], "with tokens", () => {
     await none.context.close();
     const reader = await visit(theBrowser(), `${guarded.url}/status`, { token: READER, expected: /^403/ });
     await reader.page.getByRole("alert").waitFor();
-    expect(await reader.page.getByRole("alert").innerText()).toContain("ask for one with the role");
+    expect(await reader.page.getByRole("alert").innerText()).toContain("a token that has the role");
     await reader.context.close();
     const admin = await visit(theBrowser(), `${guarded.url}/status`, { token: ADMIN });
     await admin.page.getByLabel("Configuration").waitFor();
     await admin.page.getByText("The bucket holds no blocks yet").waitFor();
-    await admin.page.getByTestId("slow").getByRole("link", { name: "plan" }).first().waitFor();
-    await admin.page.getByRole("link", { name: "All pages of this process" }).waitFor();
+    await admin.page.getByTestId("slow").getByRole("link", { name: "Plan" }).first().waitFor();
+    await admin.page.getByRole("link", { name: "All admin pages" }).waitFor();
     expect(await admin.page.getByLabel("Configuration").innerText()).not.toContain(READER);
     await admin.context.close();
     await guarded.stop();
@@ -395,7 +398,7 @@ describeWith(["chromium"], "with tenants", () => {
       for (const t of ["a", "b"])
         await push(many, `of-${t}`, {}, at, [{ frames: ["main"], values: [1e9] }], { "x-scope-orgid": t });
       const { page, context, problems } = await visit(theBrowser(), many.url, { expected: /^401/ });
-      expect(await page.getByRole("alert").innerText()).toContain("Name a tenant");
+      expect(await page.getByRole("alert").innerText()).toContain("Choose a tenant");
       await page.getByLabel("Tenant").fill("a");
       await page.keyboard.press("Enter");
       await page.getByRole("button", { name: "of-a", exact: true }).waitFor();
@@ -408,10 +411,8 @@ describeWith(["chromium"], "with tenants", () => {
         await page.getByRole("button", { name: "of-a", exact: true }).count(),
       ]).toEqual(["a|b", 1]);
       await page.goto(`${many.url}/explore?v=1&t=a&f=now-7d`);
-      expect(await page.getByRole("alert").innerText()).toContain(
-        "The limit of this tenant is 1 d (max_query_length)",
-      );
-      await page.getByRole("button", { name: "Show the last 1 d" }).click();
+      expect(await page.getByRole("alert").innerText()).toContain("Time range exceeds the limit of 1 d");
+      await page.getByRole("button", { name: "Show last 1 d" }).click();
       await flame(page);
       expect(await page.getByTestId("total").innerText()).toBe("total 1.00 s");
       expect(problems).toEqual([]);

@@ -142,7 +142,7 @@ describeWith(["chromium"], "numbers", () => {
             );
           bars.forEach((width, i) => expect(width).toBeCloseTo(rows[i]! / wanted, 2));
         }
-        await page.getByRole("tab", { name: "Functions" }).click();
+        await page.getByRole("tab", { name: "Top functions" }).click();
         await page.locator(".table-scroll [role=row]").first().waitFor();
         expect(await number(page.getByTestId("function-count"))).toBe(wanted);
         await page.getByRole("tab", { name: "Flame graph" }).click();
@@ -196,7 +196,7 @@ describeWith(["chromium"], "numbers", () => {
     await flame(page);
     await page.getByText("total 150 MiB avg").waitFor();
     await page.getByTestId("function-values").getByText("150 MiB avg").first().waitFor();
-    expect(await page.getByLabel("Values", { exact: true }).count()).toBe(0);
+    expect(await page.getByLabel("Measure", { exact: true }).count()).toBe(0);
     await page.goto(`${server.url}/explore?v=1&${range}&${HEAP}&${SERVICE}&pane=labels&g=pod&per=s`);
     await page.locator(".by-label tbody tr").first().waitFor();
     await settled(page);
@@ -237,7 +237,7 @@ describeWith(["chromium"], "numbers", () => {
     const { page, context, problems } = await open(`explore?${LATE}&${CART}&pane=table&fn=json.Marshal`);
     const drawer = page.getByTestId("function-values");
     await drawer.getByText("1.20 min").first().waitFor();
-    await page.getByLabel("Values", { exact: true }).selectOption("cores");
+    await page.getByLabel("Measure", { exact: true }).selectOption("rate");
     await drawer
       .getByText(`${(72 / 3600).toFixed(3)} cores`)
       .first()
@@ -251,7 +251,7 @@ describeWith(["chromium"], "numbers", () => {
     expect(
       await page.locator(".table-scroll [role=row]", { hasText: "json.Marshal" }).first().innerText(),
     ).toContain(`${(72 / 3600).toFixed(3)} cores`);
-    await page.getByLabel("Values", { exact: true }).selectOption("totals");
+    await page.getByLabel("Measure", { exact: true }).selectOption("total");
     await drawer.getByText("1.20 min").first().waitFor();
     expect(problems).toEqual([]);
     await context.close();
@@ -358,12 +358,12 @@ describeWith(["chromium"], "numbers", () => {
           );
       };
       await page.getByText("runtime.gcBgMarkWorker").waitFor();
-      await page.getByLabel("Merge into callers").selectOption("Go's runtime");
+      await page.getByLabel("Hide frames").selectOption("Go runtime");
       await page.getByText("runtime.gcBgMarkWorker").waitFor({ state: "detached" });
       expect((await rows()).map((r) => r[0])).toEqual(["main", "Runtimes.go", "shop.parse"].sort());
       // The values of the hidden functions belong to their callers.
       expect(new Map((await rows()).map((r) => [r[0], r[1]])).get("main")).toContain("2");
-      await page.getByRole("button", { name: "Remove hidden /^runtime\\./" }).click();
+      await page.getByRole("button", { name: "Remove Hidden: Go runtime" }).click();
       await page.getByText("runtime.gcBgMarkWorker").waitFor();
       expect(problems).toEqual([]);
       await context.close();
@@ -380,11 +380,11 @@ describeWith(["chromium"], "numbers", () => {
     await page.waitForFunction(
       () => document.querySelector("[data-testid=total]")?.textContent === "total 54.0 s",
     );
-    await page.getByRole("button", { name: "Invert without json.Marshal" }).click();
+    await page.getByRole("button", { name: "Invert Excludes json.Marshal" }).click();
     await page.waitForFunction(
       () => document.querySelector("[data-testid=total]")?.textContent === "total 1.20 min",
     );
-    await page.getByRole("button", { name: "Remove only json.Marshal" }).click();
+    await page.getByRole("button", { name: "Remove Contains json.Marshal" }).click();
     await page.goto(`${server.url}/explore?v=1&${LATE}&${CART}&pane=table&hi=json.Marshal`);
     await page.locator(".table-scroll [role=row]").first().waitFor();
     expect((await page.locator(".table-scroll [role=row]").first().innerText()).split("\n")[0]).toBe(
@@ -415,15 +415,15 @@ describeWith(["chromium"], "numbers", () => {
     expect(await page.getByTestId("sums").innerText()).toContain(
       `A 0.021 cores (${minutes(leftTicks)} in 1 h), B 0.035 cores (${minutes(rightTicks)} in 1 h)`,
     );
-    await page.getByLabel("Values", { exact: true }).selectOption("totals");
+    await page.getByLabel("Measure", { exact: true }).selectOption("total");
     expect(await page.getByTestId("sums").innerText()).toContain(
       `A ${minutes(leftTicks)} (1 h), B ${minutes(rightTicks)} (1 h): +50.4 s, ×1.67`,
     );
     expect(await page.getByTestId("total").innerText()).toBe(
-      `total ${minutes(rightTicks)}, before ${minutes(leftTicks)}`,
+      `total ${minutes(rightTicks)}, baseline ${minutes(leftTicks)}`,
     );
     await page
-      .getByRole("group", { name: "A (before)" })
+      .getByRole("group", { name: "Baseline (A)" })
       .getByRole("button", { name: "Open in Explore" })
       .click();
     await flame(page);
@@ -481,10 +481,10 @@ describeWith(["chromium"], "numbers", () => {
     };
     const before = await figures("json.Marshal", 4);
     // 600 ms of 1,050 in each profile of this hour, 200 of 630 in the hour before.
-    expect(before.texts).toContain("total: 0.020 cores 57.1% of all");
-    expect(before.texts).toContain("before: 0.007 cores 31.7% of all");
-    expect(before.texts).toContain("change: +0.013 cores, ×3.00 +25.4 pp");
-    await page.getByRole("tab", { name: "Functions" }).click();
+    expect(before.texts).toContain("total: 0.020 cores 57.1% of total");
+    expect(before.texts).toContain("baseline: 0.007 cores 31.7% of total");
+    expect(before.texts).toContain("Δ: +0.013 cores, ×3.00 +25.4 pp");
+    await page.getByRole("tab", { name: "Top functions" }).click();
     const rows = async (): Promise<string[]> => {
       await page.locator(".table-scroll [role=row]").first().waitFor();
       await settled(page);
@@ -499,14 +499,14 @@ describeWith(["chromium"], "numbers", () => {
     await page.waitForFunction(() => location.search.includes("cs=json.Marshal"));
     await settled(page);
     const after = await figures("json.Marshal", 4),
-      figuresOf = (f: typeof after): string[] => f.texts.filter((t) => !/^(in view|of focus)/.test(t));
+      figuresOf = (f: typeof after): string[] => f.texts.filter((t) => !/^% of (view|focus)/.test(t));
     expect(figuresOf(after)).toEqual(figuresOf(before));
     expect(after.color).toBe(before.color);
-    expect(after.texts).toContain("of focus: 100%, before 100%");
+    expect(after.texts).toContain("% of focus: 100%, baseline 100%");
     const drawer = page.getByTestId("function-values");
     await drawer.getByText("57.1%").first().waitFor();
     expect(await drawer.innerText()).toContain("31.7%; +0.013 cores, ×3.00");
-    await page.getByRole("tab", { name: "Functions" }).click();
+    await page.getByRole("tab", { name: "Top functions" }).click();
     expect(await rows()).toEqual(table);
     expect(problems).toEqual([]);
     await context.close();
@@ -518,7 +518,7 @@ describeWith(["chromium"], "numbers", () => {
       const { page, context, problems } = await open(`explore?${LATE}&${CART}&pane=profiles`);
       await page.getByTestId("heatmap").waitFor();
       await settled(page);
-      expect(await page.getByTestId("profile-count").innerText()).toBe("120 profiles, the largest 1.05 s");
+      expect(await page.getByTestId("profile-count").innerText()).toBe("120 profiles, max 1.05 s");
       const box = (await page.getByTestId("heatmap").boundingBox())!;
       // All profiles have 1.05 s: they are in the topmost row, two (one of each pod) in each minute.
       await page.mouse.click(box.x + box.width * (30.5 / 60), box.y + box.height * (0.5 / 16));
@@ -534,10 +534,10 @@ describeWith(["chromium"], "numbers", () => {
       await flame(page);
       expect(await page.getByTestId("total").innerText()).toBe("total 1.05 s");
       const id = new URL(page.url()).searchParams.get("id")!;
-      await page.getByRole("tab", { name: "Functions" }).click();
+      await page.getByRole("tab", { name: "Top functions" }).click();
       await page.locator(".table-scroll [role=row]").first().waitFor();
       expect(await page.locator(".table-scroll [role=row]").first().innerText()).toContain("600 ms");
-      await page.getByRole("button", { name: `Remove profile ${id.slice(0, 8)}` }).click();
+      await page.getByRole("button", { name: `Remove Profile ${id.slice(0, 8)}` }).click();
       await settled(page);
       expect(await page.locator(".table-scroll [role=row]").first().innerText()).toContain("1.20 min");
       // The sum of each cell equals the sum of its profiles.
@@ -611,7 +611,7 @@ describeWith(["chromium"], "numbers", () => {
       const { page, context } = v;
       await flame(page);
       await page.waitForFunction(
-        () => document.querySelector("[data-testid=coverage]")?.textContent === "shown 100%",
+        () => document.querySelector("[data-testid=coverage]")?.textContent === "100% visible",
         undefined,
         { timeout: 30_000 },
       );

@@ -35,7 +35,7 @@ describeWith(["chromium"], "the incident story", () => {
       await page.getByRole("button", { name: "cart", exact: true }).click();
       await flame(page);
       expect(new URL(page.url()).searchParams.get("s")).toBe('service_name="cart"');
-      await page.getByRole("tab", { name: "Functions" }).click();
+      await page.getByRole("tab", { name: "Top functions" }).click();
       const first = page.locator(".table-scroll [role=row]").first();
       await first.waitFor();
       expect(await first.innerText()).toContain("json.Marshal");
@@ -44,7 +44,7 @@ describeWith(["chromium"], "the incident story", () => {
       await page.keyboard.press("c");
       await page.getByTestId("sums").waitFor();
       expect(page.url()).toContain("/compare");
-      await page.getByRole("button", { name: "Self change" }).click();
+      await page.getByRole("button", { name: "Self Δ" }).click();
       await settled(page);
       const changes = await page.locator(".table-scroll [role=row]").allInnerTexts();
       expect(changes[0]).toContain("json.Marshal");
@@ -205,11 +205,11 @@ describeWith(["chromium"], "the incident story", () => {
       clipboard = (): Promise<string> => page.evaluate(() => navigator.clipboard.readText());
     await flame(page);
     await page.getByRole("button", { name: "Copy link" }).click();
-    await page.getByText("Its times count from when it is opened.").waitFor();
+    await page.getByText("Link copied (relative times).").waitFor();
     expect(await clipboard()).toBe(page.url());
     const before = Date.now();
-    await page.getByRole("button", { name: "Copy with times that stay" }).click();
-    await page.getByText("with times that stay.", { exact: false }).first().waitFor();
+    await page.getByRole("button", { name: "Copy with absolute times" }).click();
+    await page.getByText("Link copied (absolute times).").waitFor();
     const fixed = new URL(await clipboard()).searchParams;
     expect([fixed.get("s"), fixed.get("q"), Number(fixed.get("u")) - Number(fixed.get("f"))]).toEqual([
       'service_name="cart"',
@@ -220,8 +220,8 @@ describeWith(["chromium"], "the incident story", () => {
     await page.keyboard.press("Shift+Y");
     await page.getByRole("button", { name: "Copy link" }).click();
     const short = async (): Promise<string> => {
-      await page.getByRole("button", { name: "Copy a short link" }).click();
-      await page.getByText("The short link is copied.").waitFor();
+      await page.getByRole("button", { name: "Copy short link" }).click();
+      await page.getByText("Short link copied.").waitFor();
       return clipboard();
     };
     const link = await short();
@@ -249,7 +249,7 @@ describeWith(["chromium"], "the incident story", () => {
     await page.getByRole("button", { name: "cart", exact: true }).waitFor();
     expect(await page.evaluate(() => [isSecureContext, "clipboard" in navigator])).toEqual([false, false]);
     await page.getByRole("button", { name: "Copy link" }).click();
-    await page.getByText("The link is copied.").waitFor();
+    await page.getByText("Link copied.").waitFor();
     await page.keyboard.press("Escape");
     // The copied text can be pasted into the search of the services.
     const field = page.getByRole("searchbox").first();
@@ -281,7 +281,7 @@ describeWith(["chromium"], "the incident story", () => {
     expect(new URL(page.url()).searchParams.getAll("cs")).toEqual(["main", "http.serve", "cart.handle"]);
     await page.keyboard.press("Home");
     await page.keyboard.press("s");
-    await page.getByRole("region", { name: /Callers and callees/ }).waitFor();
+    await page.getByRole("region", { name: /Callers & callees/ }).waitFor();
     await page.keyboard.press("3");
     const tree = page.getByRole("treegrid");
     await tree.focus();
@@ -303,10 +303,10 @@ describeWith(["chromium"], "the incident story", () => {
     expect(levels).toEqual(["3", "4", "5", "3"]);
     await page.keyboard.press("Escape");
     await page.keyboard.press("?");
-    await page.getByRole("dialog", { name: "Keyboard" }).waitFor();
+    await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
     await page.keyboard.press("Escape");
     await page.keyboard.press("t");
-    await page.getByRole("dialog", { name: "Time" }).waitFor();
+    await page.getByRole("dialog", { name: "Time range" }).waitFor();
     await page.keyboard.press("Escape");
     await page.keyboard.press("[");
     expect(new URL(page.url()).searchParams.get("u")).toBe(String(END - HOUR));
@@ -346,7 +346,7 @@ describeWith(["chromium"], "queries", () => {
     const before = asked(TIMELINE).length;
     await page.getByRole("textbox", { name: "Query" }).fill('service_name="cart", pod=');
     await page.keyboard.press("Enter");
-    expect(await page.getByRole("alert").innerText()).toContain("a quoted value is expected at character 26");
+    expect(await page.getByRole("alert").innerText()).toContain("Expected a quoted value at character 26");
     await page.waitForTimeout(300);
     expect(asked(TIMELINE).length).toBe(before);
     expect(problems).toEqual([]);
@@ -375,7 +375,7 @@ describeWith(["chromium"], "queries", () => {
         .getByRole("button", { name: "version" })
         .click();
       const row = page.getByRole("row", { name: /^2 / });
-      await row.getByRole("button", { name: "compare with all others" }).click();
+      await row.getByRole("button", { name: "Compare with the rest" }).click();
       await flame(page);
       const url = new URL(page.url());
       expect([url.searchParams.get("s"), url.searchParams.get("bs")]).toEqual([
@@ -398,7 +398,7 @@ describeWith(["chromium"], "queries", () => {
     );
     await flame(diff.page);
     expect(await diff.page.getByTestId("sums").innerText()).toContain(
-      "A 0.0210 cores (1.26 min in 1 h), B 0.0350 cores (2.10 min in 1 h): +0.0140 cores, ×1.67;",
+      "A 0.021 cores (1.26 min in 1 h), B 0.035 cores (2.10 min in 1 h): +0.014 cores, ×1.67;",
     );
     expect([...single.problems, ...diff.problems]).toEqual([]);
     await single.context.close();
@@ -412,7 +412,7 @@ describeWith(["chromium"], "queries", () => {
     const local = await button.innerText(),
       before = requests.filter((r) => r.method() === "POST").length;
     await button.click();
-    await page.getByLabel("Zone").fill("utc");
+    await page.getByLabel("Time zone").fill("utc");
     await page.keyboard.press("Escape");
     expect(await button.innerText()).toContain(
       new Date(END - 2 * HOUR).toISOString().slice(0, 19).replace("T", " "),
@@ -468,7 +468,7 @@ describeWith(["chromium"], "accessibility", () => {
       `explore?v=1&s=service_name%3D%22cart%22&f=now-3h`,
       async (p) => {
         await p.getByRole("button", { name: "Copy link" }).click();
-        await p.getByRole("button", { name: "Copy with times that stay" }).waitFor();
+        await p.getByRole("button", { name: "Copy with absolute times" }).waitFor();
       },
     ],
     [
@@ -560,7 +560,7 @@ describeWith(["chromium"], "releases", () => {
   inBrowser("compares with the version before, where that was last seen", async () => {
     const { page, problems, context } = await open(`explore?${LATE}&${CART}`);
     await flame(page);
-    await page.getByLabel("Compare with").selectOption({ label: "the version before" });
+    await page.getByLabel("Compare with").selectOption({ label: "Previous version" });
     await page.getByTestId("sums").waitFor();
     const p = new URL(page.url()).searchParams;
     expect([p.get("s"), p.get("bs")]).toEqual([
@@ -570,8 +570,8 @@ describeWith(["chromium"], "releases", () => {
     // Version 1 ended an hour ago: its last hour is the other side.
     expect(Math.abs(Number(p.get("bu")) - (END - HOUR))).toBeLessThan(5 * 60_000);
     expect(Number(p.get("bu")) - Number(p.get("bf"))).toBe(HOUR);
-    await page.getByRole("tab", { name: "Functions" }).click();
-    await page.getByRole("button", { name: "Self change" }).click();
+    await page.getByRole("tab", { name: "Top functions" }).click();
+    await page.getByRole("button", { name: "Self Δ" }).click();
     await settled(page);
     expect(
       (await page.locator(".table-scroll [role=row]").allInnerTexts()).find((r) => r.includes("gc.old")),
@@ -590,7 +590,7 @@ describeWith(["chromium"], "releases", () => {
     expect(
       (await page.locator(".by-label tbody tr").allInnerTexts()).map((t) => t.split(/\t/).slice(0, 3)),
     ).toEqual([["2", "6.00 s", "100%"]]);
-    expect(await page.getByText("of the stacks that are chosen").isVisible()).toBe(true);
+    expect(await page.getByText("filtered stacks only").isVisible()).toBe(true);
     expect([asked(TIMELINE).length >= 2, asked("SelectSeries")]).toEqual([true, []]);
     expect(problems).toEqual([]);
     await context.close();

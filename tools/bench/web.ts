@@ -277,10 +277,10 @@ async function actions(page: Page): Promise<void> {
   figure("search: key to marked picture, ms", Math.round(searched[0]), { most: 30 }, searched[1]);
   await page.locator("#search").fill("");
   await page.waitForTimeout(300);
-  await page.getByLabel("upside down").click();
+  await page.getByLabel("Invert (bottom-up)").click();
   const t = Date.now();
   await page.waitForFunction(() => document.querySelectorAll("[aria-busy=true]").length === 0);
-  figure("upside down: to the picture, ms", Date.now() - t, { most: 100 });
+  figure("inverted: to the picture, ms", Date.now() - t, { most: 100 });
 }
 
 /** The longest task of the page since `from`, in milliseconds. */

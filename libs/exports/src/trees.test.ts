@@ -30,7 +30,7 @@ describe("exports of trees", () => {
   });
   it("as pictures contain the largest calls, and state the omitted ones", async () => {
     const svg = Buffer.from(exportTree(await tree(2, 120_000), "svg", "t", "count", 0)).toString();
-    expect(svg).toContain("smaller calls");
+    expect(svg).toContain("small frames");
     expect(svg.length).toBeLessThan(2_000_000);
   });
 });

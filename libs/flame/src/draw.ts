@@ -1,5 +1,5 @@
 import { CUT_OFF_NAME, type Flame, lastAtOrBefore } from "./layout.ts";
-import { formatShare } from "./units.ts";
+import { formatCount, formatShare } from "./units.ts";
 import type { Paint } from "./palette.ts";
 
 /** Subset of a 2D canvas context that drawing uses; tests log its calls. */
@@ -64,7 +64,7 @@ export function levelAt(f: Flame, y: number, v: Viewport): number {
 /** Label of a cut-off box. */
 export function cutOffText(f: Flame, box: number): string {
   const n = f.count[box]!;
-  return `${n > 1 ? `${n} smaller calls` : n === 1 ? "1 smaller call" : "smaller calls"} · ${formatShare(f.width[0]! > 0 ? f.width[box]! / f.width[0]! : 0)}`;
+  return `${n > 1 ? `${formatCount(n)} small frames` : n === 1 ? "1 small frame" : "small frames"} · ${formatShare(f.width[0]! > 0 ? f.width[box]! / f.width[0]! : 0)}`;
 }
 
 /**

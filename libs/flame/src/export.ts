@@ -231,12 +231,12 @@ export function toSvg(f: Flame, title: string, unit: Unit, minWidth = 0.5): stri
       const share = formatShare(f.sum > 0 ? f.total[b]! / f.sum : 0),
         text = fits < 3 ? "" : escape(name.length <= fits ? name : `${name.slice(0, fits - 1)}…`);
       out.push(
-        `<g class="b" data-x="${x.toFixed(2)}" data-w="${w.toFixed(2)}" data-n="${escape(name)}"><title>${escape(name)}: ${formatValue(f.total[b]!, unit)}, ${share}, self ${formatValue(f.self[b]!, unit)}${f.baseTotal ? `, before ${formatValue(f.baseTotal[b]!, unit)}` : ""}</title><rect x="${x.toFixed(2)}" y="${level * ROW + 28}" width="${Math.max(0.1, w - 0.5).toFixed(2)}" height="${ROW - 1}" fill="${folded ? "#c4c4cd" : paint(b).fill}"/>${text === "" ? "" : `<text x="${(x + 3).toFixed(2)}" y="${level * ROW + 41}">${text}</text>`}</g>`,
+        `<g class="b" data-x="${x.toFixed(2)}" data-w="${w.toFixed(2)}" data-n="${escape(name)}"><title>${escape(name)}: ${formatValue(f.total[b]!, unit)}, ${share}, self ${formatValue(f.self[b]!, unit)}${f.baseTotal ? `, baseline ${formatValue(f.baseTotal[b]!, unit)}` : ""}</title><rect x="${x.toFixed(2)}" y="${level * ROW + 28}" width="${Math.max(0.1, w - 0.5).toFixed(2)}" height="${ROW - 1}" fill="${folded ? "#c4c4cd" : paint(b).fill}"/>${text === "" ? "" : `<text x="${(x + 3).toFixed(2)}" y="${level * ROW + 41}">${text}</text>`}</g>`,
       );
     }
   }
   const height = (deepest + 1) * ROW + 34;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="ui-monospace, 'DejaVu Sans Mono', monospace" font-size="12"><rect width="100%" height="100%" fill="#fff"/><text x="4" y="16">${escape(title)} · total ${formatValue(f.sum, unit)}${f.baseTotal ? `, before ${formatValue(f.baseSum, unit)}` : ""}${left > 0 ? ` · ${left} calls too narrow to be drawn` : ""}</text>\n${out.join("\n")}\n</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="ui-monospace, 'DejaVu Sans Mono', monospace" font-size="12"><rect width="100%" height="100%" fill="#fff"/><text x="4" y="16">${escape(title)} · total ${formatValue(f.sum, unit)}${f.baseTotal ? `, baseline ${formatValue(f.baseSum, unit)}` : ""}${left > 0 ? ` · ${left} frames below resolution` : ""}</text>\n${out.join("\n")}\n</svg>\n`;
 }
 
 /** Script of the page: zooms on click, zooms out on Escape, and searches by text, without a network. */

@@ -184,7 +184,7 @@ describe("layout", () => {
       "all",
       "main",
       "a.b",
-      "412 smaller calls · 30.0%",
+      "412 small frames · 30.0%",
     ]);
     expect(log.calls.some(([w]) => w === "faint")).toBe(true);
   });
@@ -448,7 +448,7 @@ describe("pictures", () => {
     );
     const svg = toSvg(f, "cart <cpu>", "count");
     expect(svg).toContain("cart &#60;cpu&#62; · total 900");
-    expect(svg).toContain("3 calls too narrow to be drawn");
+    expect(svg).toContain("3 frames below resolution");
     expect(svg).toContain("<title>a&#60;b&#62;&#38;&#34;c&#34;: 900, 100%, self 900</title>");
     expect(svg).not.toMatch(/https?:\/\/(?!www\.w3\.org\/2000\/svg)/);
     expect(toHtml(f, "x", "count").match(/<g class="b"/g)!.length).toBe(6);

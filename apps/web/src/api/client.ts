@@ -48,7 +48,7 @@ async function ask(path: string, init: RequestInit): Promise<Response> {
     r = await fetch(new URL(path, BASE_URL), init);
   } catch (err) {
     if ((err as Error).name === "AbortError") throw err;
-    throw new ApiError(`The server did not answer: ${(err as Error).message}`, 0, "unavailable");
+    throw new ApiError((err as Error).message, 0, "unavailable");
   }
   if (r.ok) return r;
   const text = await r.text();

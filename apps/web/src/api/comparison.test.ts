@@ -106,13 +106,13 @@ describe("a comparison", () => {
     // The totals say that the new version is cheaper; it uses 2.4 times the cores.
     const rate = summaryOf(CPU, comparisonFigures(CPU, "rate", sides));
     expect(rate).toEqual({
-      text: "A 0.167 cores (30.0 min in 3 h), B 0.400 cores (20.0 min in 50 min): +0.233 cores, ×2.40; shares are of each side's own total.",
+      text: "A 0.167 cores (30.0 min in 3 h), B 0.400 cores (20.0 min in 50 min): +0.233 cores, ×2.40; percentages are relative to each side's total.",
       notice: "",
     });
     expect(summaryOf(CPU, comparisonFigures(CPU, "share", sides)).text).toBe(rate.text);
     const total = summaryOf(CPU, comparisonFigures(CPU, "total", sides));
     expect(total.text).toContain("A 30.0 min (3 h), B 20.0 min (50 min): −10.0 min, ×0.667");
-    expect(total.notice).toContain("not comparable: compare rates");
+    expect(total.notice).toContain("not comparable: switch to Rate");
     const heap = summaryOf(
       "memory:inuse_space:bytes:space:bytes",
       comparisonFigures("memory:inuse_space:bytes:space:bytes", "total", {

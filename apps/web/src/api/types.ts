@@ -107,20 +107,19 @@ export class ApiError extends Error {
   }
 
   get next(): string {
-    if (/no org id/.test(this.message)) return "Enter a tenant at the top right; separate several by |.";
-    if (this.status === 401) return "Sign in with a token that may read.";
-    if (this.status === 403)
-      return "The token has no permission to read this: ask for one with the role that the message names.";
-    if (this.status === 404) return "This server does not support the request: it may run an older release.";
+    if (/no org id/.test(this.message)) return "Choose a tenant at the top right. Join several with |.";
+    if (this.status === 401) return "Sign in with a token that has the read role.";
+    if (this.status === 403) return "Sign in with a token that has the role in the message.";
+    if (this.status === 404) return "Not supported by this server version.";
     if (this.status === 422 || this.status === 400)
       return /length|range/.test(this.message)
         ? "Choose a shorter time range."
         : "Change the query and run it again.";
     if (this.status === 429)
-      return "Wait a moment, or choose a shorter time range: too many queries of the tenant are waiting.";
+      return "Rate limit reached for this tenant. Wait a moment, or choose a shorter time range.";
     if (this.status === 504 || this.code === "deadline_exceeded")
-      return "Narrow the time range or the labels and try again.";
-    if (this.status === 0) return "Check the connection to the server, then try again.";
-    return "Try again. If the error persists, read the server's log.";
+      return "Shorten the time range or add a filter.";
+    if (this.status === 0) return "Check the connection to the server, then retry.";
+    return "Retry. If it keeps failing, check the server log.";
   }
 }

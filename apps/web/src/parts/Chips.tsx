@@ -1,7 +1,7 @@
 import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { useApp } from "../state/app.tsx";
-import { FILTER_PRESETS } from "../state/presets.ts";
+import { hiddenOf, FILTER_PRESETS } from "../state/presets.ts";
 import {
   invertMatcher,
   type Matcher,
@@ -274,7 +274,7 @@ export function FilterPresets(): ReactNode {
   return (
     <select
       className="presets"
-      aria-label="Merge into callers"
+      aria-label="Hide frames"
       value=""
       onChange={(e) => {
         const chosen = FILTER_PRESETS.find(([name]) => name === e.target.value);
@@ -284,7 +284,7 @@ export function FilterPresets(): ReactNode {
           });
       }}
     >
-      <option value="">Hide…</option>
+      <option value="">Hide frames…</option>
       {FILTER_PRESETS.map(([name, patterns]) => (
         <option key={name} value={name} disabled={hidden(patterns)}>
           {name}
@@ -307,14 +307,14 @@ export function StackChips(): ReactNode {
       {state.profile !== "" ? (
         <Chip
           kind="profile"
-          text={`profile ${state.profile.slice(0, 8)}`}
+          text={`Profile ${state.profile.slice(0, 8)}`}
           onRemove={() => go({ profile: "" })}
         />
       ) : null}
       {stacks.callSite.length > 0 ? (
         <Chip
           kind="path"
-          text={`in ${stacks.callSite.slice(-2).join(" › ")}${stacks.callSite.length > 2 ? ` (level ${stacks.callSite.length})` : ""}`}
+          text={`Focus: ${stacks.callSite.length > 2 ? "… › " : ""}${stacks.callSite.slice(-2).join(" › ")}`}
           onRemove={() => set({ callSite: [] })}
         />
       ) : null}
@@ -322,7 +322,7 @@ export function StackChips(): ReactNode {
         <Chip
           key={f}
           kind="frame"
-          text={`only ${f}`}
+          text={`Contains ${f}`}
           onRemove={() => set({ only: without(stacks.only, f) })}
           onInvert={() => set({ only: without(stacks.only, f), without: [...stacks.without, f] })}
         />
@@ -331,21 +331,21 @@ export function StackChips(): ReactNode {
         <Chip
           key={f}
           kind="frame"
-          text={`without ${f}`}
+          text={`Excludes ${f}`}
           onRemove={() => set({ without: without(stacks.without, f) })}
           onInvert={() => set({ without: without(stacks.without, f), only: [...stacks.only, f] })}
         />
       ))}
-      {stacks.hide.map((f) => (
+      {hiddenOf(stacks.hide).map(({ name, frames }) => (
         <Chip
-          key={f}
+          key={name}
           kind="frame"
-          text={`hidden ${f}`}
-          onRemove={() => set({ hide: without(stacks.hide, f) })}
+          text={`Hidden: ${name}`}
+          onRemove={() => set({ hide: stacks.hide.filter((f) => !frames.includes(f)) })}
         />
       ))}
       {can?.explore === false && filters > 0 ? (
-        <li className="quiet">not applied: a plain Pyroscope v1 has no filters of functions</li>
+        <li className="quiet">Not applied: a plain Pyroscope v1 has no function filters</li>
       ) : null}
     </ul>
   );

@@ -13,7 +13,7 @@ export function CopyButton({ text, children }: { text: string; children: ReactNo
     <button
       type="button"
       onClick={() =>
-        void copyText(text).then((done) => setSaid(done ? "Copied" : "The browser does not allow copying"))
+        void copyText(text).then((done) => setSaid(done ? "Copied" : "Copying was blocked by the browser"))
       }
     >
       <span aria-live="polite">{said === "" ? children : said}</span>

@@ -6,10 +6,11 @@ import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { changeTexts, type ComparisonFigures } from "../state/compare.ts";
 import { sourceLink } from "../state/source-link.ts";
+import { plural } from "../state/words.ts";
 import { CopyButton } from "./CopyButton.tsx";
 import type { PaneProps } from "./tree.ts";
 
-const V1_FILTERS = "A plain Pyroscope v1 has no callers, callees and filters of functions.";
+const V1_FILTERS = "A plain Pyroscope v1 has no callers & callees and no function filters.";
 /** Maximum number of shown lines of a file: those with the largest values, in line order. */
 const LINES_SHOWN = 12,
   FILES_SHOWN = 3;
@@ -86,7 +87,7 @@ function SourceFile({
         </table>
       ) : null}
       {file.lines.length > shown.length ? (
-        <p className="quiet">and {file.lines.length - shown.length} more lines with smaller values</p>
+        <p className="quiet">and {plural(file.lines.length - shown.length, "line")} with less</p>
       ) : null}
     </section>
   );
@@ -146,7 +147,7 @@ export function Drawer({ selection, baseline, comparing }: PaneProps): ReactNode
         <button
           type="button"
           className="plain"
-          aria-label="Close the function"
+          aria-label="Close details"
           onClick={() => go({ fn: "" }, true)}
         >
           ✕
@@ -165,9 +166,9 @@ export function Drawer({ selection, baseline, comparing }: PaneProps): ReactNode
           </dd>
           {baseline ? (
             <>
-              <dt>self before</dt>
+              <dt>baseline self</dt>
               <dd>{change(row.self, row.baseSelf)}</dd>
-              <dt>total before</dt>
+              <dt>baseline total</dt>
               <dd>{change(row.total, row.baseTotal)}</dd>
             </>
           ) : null}
@@ -190,23 +191,25 @@ export function Drawer({ selection, baseline, comparing }: PaneProps): ReactNode
         />
       ))}
       {files.length > FILES_SHOWN ? (
-        <p className="quiet">and {files.length - FILES_SHOWN} more files with a function of this name</p>
+        <p className="quiet">
+          and {plural(files.length - FILES_SHOWN, "more file", "more files")} with a function of this name
+        </p>
       ) : null}
       <div className="actions">
         <button type="button" disabled={can?.explore === false} onClick={() => go({ pane: "sandwich" })}>
-          Callers and callees <kbd>s</kbd>
+          Callers & callees <kbd>s</kbd>
         </button>
         <button type="button" disabled={unfiltered !== undefined} onClick={() => add("only")}>
-          Only stacks with it <kbd>o</kbd>
+          Show only stacks with this function <kbd>o</kbd>
         </button>
         <button type="button" disabled={unfiltered !== undefined} onClick={() => add("without")}>
-          Without these stacks <kbd>x</kbd>
+          Exclude these stacks <kbd>x</kbd>
         </button>
         <button type="button" disabled={unfiltered !== undefined} onClick={() => add("hide")}>
-          Merge into callers <kbd>h</kbd>
+          Hide frame (attribute to caller) <kbd>h</kbd>
         </button>
         {unfiltered !== undefined ? <p className="quiet">{unfiltered}</p> : null}
-        <CopyButton text={fn}>Copy the name</CopyButton>
+        <CopyButton text={fn}>Copy name</CopyButton>
       </div>
     </aside>
   );

@@ -108,7 +108,7 @@ export function ExportDialog({
     ],
     [
       "pprof",
-      `Labels and time${filtered ? ", without the filters of functions" : ""}; for go tool pprof.`,
+      `Labels and time${filtered ? "; function filters not applied" : ""}; for go tool pprof.`,
       async () =>
         save(
           `${stem}.pb`,
@@ -122,18 +122,18 @@ export function ExportDialog({
         ),
     ],
     [
-      "Flamebearer JSON",
-      `Labels and time${filtered ? ", without the filters of functions" : ""}; Pyroscope's own format.`,
+      "Pyroscope JSON",
+      `Labels and time${filtered ? "; function filters not applied" : ""}; for Pyroscope's UI.`,
       async () => save(`${stem}.json`, await client.fetchText(render("")), "application/json"),
     ],
     [
       "DOT",
-      `The call graph of the 100 largest functions${filtered ? ", without the filters of functions" : ""}; for Graphviz.`,
+      `The call graph of the 100 largest functions${filtered ? "; function filters not applied" : ""}; for Graphviz.`,
       async () => save(`${stem}.dot`, await client.fetchText(render("dot")), "text/vnd.graphviz"),
     ],
     [
       "Parquet",
-      `A row for every sample with its labels and stack${filtered ? ", without the filters of functions" : ""}; for pandas, Polars and DuckDB.`,
+      `A row for every sample with its labels and stack${filtered ? "; function filters not applied" : ""}; for pandas, Polars and DuckDB.`,
       async () =>
         save(
           `${stem}.parquet`,
@@ -143,7 +143,7 @@ export function ExportDialog({
     ],
     [
       "OTLP",
-      `One merged profile${filtered ? ", without the filters of functions" : ""}; for OpenTelemetry.`,
+      `One merged profile${filtered ? "; function filters not applied" : ""}; for OpenTelemetry.`,
       async () => save(`${stem}.otlp`, await client.fetchBytes(exported("otlp")), "application/x-protobuf"),
     ],
     [
@@ -160,22 +160,22 @@ export function ExportDialog({
     ],
     [
       "SVG",
-      "The flame graph as a picture, filters included; needs nothing else.",
+      "The flame graph as a picture, filters included; self-contained.",
       async () =>
         save(`${stem}.svg`, toSvg(layoutFlame(await tree()), stem, unitOfType(state.type)), "image/svg+xml"),
     ],
     [
       "HTML",
-      "A page with zoom and search, filters included; needs no server.",
+      "A page with zoom and search, filters included; self-contained.",
       async () =>
         save(`${stem}.html`, toHtml(layoutFlame(await tree()), stem, unitOfType(state.type)), "text/html"),
     ],
     [
       "PNG",
-      "The flame graph as displayed now.",
+      "The flame graph as on screen.",
       async () => {
         const blob = await handle.current?.png();
-        if (!blob) throw new Error("The flame graph is not on screen: open its pane first.");
+        if (!blob) throw new Error("Open the Flame graph view first.");
         save(`${stem}.png`, blob, "image/png");
       },
     ],

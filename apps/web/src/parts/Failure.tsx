@@ -10,11 +10,7 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
   return (
     <div className="failure" role="alert">
       <strong>
-        {e.status === 504
-          ? "This took too long."
-          : e.status === 0
-            ? "No answer."
-            : "This could not be shown."}
+        {e.status === 504 ? "Query timed out" : e.status === 0 ? "Cannot reach the server" : "Query failed"}
       </strong>
       <p className="failure-message">{e.message}</p>
       <p>
@@ -29,7 +25,7 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
       </p>
       {retry ? (
         <button type="button" onClick={retry}>
-          Try again
+          Retry
         </button>
       ) : null}
     </div>

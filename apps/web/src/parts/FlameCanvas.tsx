@@ -268,7 +268,7 @@ export function FlameCanvas(props: Props): ReactNode {
       k = b === 0 ? 1 : b - flame.firstChild[parent]! + 1;
     const c = flame.baseTotal && changeTexts(flame.total[b]!, flame.baseTotal[b]!, compared),
       compare = c
-        ? `, before ${formatValue(flame.baseTotal![b]!, compared.baseUnit)}, change ${c.delta}, ${c.factor}`
+        ? `, baseline ${formatValue(flame.baseTotal![b]!, compared.baseUnit)}, Δ ${c.delta}, ${c.factor}`
         : "";
     return `${b === 0 ? "all" : flame.names[flame.name[b]!]!}: total ${formatValue(flame.total[b]!, unit)}, ${formatShare(all > 0 ? flame.total[b]! / all : 0)}, self ${formatValue(flame.self[b]!, unit)}${compare}, level ${levelOf(flame, b)}, ${k} of ${siblings}`;
   };
@@ -502,7 +502,7 @@ export function FlameCanvas(props: Props): ReactNode {
             <dt>total</dt>
             <dd>
               {formatValue(flame.total[b]!, unit)}{" "}
-              <span className="quiet">{formatShare(all > 0 ? flame.total[b]! / all : 0)} of all</span>
+              <span className="quiet">{formatShare(all > 0 ? flame.total[b]! / all : 0)} of total</span>
             </dd>
             {flame.name[b] === CUT_OFF_NAME ? null : (
               <>
@@ -510,16 +510,16 @@ export function FlameCanvas(props: Props): ReactNode {
                 <dd>{formatValue(flame.self[b]!, unit)}</dd>
               </>
             )}
-            <dt>in view</dt>
+            <dt>% of view</dt>
             <dd>{formatShare(Math.min(1, flame.width[b]! / (view.current.to - view.current.from)))}</dd>
             {change ? (
               <>
-                <dt>before</dt>
+                <dt>baseline</dt>
                 <dd>
                   {formatValue(flame.baseTotal![b]!, compared.baseUnit)}{" "}
-                  <span className="quiet">{change.baseShare} of all</span>
+                  <span className="quiet">{change.baseShare} of total</span>
                 </dd>
-                <dt>change</dt>
+                <dt>Δ</dt>
                 <dd>
                   {change.delta}, {change.factor}{" "}
                   {change.delta === change.points ? null : <span className="quiet">{change.points}</span>}
@@ -528,9 +528,9 @@ export function FlameCanvas(props: Props): ReactNode {
             ) : null}
             {ofFocus ? (
               <>
-                <dt>of focus</dt>
+                <dt>% of focus</dt>
                 <dd className="quiet">
-                  {ofFocus.share}, before {ofFocus.baseShare}
+                  {ofFocus.share}, baseline {ofFocus.baseShare}
                 </dd>
               </>
             ) : null}

@@ -2,6 +2,7 @@ import { type ReactNode, type RefObject, useCallback, useEffect, useMemo, useSta
 import {
   shareNotCutOff,
   type Flame,
+  formatCount,
   formatShare,
   formatValue,
   type SearchResult,
@@ -15,6 +16,7 @@ import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { FlameCanvas, type FlameHandle } from "./FlameCanvas.tsx";
+import { matchesText } from "../state/words.ts";
 import { NoData } from "./NoData.tsx";
 import { NODE_STEPS, type PaneProps, useCallTree } from "./tree.ts";
 
@@ -90,9 +92,8 @@ export function FlamePane({
       <PartialNotice reason={overview.query.partial} />
       {can && !can.explore ? (
         <p className="partial">
-          This server is a plain Pyroscope v1: functions are cut to {NODE_STEPS[0]} nodes
-          {baseline ? " on each side of its comparison" : ""}, and the exact table, callers and filters of
-          functions are not available.
+          Connected to Pyroscope v1: limited to {formatCount(NODE_STEPS[0]!)} nodes
+          {baseline ? " on each side" : ""}; exact table, callers & callees and function filters unavailable.
         </p>
       ) : null}
       {flame && flame.total[0] === 0 && !(flame.baseTotal && flame.baseTotal[0]! > 0) ? (
@@ -126,22 +127,20 @@ export function FlamePane({
             {shown.problem}
           </span>
         ) : shown.found ? (
-          <span data-testid="search-result">
-            {shown.found.boxes.length} matches, {formatShare(shown.found.share)} of the displayed total
-          </span>
+          <span data-testid="search-result">{matchesText(shown.found)} of total</span>
         ) : null}
         {flame ? (
           <span data-testid="coverage" data-nodes={flame.name.length}>
-            shown {formatShare(covered)}
-            {covered < 1 ? `, ${formatShare(1 - covered)} too small at this size` : ""}
-            {busy && laid ? "; loading more detail" : ""}
+            {formatShare(covered)} visible
+            {covered < 1 ? `, ${formatShare(1 - covered)} below resolution` : ""}
+            {busy && laid ? "; loading more…" : ""}
           </span>
         ) : null}
         {flame ? (
           <span data-testid="total" data-total={first.laid?.flames[0]?.sum ?? flame.sum}>
             total {formatValue(first.laid?.flames[0]?.sum ?? flame.sum, unit)}
             {flame.baseTotal
-              ? `, before ${formatValue(first.laid?.flames[0]?.baseSum ?? flame.baseSum, comparing?.baseUnit ?? unit)}`
+              ? `, baseline ${formatValue(first.laid?.flames[0]?.baseSum ?? flame.baseSum, comparing?.baseUnit ?? unit)}`
               : ""}
           </span>
         ) : null}

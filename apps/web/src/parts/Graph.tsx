@@ -1,6 +1,6 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
-import { formatShare, formatValue, sidesOf } from "@cinderblock/flame";
+import { formatCount, formatShare, formatValue, sidesOf } from "@cinderblock/flame";
 import { keepAnswersOfType } from "../api/keeping-type.ts";
 import { callTreeRequest } from "../api/wire.ts";
 import { WorkerCalls } from "../api/worker-calls.ts";
@@ -9,6 +9,7 @@ import type { GraphAnswer, GraphJob, PlacedGraph } from "../graph-worker.ts";
 import { useMeasure } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { changeOfWhole, changeTexts, type ComparisonFigures } from "../state/compare.ts";
+import { plural } from "../state/words.ts";
 import { NoData } from "./NoData.tsx";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import type { PaneProps } from "./tree.ts";
@@ -94,7 +95,7 @@ export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactN
                   strokeWidth={1 + 7 * s}
                   data-call={`${p.graph.names[p.graph.from[e]!]!} > ${p.graph.names[p.graph.to[e]!]!}`}
                 >
-                  <title>{`${p.graph.names[p.graph.from[e]!]!} calls ${p.graph.names[p.graph.to[e]!]!}: ${formatValue(p.graph.value[e]!, unit)}, ${formatShare(s)}${p.graph.baseValue && compared ? `, before ${formatValue(p.graph.baseValue[e]!, compared.baseUnit)}` : ""}`}</title>
+                  <title>{`${p.graph.names[p.graph.from[e]!]!} calls ${p.graph.names[p.graph.to[e]!]!}: ${formatValue(p.graph.value[e]!, unit)}, ${formatShare(s)}${p.graph.baseValue && compared ? `, baseline ${formatValue(p.graph.baseValue[e]!, compared.baseUnit)}` : ""}`}</title>
                 </path>
               );
             })}
@@ -105,7 +106,7 @@ export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactN
                 base = p.graph.baseTotal?.[i] ?? 0,
                 texts = compared && changeTexts(total, base, compared),
                 change = compared ? changeOfWhole(total, base, compared) : 0;
-              const words = `${name}: total ${formatValue(total, unit)}, ${formatShare(of)}, self ${formatValue(self, unit)}${compared && texts ? `, before ${formatValue(base, compared.baseUnit)}, ${texts.delta}, ${texts.factor}` : ""}`;
+              const words = `${name}: total ${formatValue(total, unit)}, ${formatShare(of)}, self ${formatValue(self, unit)}${compared && texts ? `, baseline ${formatValue(base, compared.baseUnit)}, ${texts.delta}, ${texts.factor}` : ""}`;
               const kind = p.graph.baseTotal
                 ? change > 0.005
                   ? " more"
@@ -156,8 +157,8 @@ export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactN
       {p ? (
         <footer className="coverage">
           <span>
-            {p.graph.names.length} functions
-            {p.graph.left > 0 ? `, the ${p.graph.left} with smaller totals are not drawn` : ""}
+            {plural(p.graph.names.length, "function")}
+            {p.graph.left > 0 ? `; ${formatCount(p.graph.left)} with smaller totals not shown` : ""}
           </span>
         </footer>
       ) : null}

@@ -73,10 +73,10 @@ export function LabelsPane({ selection }: { selection: Selection }): ReactNode {
               </td>
               <td>
                 <button type="button" onClick={() => go({ side: chosen(r.value, "=") })}>
-                  only
+                  Include
                 </button>
                 <button type="button" onClick={() => go({ side: chosen(r.value, "!=") })}>
-                  without
+                  Exclude
                 </button>
                 <button
                   type="button"
@@ -89,14 +89,14 @@ export function LabelsPane({ selection }: { selection: Selection }): ReactNode {
                     })
                   }
                 >
-                  compare with all others
+                  Compare with the rest
                 </button>
               </td>
             </tr>
           ))}
         </tbody>
       </table>
-      {timeline && rows.length === 0 ? <p className="nothing">No samples with this label here.</p> : null}
+      {timeline && rows.length === 0 ? <p className="nothing">No data for this label.</p> : null}
     </section>
   );
 }

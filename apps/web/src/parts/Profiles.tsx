@@ -1,10 +1,11 @@
 import { type KeyboardEvent, type ReactNode, useEffect, useRef, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
-import { formatValue, unitOfType } from "@cinderblock/flame";
+import { formatCount, formatValue, unitOfType } from "@cinderblock/flame";
 import { keepAnswersOfType } from "../api/keeping-type.ts";
 import type { Heatmap, Selection } from "../api/types.ts";
 import { useApp } from "../state/app.tsx";
 import { formatRange, formatTime } from "../state/time.ts";
+import { plural } from "../state/words.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { useTheme } from "./theme.ts";
 
@@ -103,16 +104,16 @@ export function ProfilesPane({ selection }: { selection: Selection }): ReactNode
           cell={cell}
           describe={(c) => {
             const b = boundsOf(h, c, selection);
-            return `${formatRange(b.fromMs, b.untilMs, state.zone)}, above ${formatValue(b.low, unit)} up to ${formatValue(b.high, unit)}: ${b.count} profiles`;
+            return `${formatRange(b.fromMs, b.untilMs, state.zone)}, above ${formatValue(b.low, unit)} up to ${formatValue(b.high, unit)}: ${plural(b.count, "profile")}`;
           }}
           onCell={(c) => go({ cell: c ? `${c.column}.${c.row}` : "" })}
         />
       ) : null}
       {h ? (
         <p className="quiet" data-testid="profile-count">
-          {h.profiles} profiles, the largest {formatValue(h.maxValue, unit)}
+          {plural(h.profiles, "profile")}, max {formatValue(h.maxValue, unit)}
           {bounds
-            ? `; in the cell: ${list.data?.count ?? bounds.count} profiles, ${formatValue(list.data?.total ?? 0, unit)}`
+            ? `; in the cell: ${plural(list.data?.count ?? bounds.count, "profile")}, ${formatValue(list.data?.total ?? 0, unit)}`
             : ""}
           {cell ? (
             <>
@@ -164,10 +165,10 @@ export function ProfilesPane({ selection }: { selection: Selection }): ReactNode
       ) : null}
       {list.data && list.data.count > list.data.rows.length ? (
         <p className="quiet">
-          The {list.data.rows.length} largest of {list.data.count} are listed: choose a cell.
+          Showing the {list.data.rows.length} largest of {formatCount(list.data.count)}: select a cell.
         </p>
       ) : null}
-      {h?.profiles === 0 ? <p className="nothing">No profiles here.</p> : null}
+      {h?.profiles === 0 ? <p className="nothing">No profiles in this selection.</p> : null}
     </section>
   );
 }

@@ -31,9 +31,8 @@ export function SandwichPane({ selection, baseline, comparing }: PaneProps): Rea
   const [paths, setPaths] = useState<{ up: string[]; down: string[] }>({ up: [], down: [] });
   useEffect(() => setPaths({ up: [], down: [] }), [fn]);
   if (can && !can.explore)
-    return <p className="partial">A plain Pyroscope v1 has no exact callers and callees.</p>;
-  if (fn === "")
-    return <p className="nothing">Choose a function: click one in the flame graph or the table.</p>;
+    return <p className="partial">A plain Pyroscope v1 has no exact callers & callees.</p>;
+  if (fn === "") return <p className="nothing">Select a function in the flame graph or in Top functions.</p>;
   if (q.error || error !== "")
     return <Failure error={q.error ?? new Error(error)} retry={() => void q.refetch()} />;
   const colour = baseline
@@ -53,7 +52,7 @@ export function SandwichPane({ selection, baseline, comparing }: PaneProps): Rea
   return (
     <section
       className={q.isFetching ? "pane sandwich busy" : "pane sandwich"}
-      aria-label={`Callers and callees of ${fn}`}
+      aria-label={`Callers & callees of ${fn}`}
       aria-busy={q.isFetching || behind}
     >
       <Loading active={q.isFetching} />
@@ -65,7 +64,7 @@ export function SandwichPane({ selection, baseline, comparing }: PaneProps): Rea
         <>
           <p className="quiet">
             Callers, {formatValue(laid.flames[0]!.sum, common.unit)}
-            {laid.flames[0]!.sum === 0 ? ": this function has no samples here" : ""}
+            {laid.flames[0]!.sum === 0 ? ": no samples of this function" : ""}
           </p>
           <FlameCanvas
             {...common}

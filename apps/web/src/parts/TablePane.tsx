@@ -8,6 +8,7 @@ import { useApp } from "../state/app.tsx";
 import { changeTexts, type ComparisonFigures } from "../state/compare.ts";
 import type { SortKey } from "../state/state.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
+import { plural } from "../state/words.ts";
 import type { PaneProps } from "./tree.ts";
 
 const PAGE = 200;
@@ -74,13 +75,17 @@ export function TablePane({ selection, baseline, comparing }: PaneProps): ReactN
     return `${points} ${factor}`;
   };
   return (
-    <section className={q.isFetching ? "pane busy" : "pane"} aria-label="Functions" aria-busy={q.isFetching}>
+    <section
+      className={q.isFetching ? "pane busy" : "pane"}
+      aria-label="Top functions"
+      aria-busy={q.isFetching}
+    >
       <Loading active={q.isFetching} />
       <PartialNotice reason={q.data?.partial ?? ""} />
       <div
         className={baseline ? "table compare" : "table"}
         role="table"
-        aria-label="Functions"
+        aria-label="Top functions"
         aria-rowcount={page?.matching ?? 0}
       >
         <div role="rowgroup">
@@ -88,16 +93,16 @@ export function TablePane({ selection, baseline, comparing }: PaneProps): ReactN
             {head("name", "Function")}
             {head("self", "Self")}
             <span role="columnheader" className="cell">
-              Self share
+              Self %
             </span>
             {head("total", "Total")}
             <span role="columnheader" className="cell">
-              Total share
+              Total %
             </span>
             {baseline ? (
               <>
-                {head("self-change", "Self change")}
-                {head("total-change", "Total change")}
+                {head("self-change", "Self Δ")}
+                {head("total-change", "Total Δ")}
               </>
             ) : null}
           </div>
@@ -165,9 +170,9 @@ export function TablePane({ selection, baseline, comparing }: PaneProps): ReactN
         {page ? (
           <span data-testid="function-count" data-total={page.total}>
             {page.matching === page.count
-              ? `${formatCount(page.count)} functions`
-              : `${formatCount(page.matching)} of ${formatCount(page.count)} functions`}
-            , exact
+              ? plural(page.count, "function")
+              : `${formatCount(page.matching)} of ${plural(page.count, "function")}`}{" "}
+            (exact)
           </span>
         ) : null}
         {page && page.rows.length < page.matching ? (

@@ -50,8 +50,8 @@ export function TimePicker({
     <div className="time">
       <button
         type="button"
-        aria-label={`Earlier ${name}`}
-        title="Earlier by the length of the range"
+        aria-label={`Previous period ${name}`.trim()}
+        title="Previous period"
         onClick={() => onChange(shiftRange(side, nowMs, state.zone, -1))}
       >
         ◀
@@ -63,14 +63,14 @@ export function TimePicker({
         data-shortcut="t"
         onClick={() => setOpen(true)}
       >
-        <span className="sr">Time {name}: </span>
+        <span className="sr">Time range {name}: </span>
         {text}
         <span className="quiet"> {zoneLabel(state.zone)}</span>
       </button>
       <button
         type="button"
-        aria-label={`Later ${name}`}
-        title="Later by the length of the range"
+        aria-label={`Next period ${name}`.trim()}
+        title="Next period"
         onClick={() => onChange(shiftRange(side, nowMs, state.zone, 1))}
       >
         ▶
@@ -126,7 +126,7 @@ function TimeDialog({
       const a = resolveTime(from, nowMs, zone),
         b = resolveTime(until, nowMs, zone);
       if (a >= b) {
-        setProblem("The start is not before the end.");
+        setProblem("From must be before To.");
         return;
       }
       // Stores a typed time as the instant that it means in the zone.
@@ -145,7 +145,7 @@ function TimeDialog({
     /* the error message appears on apply */
   }
   return (
-    <Dialog title="Time" onClose={onClose}>
+    <Dialog title="Time range" onClose={onClose}>
       <div className="time-dialog">
         <ul className="pick" aria-label="Presets">
           {RANGE_PRESETS.map(([t, label]) => (
@@ -155,7 +155,7 @@ function TimeDialog({
                 aria-current={side.from === t && side.until === "now"}
                 onClick={() => onPick({ from: t, until: "now" })}
               >
-                Last {label}
+                {label}
               </button>
             </li>
           ))}
@@ -171,12 +171,12 @@ function TimeDialog({
             <input value={from} autoFocus onChange={(e) => setFrom(e.target.value)} />
           </label>
           <label>
-            Until
+            To
             <input value={until} onChange={(e) => setUntil(e.target.value)} />
           </label>
           <p className="quiet">{length}</p>
           <label>
-            Zone
+            Time zone
             <input
               list="zones"
               value={other}
@@ -193,7 +193,7 @@ function TimeDialog({
           </datalist>
           {isZone(other) ? null : (
             <p className="problem" role="alert">
-              {other} is not a time zone; write local, utc or a name such as Europe/Berlin
+              "{other}" is not a valid time zone. Examples: local, utc, Europe/Berlin
             </p>
           )}
           {problem !== "" ? (

@@ -91,9 +91,9 @@ export function TimelinePane({
       <div className="course-tools">
         {baseline ? null : (
           <label>
-            Group by{" "}
+            Group by:{" "}
             <select value={state.group} onChange={(e) => go({ group: e.target.value }, true)}>
-              <option value="">nothing</option>
+              <option value="">none</option>
               {group !== "" && !(names.data ?? []).includes(group) ? <option>{group}</option> : null}
               {(names.data ?? []).map((n) => (
                 <option key={n}>{n}</option>
@@ -122,12 +122,12 @@ export function TimelinePane({
           </ul>
         ) : null}
         {now ? (
-          <span className="quiet">
-            {baseline
-              ? "Drag to select a time range for both sides"
-              : "Drag to select a time range; hold Shift to compare it with the rest"}
-            ; a point is {formatLength(now.stepMs)}
-            {filtered ? ", of the stacks that are chosen" : ""}.
+          <span
+            className="quiet"
+            title={baseline ? "Drag to zoom both sides" : "Drag to zoom; Shift-drag to compare with the rest"}
+          >
+            Resolution: {formatLength(now.stepMs)}
+            {filtered ? " · filtered stacks only" : ""}
           </span>
         ) : null}
       </div>

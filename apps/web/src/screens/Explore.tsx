@@ -20,6 +20,7 @@ import { TreePane } from "../parts/TreePane.tsx";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
 import { useTypes } from "../api/use-types.ts";
 import { useComparisonFigures } from "../parts/sides.ts";
+import { SIDE_NAMES } from "../state/compare.ts";
 import { Summary } from "../parts/Summary.tsx";
 import { useApp } from "../state/app.tsx";
 import { baselineOf, basisOf, toCompareScreen } from "../state/compare.ts";
@@ -29,24 +30,29 @@ import { firstType } from "../state/type-names.ts";
 import { VERSION_LABELS, versionPair } from "../state/versions.ts";
 import { formatLength, isRelative, shiftRange } from "../state/time.ts";
 
-const PANES: readonly [Pane, string][] = [
+/** Views of a selection, in the order of their keys. */
+export const PANES: readonly [Pane, string][] = [
   ["flame", "Flame graph"],
-  ["table", "Functions"],
+  ["table", "Top functions"],
   ["tree", "Call tree"],
-  ["sandwich", "Callers and callees"],
+  ["sandwich", "Callers & callees"],
   ["graph", "Call graph"],
   ["labels", "Labels"],
   ["profiles", "Profiles"],
 ];
+/** Whether a view exists: a comparison has neither labels nor single profiles. */
+function isShown(pane: Pane, compare: boolean): boolean {
+  return !compare || (pane !== "labels" && pane !== "profiles");
+}
 /**
  * Choices of a comparison's baseline: distance into the past in milliseconds; undefined: the range's own
  * length.
  */
 const BEFORE: readonly [label: string, ms: number | undefined][] = [
-  ["the previous period", undefined],
-  ["an hour before", 36e5],
-  ["a day before", 864e5],
-  ["a week before", 6048e5],
+  ["Previous period", undefined],
+  ["1 h earlier", 36e5],
+  ["1 d earlier", 864e5],
+  ["1 w earlier", 6048e5],
 ];
 
 /** State change that compares a part of a range with the longer of the parts before and after it. */
@@ -130,7 +136,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
         "]": () => go({ side: { ...state.side, ...shiftRange(state.side, nowMs, state.zone, 1) } }),
       };
       PANES.forEach(([pane], i) => {
-        act[String(i + 1)] = () => go({ pane });
+        if (isShown(pane, compare)) act[String(i + 1)] = () => go({ pane });
       });
       if (!act[e.key]) return;
       e.preventDefault();
@@ -138,7 +144,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
     };
     addEventListener("keydown", key);
     return () => removeEventListener("keydown", key);
-  }, [state, go, nowMs, app.can]);
+  }, [state, go, nowMs, app.can, compare]);
 
   const names = useQuery({
     ...labelNamesQuery(app.client, a ?? { selector: "{}", startMs: 0, endMs: 0 }),
@@ -169,7 +175,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
         );
         const pair = versionPair(value, label, current, a.startMs, a.endMs, stepS * 1000);
         if (!pair) {
-          setNoVersion(`No earlier ${label} was seen in the last ${formatLength(a.endMs - fromMs)}.`);
+          setNoVersion(`No previous ${label} in the last ${formatLength(a.endMs - fromMs)}.`);
           continue;
         }
         const of = (v: string): Side["selector"] => [...rest, { name: label, op: "=", value: v }];
@@ -202,7 +208,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
       </h1>
       <SideBar
         side={state.side}
-        name={compare ? "B (now)" : ""}
+        name={compare ? SIDE_NAMES.B : ""}
         onChange={(side) => go({ side })}
         compare={compare}
         which="side"
@@ -219,9 +225,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
               className="primary"
               onClick={() => go(toCompareScreen(state))}
               title={
-                state.baseline
-                  ? "Compare with the chosen baseline (c)"
-                  : "Compare with the previous period (c)"
+                state.baseline ? "Compare with the set baseline (c)" : "Compare with the previous period (c)"
               }
             >
               Compare
@@ -255,7 +259,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
                   });
               }}
             >
-              <option value="">with…</option>
+              <option value="">Compare with…</option>
               {BEFORE.map(([label], i) => (
                 <option key={label} value={i}>
                   {label}
@@ -263,15 +267,13 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
               ))}
               {versions.map((l) => (
                 <option key={l} value={`version:${l}`}>
-                  the {l} before
+                  Previous {l}
                 </option>
               ))}
               {pinned ? (
-                <option value="pinned">
-                  the pinned selection: {selectorText(pinned.selector) || "everything"}
-                </option>
+                <option value="pinned">Pinned baseline: {selectorText(pinned.selector) || "all"}</option>
               ) : null}
-              <option value="pin">pin this selection…</option>
+              <option value="pin">Pin as baseline</option>
             </select>
             {noVersion !== "" ? (
               <span className="quiet" role="status">
@@ -287,7 +289,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
       {compare ? (
         <SideBar
           side={baselineSide}
-          name="A (before)"
+          name={SIDE_NAMES.A}
           onChange={(x) => go({ baseline: x })}
           compare
           which="baseline"
@@ -308,34 +310,32 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
           {compare ? <Summary comparing={comparing} {...sides} /> : null}
           <div className="toolbar">
             <div role="tablist" aria-label="Views">
-              {PANES.filter(([p]) => !compare || (p !== "labels" && p !== "profiles")).map(
-                ([pane, name], i) => (
-                  <button
-                    key={pane}
-                    type="button"
-                    role="tab"
-                    id={`tab-${pane}`}
-                    aria-selected={state.pane === pane}
-                    aria-controls="pane"
-                    tabIndex={state.pane === pane ? 0 : -1}
-                    title={`${name} (${i + 1})`}
-                    onClick={() => go({ pane })}
-                    onKeyDown={(e) => {
-                      const by = e.key === "ArrowRight" ? 1 : e.key === "ArrowLeft" ? -1 : 0;
-                      if (by !== 0) {
-                        const next =
-                          PANES[
-                            (PANES.findIndex(([p]) => p === state.pane) + by + PANES.length) % PANES.length
-                          ]![0];
-                        go({ pane: next });
-                        document.getElementById(`tab-${next}`)?.focus();
-                      }
-                    }}
-                  >
-                    {name}
-                  </button>
-                ),
-              )}
+              {PANES.filter(([p]) => isShown(p, compare)).map(([pane, name], i) => (
+                <button
+                  key={pane}
+                  type="button"
+                  role="tab"
+                  id={`tab-${pane}`}
+                  aria-selected={state.pane === pane}
+                  aria-controls="pane"
+                  tabIndex={state.pane === pane ? 0 : -1}
+                  title={`${name} (${i + 1})`}
+                  onClick={() => go({ pane })}
+                  onKeyDown={(e) => {
+                    const by = e.key === "ArrowRight" ? 1 : e.key === "ArrowLeft" ? -1 : 0;
+                    if (by !== 0) {
+                      const next =
+                        PANES[
+                          (PANES.findIndex(([p]) => p === state.pane) + by + PANES.length) % PANES.length
+                        ]![0];
+                      go({ pane: next });
+                      document.getElementById(`tab-${next}`)?.focus();
+                    }
+                  }}
+                >
+                  {name}
+                </button>
+              ))}
             </div>
             {state.pane === "flame" || state.pane === "table" ? (
               <>
@@ -373,8 +373,8 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
                       value={state.colour === "change" ? "package" : state.colour}
                       onChange={(e) => go({ colour: e.target.value as State["colour"] }, true)}
                     >
-                      <option value="package">color by package</option>
-                      <option value="value">color by value</option>
+                      <option value="package">Colors: package</option>
+                      <option value="value">Colors: value</option>
                     </select>
                   </>
                 )}
@@ -385,17 +385,17 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
                       checked={state.beside}
                       onChange={(e) => go({ beside: e.target.checked }, true)}
                     />{" "}
-                    side by side
+                    Side by side
                   </label>
                 ) : null}
-                <label className="check">
-                  <input
-                    type="checkbox"
-                    checked={state.upwards}
-                    onChange={(e) => go({ upwards: e.target.checked }, true)}
-                  />{" "}
-                  root below
-                </label>
+                <select
+                  aria-label="Orientation"
+                  value={state.upwards ? "flame" : "icicle"}
+                  onChange={(e) => go({ upwards: e.target.value === "flame" }, true)}
+                >
+                  <option value="icicle">Icicle (root at top)</option>
+                  <option value="flame">Flame (root at bottom)</option>
+                </select>
               </>
             ) : null}
             {state.pane === "flame" || state.pane === "tree" ? (
@@ -405,32 +405,28 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
                   checked={state.inverted}
                   onChange={(e) => go({ inverted: e.target.checked }, true)}
                 />{" "}
-                upside down
+                Invert (bottom-up)
               </label>
             ) : null}
             {state.pane === "profiles" ? null : isGauge(state.type) && !compare ? (
-              <span className="quiet" data-testid="averaged">
-                avg of the snapshots
+              <span className="quiet" data-testid="averaged" title="Average of the snapshots">
+                Avg
               </span>
             ) : (
               <>
                 <label className="sr" htmlFor="values">
-                  Values
+                  Measure
                 </label>
                 <select
                   id="values"
                   value={basisOf(state)}
                   onChange={(e) => go({ basis: e.target.value as State["basis"] }, true)}
                 >
-                  {isGauge(state.type) ? null : <option value="total">totals</option>}
+                  {isGauge(state.type) ? null : <option value="total">Total</option>}
                   <option value="rate">
-                    {isGauge(state.type) ? "averages" : isCpuTime(state.type) ? "cores" : "per second"}
+                    {isGauge(state.type) ? "Avg" : isCpuTime(state.type) ? "Rate (cores)" : "Rate"}
                   </option>
-                  {compare ? (
-                    <option value="share">
-                      {isGauge(state.type) ? "averages and shares" : "totals and shares"}
-                    </option>
-                  ) : null}
+                  {compare ? <option value="share">Share</option> : null}
                 </select>
               </>
             )}
@@ -447,7 +443,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
                   checked={state.collapsed}
                   onChange={(e) => go({ collapsed: e.target.checked }, true)}
                 />{" "}
-                collapse recursion
+                Collapse recursion
               </label>
             )}
           </div>
@@ -456,7 +452,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
               {state.pane === "flame" && b && state.beside ? (
                 <div className="beside">
                   <div>
-                    <h3>A (before)</h3>
+                    <h3>{SIDE_NAMES.A}</h3>
                     <FlamePane
                       selection={b}
                       baseline={undefined}
@@ -467,7 +463,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
                     />
                   </div>
                   <div>
-                    <h3>B (now)</h3>
+                    <h3>{SIDE_NAMES.B}</h3>
                     <FlamePane
                       selection={a}
                       baseline={undefined}
@@ -498,7 +494,7 @@ export function Explore({ compare }: { compare: boolean }): ReactNode {
           </div>
         </>
       ) : (
-        <Failure error={new Error("The time range is invalid: its start must be before its end.")} />
+        <Failure error={new Error("Invalid time range: From must be before To.")} />
       )}
       {exporting && a ? (
         <ExportDialog selection={a} handle={handle} onClose={() => setExporting(false)} />
@@ -529,8 +525,8 @@ function TooLong({ maxMs }: { maxMs: number }): ReactNode {
   const until = range(state.side)?.[1];
   return (
     <div className="failure" role="alert">
-      <strong>The time range is longer than a query's limit.</strong>
-      <p>The limit of this tenant is {formatLength(maxMs)} (max_query_length).</p>
+      <strong>Time range exceeds the limit of {formatLength(maxMs)}</strong>
+      <p>The limit is max_query_length of this tenant.</p>
       {until !== undefined ? (
         <button
           type="button"
@@ -550,7 +546,7 @@ function TooLong({ maxMs }: { maxMs: number }): ReactNode {
             })
           }
         >
-          Show the last {formatLength(maxMs)}
+          Show last {formatLength(maxMs)}
         </button>
       ) : null}
     </div>

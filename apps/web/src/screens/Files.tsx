@@ -14,6 +14,7 @@ import { Failure, Loading } from "../parts/Failure.tsx";
 import { FlameCanvas, type FlameHandle } from "../parts/FlameCanvas.tsx";
 import { useApp } from "../state/app.tsx";
 import { sampleTypeName } from "../state/type-names.ts";
+import { matchesText } from "../state/words.ts";
 import { formatTime } from "../state/time.ts";
 
 const NODES = 65_536;
@@ -96,12 +97,12 @@ export function Files(): ReactNode {
           }}
         />
         <p className="quiet">
-          pprof, JFR, speedscope, flamebearer JSON, perf script, folded stacks; gzip or not. Two at once are
-          compared.
+          pprof, JFR, speedscope, flamebearer JSON, perf script, folded stacks; gzip or not. Select two to
+          compare.
         </p>
       </div>
       <Loading active={busy !== "" || list.isFetching} />
-      {busy !== "" ? <p role="status">Reading {busy} …</p> : null}
+      {busy !== "" ? <p role="status">Uploading {busy}…</p> : null}
       {problem ? <Failure error={problem} /> : null}
       {list.error ? <Failure error={list.error} retry={() => void list.refetch()} /> : null}
       {files.length > 0 ? <Opened names={files.map(nameOf)} /> : null}
@@ -230,7 +231,7 @@ function Opened({ names }: { names: string[] }): ReactNode {
             checked={state.inverted}
             onChange={(e) => go({ inverted: e.target.checked }, true)}
           />{" "}
-          upside down
+          Invert (bottom-up)
         </label>
         <label className="check">
           <input
@@ -238,7 +239,7 @@ function Opened({ names }: { names: string[] }): ReactNode {
             checked={state.collapsed}
             onChange={(e) => go({ collapsed: e.target.checked }, true)}
           />{" "}
-          collapse recursion
+          Collapse recursion
         </label>
       </div>
       {flame ? (
@@ -260,12 +261,8 @@ function Opened({ names }: { names: string[] }): ReactNode {
             handle={handle}
           />
           <footer className="coverage">
-            {found ? (
-              <span>
-                {found.boxes.length} matches, {formatShare(found.share)}
-              </span>
-            ) : null}
-            <span>shown {formatShare(shareNotCutOff(flame))}</span>
+            {found ? <span>{matchesText(found)} of total</span> : null}
+            <span>{formatShare(shareNotCutOff(flame))} visible</span>
             <span data-testid="total">
               {compare
                 ? `A ${formatValue(flame.baseSum, unit)}, B ${formatValue(flame.sum, unit)}`

@@ -1,4 +1,4 @@
-import { type ReactNode, useMemo, useState } from "react";
+import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { formatRelative, formatValue, isCpuTime, isGauge, measureOf } from "@cinderblock/flame";
 import { BASE_URL } from "../api/client.ts";
@@ -10,6 +10,7 @@ import { Sparkline } from "../parts/Sparkline.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
 import { useApp } from "../state/app.tsx";
+import { plural } from "../state/words.ts";
 import { type ServiceRow, serviceRows } from "../state/service-rows.ts";
 import { firstType, namedTypes } from "../state/type-names.ts";
 
@@ -34,7 +35,7 @@ function familiesOf(types: readonly string[]): string {
  * query.
  */
 export function Services(): ReactNode {
-  const { state, go, client, range, can } = useApp();
+  const { state, go, client, range, can, refresh } = useApp();
   const [search, setSearch] = useState(""),
     [sort, setSort] = useState<Sort>("value");
   const [pins, setPins] = useState<string[]>(
@@ -75,6 +76,16 @@ export function Services(): ReactNode {
     refetchInterval: 5000,
     queryFn: ({ signal }) => client.labelSets(["service_name"], [], 0, 0, signal),
   });
+  // The first profile of an installation is in the window from now on.
+  const none = any.data?.length === 0,
+    waited = useRef(false);
+  useEffect(() => {
+    if (none) waited.current = true;
+    else if (waited.current && any.data) {
+      waited.current = false;
+      refresh();
+    }
+  }, [none, any.data, refresh]);
   // Answers for other windows stay in sight while new ones load, but are never compared with each other.
   const compared = before && old.data !== undefined && !old.isPlaceholderData && !q.isPlaceholderData;
   const rows = useMemo(
@@ -95,7 +106,6 @@ export function Services(): ReactNode {
             ? b.total - a.total
             : Math.abs(b.change ?? 0) - Math.abs(a.change ?? 0)),
     );
-  const unit = measureOf(state.type, false, undefined);
   const pin = (name: string): void => {
     const next = pins.includes(name) ? pins.filter((p) => p !== name) : [...pins, name];
     setPins(next);
@@ -117,7 +127,7 @@ export function Services(): ReactNode {
     >
       <button type="button" onClick={() => setSort(key)}>
         {text}
-        {sort === key ? " ▼" : ""}
+        {sort === key ? (key === "name" ? " ▲" : " ▼") : ""}
       </button>
     </th>
   );
@@ -147,9 +157,8 @@ export function Services(): ReactNode {
       {empty && any.data!.length === 0 ? <FirstProfile /> : null}
       {empty && any.data!.length > 0 ? (
         <p className="nothing">
-          No data in this time range.{" "}
-          {any.data!.length === 1 ? "1 service has" : `${any.data!.length} services have`} sent profiles at
-          other times: choose a longer time range.
+          No data in this time range. {plural(any.data!.length, "service has", "services have")} sent profiles
+          at other times: choose a longer time range.
         </p>
       ) : null}
       {rows.length > 0 ? (
@@ -160,9 +169,9 @@ export function Services(): ReactNode {
                 <span className="sr">Pinned</span>
               </th>
               {head("name", "Service")}
-              {head("value", isGauge(state.type) ? "Average" : unit === "nanoseconds" ? "Time" : "Value")}
-              <th scope="col">Course</th>
-              {head("change", "Change")}
+              {head("value", isGauge(state.type) ? "Avg" : "Total")}
+              <th scope="col">Trend</th>
+              {head("change", "vs previous period")}
             </tr>
           </thead>
           <tbody>
@@ -227,7 +236,7 @@ function FirstProfile(): ReactNode {
   const url = BASE_URL.href.replace(/\/$/, "");
   const snippets: [string, string][] = [
     [
-      "By hand",
+      "curl",
       `printf 'main;work;parse 30\\nmain;work;write 12\\n' |\n  curl --data-binary @- '${url}/ingest?name=first.cpu&from=now-10s&until=now'`,
     ],
     [
@@ -239,9 +248,9 @@ function FirstProfile(): ReactNode {
   ];
   return (
     <section className="first">
-      <h2>Waiting for the first profile</h2>
+      <h2>Waiting for data…</h2>
       <p>
-        Point an SDK or agent of Pyroscope at <code>{url}</code>. This page looks again by itself.
+        Point a Pyroscope SDK or Grafana Alloy at <code>{url}</code>. This page updates automatically.
       </p>
       {snippets.map(([name, text]) => (
         <div key={name} className="snippet">

@@ -10,7 +10,7 @@ import { applyTheme, savedTheme, type ThemeChoice } from "../parts/theme.ts";
 import { Failure } from "../parts/Failure.tsx";
 import { Dialog } from "../parts/Dialog.tsx";
 import { Services } from "./Services.tsx";
-import { Explore } from "./Explore.tsx";
+import { Explore, PANES } from "./Explore.tsx";
 import { Files } from "./Files.tsx";
 import { Status } from "./Status.tsx";
 
@@ -23,24 +23,24 @@ const SCREENS: readonly [Screen, string][] = [
 ];
 
 const KEYS: readonly [keys: string, does: string][] = [
-  ["← → ↑ ↓", "siblings, caller and callee in the flame graph"],
-  ["Enter", "focus on the call"],
-  ["Esc", "one call up"],
-  ["Home", "everything"],
-  ["+ − 0", "zoom in, out, fit; with Ctrl the wheel zooms"],
-  ["Shift ← →, drag", "pan"],
-  ["/", "search; n and N go through the matches"],
-  ["1 … 6", "flame graph, functions, call tree, callers and callees, labels, profiles"],
-  ["s", "callers and callees of the chosen function"],
-  ["i", "upside down: callees first"],
-  ["r", "collapse recursion"],
-  ["o x h", "only stacks with the function, without them, merge it into its callers"],
-  ["c", "compare with the previous period"],
-  ["t", "time"],
-  ["[ ]", "one window earlier, later"],
-  ["y Y", "copy the link; with times that stay"],
-  ["e", "export"],
-  ["?", "this list"],
+  ["← → ↑ ↓", "Siblings, caller and callee in the flame graph"],
+  ["Enter", "Focus"],
+  ["Esc", "Focus on the caller"],
+  ["Home", "Root"],
+  ["+ − 0", "Zoom in, zoom out, reset zoom; Ctrl-wheel zooms"],
+  ["Shift ← →, drag", "Pan"],
+  ["/", "Search; n and N: next and previous match"],
+  ["1 … 7", PANES.map(([, name]) => name).join(", ")],
+  ["s", "Callers & callees of the selected function"],
+  ["i", "Invert (bottom-up)"],
+  ["r", "Collapse recursion"],
+  ["o x h", "Show only stacks with the function, exclude these stacks, hide the frame"],
+  ["c", "Compare with the previous period, or the set baseline"],
+  ["t", "Time range"],
+  ["[ ]", "Previous period, next period"],
+  ["y Y", "Copy link; with absolute times"],
+  ["e", "Export"],
+  ["?", "Keyboard shortcuts"],
 ];
 
 /** Header, navigation and dialogs around every screen. */
@@ -58,15 +58,9 @@ export function Shell(): ReactNode {
     else setShown(href);
   };
   const copyLink = (): Promise<void> =>
-    copy(
-      addressOf(state),
-      hasRelativeTime(state)
-        ? "The link is copied. Its times count from when it is opened."
-        : "The link is copied.",
-      true,
-    );
+    copy(addressOf(state), hasRelativeTime(state) ? "Link copied (relative times)." : "Link copied.", true);
   const copyFixed = (): Promise<void> =>
-    copy(addressOf(withAbsoluteTimes(state, range)), "The link is copied, with times that stay.");
+    copy(addressOf(withAbsoluteTimes(state, range)), "Link copied (absolute times).");
   const copyShort = async (): Promise<void> => {
     try {
       await copy(
@@ -80,10 +74,10 @@ export function Shell(): ReactNode {
           ),
           BASE_URL,
         ).href,
-        "The short link is copied.",
+        "Short link copied.",
       );
     } catch (err) {
-      setSaid({ text: `Creating a short link failed: ${(err as Error).message}` });
+      setSaid({ text: `The short link could not be created: ${(err as Error).message}` });
     }
   };
   useEffect(() => {
@@ -128,7 +122,7 @@ export function Shell(): ReactNode {
   return (
     <>
       <a className="skip" href="#main">
-        Skip to the content
+        Skip to main content
       </a>
       <header className="top">
         <a
@@ -160,31 +154,36 @@ export function Shell(): ReactNode {
         <div className="top-right">
           {can?.multitenancy || state.tenant !== "" || noTenant ? <TenantField /> : null}
           <label className="sr" htmlFor="refresh">
-            Refresh
+            Auto-refresh
           </label>
           <select
             id="refresh"
             value={state.refresh}
             onChange={(e) => go({ refresh: Number(e.target.value) }, true)}
           >
-            <option value={0}>when asked</option>
-            <option value={15}>every 15 s</option>
-            <option value={60}>every minute</option>
-            <option value={300}>every 5 min</option>
+            <option value={0}>Auto-refresh: Off</option>
+            <option value={15}>Auto-refresh: 15 s</option>
+            <option value={60}>Auto-refresh: 1 min</option>
+            <option value={300}>Auto-refresh: 5 min</option>
             {[0, 15, 60, 300].includes(state.refresh) ? null : (
-              <option value={state.refresh}>every {state.refresh} s</option>
+              <option value={state.refresh}>Auto-refresh: {state.refresh} s</option>
             )}
           </select>
-          <button type="button" onClick={refresh} aria-label="Refresh now" title="Refresh now">
+          <button type="button" onClick={refresh} aria-label="Refresh" title="Refresh">
             ⟳
           </button>
-          <button type="button" onClick={() => void copyLink()} title="Copy the link (y)">
+          <button type="button" onClick={() => void copyLink()} title="Copy link (y)">
             Copy link
           </button>
           <button type="button" aria-label="Settings" title="Settings" onClick={() => setSettings(true)}>
             ⚙
           </button>
-          <button type="button" aria-label="Keyboard" title="Keyboard (?)" onClick={() => setHelp(true)}>
+          <button
+            type="button"
+            aria-label="Keyboard shortcuts"
+            title="Keyboard shortcuts (?)"
+            onClick={() => setHelp(true)}
+          >
             ?
           </button>
         </div>
@@ -211,23 +210,23 @@ export function Shell(): ReactNode {
           <>
             {hasRelativeTime(state) ? (
               <button type="button" onClick={() => void copyFixed()}>
-                Copy with times that stay
+                Copy with absolute times
               </button>
             ) : null}
             <button type="button" onClick={() => void copyShort()}>
-              Copy a short link
+              Copy short link
             </button>
           </>
         ) : null}
       </div>
       {shown !== "" ? (
-        <Dialog title="The link" onClose={() => setShown("")}>
-          <p>The browser does not allow copying: copy the link from here.</p>
-          <input readOnly value={shown} aria-label="The link" size={60} ref={(e) => e?.select()} />
+        <Dialog title="Copy link" onClose={() => setShown("")}>
+          <p>Copying was blocked by the browser. Copy the link from here:</p>
+          <input readOnly value={shown} aria-label="Link" size={60} ref={(e) => e?.select()} />
         </Dialog>
       ) : null}
       {help ? (
-        <Dialog title="Keyboard" onClose={() => setHelp(false)}>
+        <Dialog title="Keyboard shortcuts" onClose={() => setHelp(false)}>
           <table className="keys">
             <tbody>
               {KEYS.map(([k, does]) => (
@@ -302,20 +301,20 @@ function Settings({ onClose }: { onClose: () => void }): ReactNode {
               applyTheme(t);
             }}
           >
-            <option value="system">as the system</option>
-            <option value="light">light</option>
-            <option value="dark">dark</option>
+            <option value="system">System</option>
+            <option value="light">Light</option>
+            <option value="dark">Dark</option>
           </select>
         </label>
         <label>
-          Colors of a comparison
+          Diff palette
           <select
             value={state.palette}
             onChange={(e) => go({ palette: e.target.value as typeof state.palette }, true)}
           >
-            <option>blue-orange</option>
-            <option>purple-green</option>
-            <option>red-green</option>
+            <option value="blue-orange">Blue–orange</option>
+            <option value="purple-green">Purple–green</option>
+            <option value="red-green">Red–green</option>
           </select>
         </label>
         <label>
@@ -328,7 +327,7 @@ function Settings({ onClose }: { onClose: () => void }): ReactNode {
           />
         </label>
         <p className="quiet">
-          Only a server with access tokens needs one. The browser keeps the token until this tab is closed.
+          Needed only if the server requires a token. It is kept until this tab is closed.
         </p>
         <button type="submit">Done</button>
       </form>

@@ -73,7 +73,7 @@ function TokenForm({ onToken }: { onToken: () => void }): ReactNode {
           onChange={(e) => setSecret(e.target.value)}
         />
       </label>
-      <button type="submit">Use it</button>
+      <button type="submit">Sign in</button>
     </form>
   );
 }

@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 import { useQuery } from "@tanstack/react-query";
+import { formatCount } from "@cinderblock/flame";
 import { BASE_URL } from "../api/client.ts";
 import { ApiError } from "../api/types.ts";
 import { Failure, Loading } from "../parts/Failure.tsx";
@@ -51,7 +52,7 @@ interface Shard {
 }
 
 /** Text in place of a tenant's limits, which Pyroscope v1 does not report. */
-const UNTOLD = "as the configuration says";
+const UNTOLD = "see the configuration";
 const when = (ms: number): string =>
   ms > 0 && ms < 8.64e15 ? new Date(ms).toISOString().replace(/\.\d+Z$/, "Z") : "";
 
@@ -137,11 +138,11 @@ export function Status(): ReactNode {
       <h1>Status</h1>
       <Loading active={build.isFetching || config.isFetching} />
       <dl className="facts">
-        <dt>Ready</dt>
-        <dd data-testid="ready">{(ready.data ?? "…").trim()}</dd>
+        <dt>Status</dt>
+        <dd data-testid="ready">{(ready.data ?? "…").trim().replace(/^r/, "R")}</dd>
         <dt>Version</dt>
         <dd>{info ? `${info.version} (${info.revision}) on ${info.goVersion}` : "…"}</dd>
-        <dt>Longest query</dt>
+        <dt>Max query range</dt>
         <dd>
           {can
             ? !can.explore
@@ -151,9 +152,9 @@ export function Status(): ReactNode {
                 : "no limit"
             : "…"}
         </dd>
-        <dt>Nodes of a flame graph</dt>
+        <dt>Max flame graph nodes</dt>
         <dd>
-          {can ? (!can.explore ? UNTOLD : can.maxNodes > 0 ? `at most ${can.maxNodes}` : "no limit") : "…"}
+          {can ? (!can.explore ? UNTOLD : can.maxNodes > 0 ? formatCount(can.maxNodes) : "no limit") : "…"}
         </dd>
       </dl>
       <h2>Rings</h2>
@@ -171,7 +172,7 @@ export function Status(): ReactNode {
         known.map((r) => (
           <section key={r.path}>
             <h3>
-              {r.name} <a href={new URL(r.path, BASE_URL).href}>page</a>
+              {r.name} <a href={new URL(r.path, BASE_URL).href}>Details</a>
             </h3>
             <table>
               <thead>
@@ -202,7 +203,7 @@ export function Status(): ReactNode {
       {has("partitions") && (
         <>
           <h2>
-            Partitions <a href={new URL("partitions", BASE_URL).href}>page</a>
+            Partitions <a href={new URL("partitions", BASE_URL).href}>Details</a>
           </h2>
           <table>
             <thead>
@@ -233,7 +234,7 @@ export function Status(): ReactNode {
       {has("store-gateway/tenants") && (
         <>
           <h2>
-            Tenants and blocks <a href={new URL("store-gateway/tenants", BASE_URL).href}>page</a>
+            Tenants and blocks <a href={new URL("store-gateway/tenants", BASE_URL).href}>Details</a>
           </h2>
           {tenants.data?.tenants.length === 0 ? (
             <p className="quiet">
@@ -281,17 +282,17 @@ export function Status(): ReactNode {
         <>
           <h2>
             Slowest queries of the last hour{" "}
-            <a href={new URL("query-frontend/slow-queries", BASE_URL).href}>page</a>
+            <a href={new URL("query-frontend/slow-queries", BASE_URL).href}>Details</a>
           </h2>
           <table data-testid="slow">
             <thead>
               <tr>
-                <th scope="col">Took</th>
+                <th scope="col">Duration</th>
                 <th scope="col">Tenant</th>
-                <th scope="col">Asked</th>
+                <th scope="col">Query</th>
                 <th scope="col">From</th>
                 <th scope="col">To</th>
-                <th scope="col">Parts</th>
+                <th scope="col">Sub-queries</th>
                 <th scope="col"></th>
               </tr>
             </thead>
@@ -312,7 +313,7 @@ export function Status(): ReactNode {
                   <td>{when(q.endMs)}</td>
                   <td>{q.parts}</td>
                   <td>
-                    <a href={new URL(`query-frontend/slow-queries?plan=${q.id}`, BASE_URL).href}>plan</a>
+                    <a href={new URL(`query-frontend/slow-queries?plan=${q.id}`, BASE_URL).href}>Plan</a>
                   </td>
                 </tr>
               ))}
@@ -334,9 +335,9 @@ export function Status(): ReactNode {
             <a href={new URL("tenant-limits", BASE_URL).href}>Tenants and limits</a> ·{" "}
           </>
         )}
-        <a href={new URL("admin", BASE_URL).href}>All pages of this process</a> ·{" "}
+        <a href={new URL("admin", BASE_URL).href}>All admin pages</a> ·{" "}
         <a href={new URL("metrics", BASE_URL).href}>Metrics</a> ·{" "}
-        <a href={new URL("api/v1/status/config", BASE_URL).href}>Whole configuration</a>
+        <a href={new URL("api/v1/status/config", BASE_URL).href}>Full configuration</a>
       </p>
     </div>
   );

@@ -33,6 +33,9 @@ export function baselineOf(s: State, nowMs: number, byMs?: number): Side {
   }
 }
 
+/** Names of the sides of a comparison. */
+export const SIDE_NAMES = { A: "Baseline (A)", B: "Comparison (B)" } as const;
+
 /** Change of a state that opens Compare, with the baseline that was set or the previous period. */
 export function toCompareScreen(s: State): Partial<State> {
   return {
@@ -124,13 +127,13 @@ export function summaryOf(type: string, c: ComparisonFigures): { text: string; n
     // A sum of a gauge's snapshots has no meaning.
     return `${name} ${formatValue(f.total, unit)} (${c.sides.gauge || rates.basis === "total" ? covered : `${sum} in ${covered}`})`;
   };
-  const text = `${side("A", before, rates.baseUnit)}, ${side("B", now, rates.unit)}: ${formatDelta(pair, rates.unit)}, ${formatFactor(pair)}; shares are of each side's own total.`;
+  const text = `${side("A", before, rates.baseUnit)}, ${side("B", now, rates.unit)}: ${formatDelta(pair, rates.unit)}, ${formatFactor(pair)}; percentages are relative to each side's total.`;
   const ratio = Math.max(now.total, before.total) / Math.max(1, Math.min(now.total, before.total));
   const notice =
     now.total === 0 || before.total === 0
       ? `${now.total === 0 ? "B" : "A"} has no samples: everything is ${now.total === 0 ? "gone" : "new"}.`
       : rates.basis === "total" && !c.sides.gauge && haveUnequalTimes(c.sides)
-        ? "The sides cover unequal times, so their totals are not comparable: compare rates."
+        ? "The sides cover unequal times, so their totals are not comparable: switch to Rate."
         : ratio > 10
           ? `One side has ${ratio > 1000 ? "over 1000" : Math.round(ratio)} times the total of the other: small shares of the smaller one are noise.`
           : "";

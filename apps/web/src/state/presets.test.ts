@@ -1,5 +1,5 @@
 import { RE2JS } from "re2js";
-import { FILTER_PRESETS } from "./presets.ts";
+import { hiddenOf, FILTER_PRESETS } from "./presets.ts";
 
 /** Matches like the server does for a pattern between slashes. */
 const textFilter = (pattern: string) => {
@@ -12,32 +12,32 @@ const hidden = (preset: string, names: readonly string[]): string[] =>
 describe("hidden functions of a runtime", () => {
   it.each([
     [
-      "Go's runtime",
+      "Go runtime",
       ["runtime.mallocgc", "internal/poll.(*FD).Read"],
       ["Runtimes.go", "main.runtime", "github.com/a/internal/b.F"],
     ],
     [
-      "the JVM and the JDK",
-      ["java/lang/Thread.run", "sun.nio.ch.NioSocketImpl.read", "JVM_Clone"],
+      "JVM & JDK",
+      ["java/lang/Thread.run", "sun.nio.ch.NioSocketImpl.read", "com/sun/net/httpserver.Run", "JVM_Clone"],
       ["com.shop.java.Cart", "javascript.run"],
     ],
     [
-      "Node and V8",
+      "Node.js & V8",
       ["node:internal/process/task_queues", "(garbage collector)", "v8::internal::Heap"],
       ["(anonymous) cart.js:3", "node_modules/x"],
     ],
     [
-      "Python's own machinery",
+      "Python interpreter",
       ["<frozen importlib._bootstrap>", "_PyEval_EvalFrameDefault", "PyObject_Call"],
       ["pytest.run", "python_handler"],
     ],
-    ["Ruby's own methods", ["<internal:kernel> - loop", "rb_ary_each", "vm_exec"], ["app.rb - <main>"]],
+    ["Ruby internals", ["<internal:kernel> - loop", "rb_ary_each", "vm_exec"], ["app.rb - <main>"]],
     [
-      ".NET's own code",
+      ".NET framework",
       ["System.Threading.Monitor.Wait", "Microsoft!AspNetCore"],
       ["system.handler", "Systems.Run"],
     ],
-    ["the kernel and libc", ["__libc_start_main", "do_syscall_64", "[unknown]"], ["download", "libcart"]],
+    ["Kernel & libc", ["__libc_start_main", "do_syscall_64", "[unknown]"], ["download", "libcart"]],
   ])("%s", (preset, wanted, others) => {
     expect(hidden(preset, [...wanted, ...others])).toEqual(wanted);
   });
@@ -45,5 +45,12 @@ describe("hidden functions of a runtime", () => {
   it("anchors at the beginning of the name, since every name of an answer is tested", () => {
     for (const [, patterns] of FILTER_PRESETS)
       for (const p of patterns) expect(p.startsWith("/^")).toBe(true);
+  });
+
+  it("has the name of its preset, once all patterns of it are hidden", () => {
+    const [jvm, node] = [FILTER_PRESETS[1]!, FILTER_PRESETS[2]!];
+    expect(hiddenOf(["main", ...jvm[1]]).map((h) => h.name)).toEqual(["JVM & JDK", "main"]);
+    expect(hiddenOf([jvm[1][0]!, ...node[1]]).map((h) => h.name)).toEqual(["Node.js & V8", jvm[1][0]]);
+    expect(hiddenOf([])).toEqual([]);
   });
 });

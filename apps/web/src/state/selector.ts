@@ -58,7 +58,7 @@ export function parseSelector(text: string): Matcher[] {
     while (at < text.length && text[at] !== quote) at += text[at] === "\\" && quote !== "`" ? 2 : 1;
     if (at >= text.length) {
       at = from;
-      fail("this quote is not closed");
+      fail("Unterminated string");
     }
     const inner = text.slice(from + 1, at++);
     if (quote === "`") return inner;
@@ -66,7 +66,7 @@ export function parseSelector(text: string): Matcher[] {
       const c = unescaped(escape);
       if (c !== undefined) return c;
       at = from + 1 + offset;
-      return fail("invalid escape sequence");
+      return fail("Invalid escape");
     });
   };
   blank();
@@ -76,26 +76,26 @@ export function parseSelector(text: string): Matcher[] {
   for (blank(); at < text.length && text[at] !== "}"; blank()) {
     const start = at;
     const bare = /^[A-Za-z_][\w.]*/.exec(text.slice(at))?.[0];
-    const name = isQuote(text[at]) ? quoted() : (bare ?? fail("a label name is expected"));
+    const name = isQuote(text[at]) ? quoted() : (bare ?? fail("Expected a label name"));
     if (bare !== undefined && at === start) at += bare.length;
     blank();
     const op = /^(=~|!~|!=|=)/.exec(text.slice(at))?.[1] as Operator | undefined;
-    if (!op) fail("one of = != =~ !~ is expected");
+    if (!op) fail("Expected one of = != =~ !~");
     at += op!.length;
     blank();
-    if (!isQuote(text[at])) fail("a quoted value is expected");
+    if (!isQuote(text[at])) fail("Expected a quoted value");
     const value = quoted();
     out.push({ name, op: op!, value });
     blank();
     if (text[at] === ",") at++;
-    else if (at < text.length && text[at] !== "}") fail("a comma is expected");
+    else if (at < text.length && text[at] !== "}") fail('Expected ","');
   }
   if (braced) {
-    if (text[at] !== "}") fail("the brace is not closed");
+    if (text[at] !== "}") fail('Expected "}"');
     at++;
     blank();
   }
-  if (at < text.length) fail("unexpected text after the selector");
+  if (at < text.length) fail("Unexpected text");
   return out;
 }
 

@@ -24,7 +24,9 @@ export function resolveTime(text: TimeText, nowMs: number, zone: string): number
     const [y, mo, d, h, mi, s] = parts.slice(1, 7).map((p) => Number(p ?? 0));
     return wallTime(y!, mo!, d!, h!, mi!, s!, zone);
   }
-  throw new Error(`"${text}" is no time; write now, now-1h, now-2d12h, 2026-11-24 10:00, or milliseconds`);
+  throw new Error(
+    `"${text}" is not a valid time. Examples: now, now-1h, now-2d12h, 2026-11-24 10:00, milliseconds`,
+  );
 }
 
 export const isRelative = (t: TimeText): boolean => t.trim().startsWith("now");
@@ -132,14 +134,14 @@ export function shiftRange(r: Range, nowMs: number, zone: string, lengths: numbe
 }
 
 export const RANGE_PRESETS: readonly [text: string, label: string][] = [
-  ["now-5m", "5 minutes"],
-  ["now-15m", "15 minutes"],
-  ["now-30m", "30 minutes"],
-  ["now-1h", "1 hour"],
-  ["now-3h", "3 hours"],
-  ["now-6h", "6 hours"],
-  ["now-12h", "12 hours"],
-  ["now-24h", "24 hours"],
-  ["now-2d", "2 days"],
-  ["now-7d", "7 days"],
+  ["now-5m", "Last 5 minutes"],
+  ["now-15m", "Last 15 minutes"],
+  ["now-30m", "Last 30 minutes"],
+  ["now-1h", "Last 1 hour"],
+  ["now-3h", "Last 3 hours"],
+  ["now-6h", "Last 6 hours"],
+  ["now-12h", "Last 12 hours"],
+  ["now-24h", "Last 24 hours"],
+  ["now-2d", "Last 2 days"],
+  ["now-7d", "Last 7 days"],
 ];
