@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { TOKENS } from "./tokens.ts";
 
 /** Escaped markup. Only `html` creates instances. */
 export class Html {
@@ -35,8 +36,7 @@ export function wantsJson(request: FastifyRequest): boolean {
   return (request.headers.accept ?? "").includes("json");
 }
 
-const STYLE =
-  ":root{color-scheme:light dark;--ink:#1d1f23;--quiet:#5d636d;--line:#d9dce1;--ground:#fff;--link:#0b57b0}@media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--quiet:#9aa1ac;--line:#3a3f47;--ground:#17191d;--link:#7fb3ff}}body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--ground);margin:0 auto;padding:1rem 2rem;max-width:84rem}nav{border-bottom:1px solid var(--line);padding-bottom:.6rem}a{color:var(--link)}h1{font-size:1.4rem}.quiet{color:var(--quiet)}.wide{overflow-x:auto}table{border-collapse:collapse}td,th{padding:.3rem .9rem .3rem 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}pre{overflow-x:auto}";
+const STYLE = `${TOKENS}body{font:var(--text-lead);color:var(--ink);background:var(--bg);margin:0 auto;padding:var(--space-4) var(--space-7);max-width:84rem}nav{border-bottom:1px solid var(--line);padding-bottom:var(--space-3)}a{color:var(--accent)}h1{font:var(--text-page)}h2,h3{font:var(--text-title)}code,pre{font:var(--text-mono)}.quiet{color:var(--ink-3)}.wide{overflow-x:auto}table{border-collapse:collapse}td,th{padding:var(--space-1) var(--space-4) var(--space-1) 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}pre{overflow-x:auto}`;
 
 /** Relative path from a request's URL to the root, so that pages work below a proxy's prefix. */
 export function relativeRoot(request: FastifyRequest): string {
