@@ -61,7 +61,7 @@ async function verified<T extends CompactAnswer>(result: T): Promise<T> {
   return result;
 }
 
-const methods: CompactWorkerMethods = {
+serveWorker<CompactWorkerMethods>({
   async count({ tenant, blocks, drops }) {
     const bucket = await opened,
       hasher = await loadHasher(),
@@ -86,6 +86,4 @@ const methods: CompactWorkerMethods = {
   async rewrite({ tenant, block, drops, ...options }) {
     return verified(await rewriteBlock((await near(tenant, [block], options.workDir))[0]!, drops, options));
   },
-};
-
-serveWorker(methods as never);
+});

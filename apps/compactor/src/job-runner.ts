@@ -5,12 +5,12 @@ import type { BucketIndexUpdater, CompactionJob, RowSelection } from "@cinderblo
 import { crashPoint } from "@cinderblock/files";
 import type { Base } from "@cinderblock/telemetry";
 import { pathBelow } from "@cinderblock/tenant";
-import { WorkerClient } from "@cinderblock/threads";
+import { WorkerPool } from "@cinderblock/threads";
 import type { BlockPublisher } from "./block-publisher.ts";
 import type { CompactorConfig } from "./compactor-config.ts";
 import { requireWorkRoom } from "./disk-space.ts";
 import type { CompactorLimits } from "./limits.ts";
-import type { CompactAnswer, CompactWorkerData } from "./protocol.ts";
+import type { CompactWorkerData, CompactWorkerMethods } from "./protocol.ts";
 import type { RewriteWork } from "./rewriter.ts";
 
 /** Script of a compaction thread, and its data. */
@@ -21,8 +21,7 @@ export interface CompactionThread {
 
 /** Runs jobs, one at a time: each has its own thread and work folder. */
 export class JobRunner implements RewriteWork {
-  private current: WorkerClient | undefined;
-  private readonly thread: CompactionThread;
+  private readonly pool: WorkerPool<CompactWorkerMethods>;
   private readonly index: BucketIndexUpdater;
   private readonly publisher: BlockPublisher;
   private readonly config: CompactorConfig;
@@ -39,7 +38,17 @@ export class JobRunner implements RewriteWork {
     limits: CompactorLimits,
     base: Base,
   ) {
-    this.thread = thread;
+    this.pool = new WorkerPool<CompactWorkerMethods>(
+      {
+        name: "compact",
+        script: thread.script,
+        count: 0,
+        data: () => thread.data,
+        // Column values are in buffers outside the heap: a large young generation would only keep garbage alive.
+        resourceLimits: { maxYoungGenerationSizeMb: 4 },
+      },
+      base,
+    );
     this.index = index;
     this.publisher = publisher;
     this.config = config;
@@ -67,8 +76,8 @@ export class JobRunner implements RewriteWork {
   }
 
   /** Stops the thread of the current job, which then fails. */
-  async stop(): Promise<void> {
-    await this.current?.stop();
+  stop(): Promise<void> {
+    return this.pool.stop();
   }
 
   /** Merges, publishes the outputs (files, then metas), then marks the inputs. */
@@ -77,15 +86,17 @@ export class JobRunner implements RewriteWork {
     const started = performance.now();
     metrics.counter("pyroscope_compactor_group_compaction_runs_started_total", "Jobs begun.").inc();
     await this.inWorkDir(`${tenant}-${job.rangeStartMs}-${job.rangeEndMs}`, job.blocks, async (workDir) => {
-      const { outputs, rows, duplicates } = await this.inThread<CompactAnswer>("compact", {
-        tenant,
-        blocks: job.blocks,
-        shards: job.stage === "split" ? this.limits.splitShards(tenant) : 0,
-        splitBy: this.config.splitBy,
-        downsample: this.config.downsampler && this.limits.downsample(tenant),
-        memoryBytes: this.config.memoryBytes,
-        workDir,
-      });
+      const { outputs, rows, duplicates } = await this.pool.inOwnThread((call) =>
+        call.compact({
+          tenant,
+          blocks: job.blocks,
+          shards: job.stage === "split" ? this.limits.splitShards(tenant) : 0,
+          splitBy: this.config.splitBy,
+          downsample: this.config.downsampler && this.limits.downsample(tenant),
+          memoryBytes: this.config.memoryBytes,
+          workDir,
+        }),
+      );
       crashPoint("compact/outputs-written");
       await this.publisher.publish(tenant, outputs, job.blocks);
       crashPoint("compact/published");
@@ -120,7 +131,7 @@ export class JobRunner implements RewriteWork {
     blocks: readonly BlockMeta[],
     drops: readonly (readonly RowSelection[])[],
   ): Promise<number[][]> {
-    return (await this.inThread<{ counts: number[][] }>("count", { tenant, blocks, drops })).counts;
+    return (await this.pool.inOwnThread((call) => call.count({ tenant, blocks, drops }))).counts;
   }
 
   /** Rewrites a block without some of its rows, publishes the result, calls `commit`, and marks the block. */
@@ -133,13 +144,9 @@ export class JobRunner implements RewriteWork {
   ): Promise<void> {
     const started = performance.now();
     await this.inWorkDir(`${tenant}-${block.ulid}`, [block], async (workDir) => {
-      const { outputs, dropped } = await this.inThread<CompactAnswer>("rewrite", {
-        tenant,
-        block,
-        drops,
-        memoryBytes: this.config.memoryBytes,
-        workDir,
-      });
+      const { outputs, dropped } = await this.pool.inOwnThread((call) =>
+        call.rewrite({ tenant, block, drops, memoryBytes: this.config.memoryBytes, workDir }),
+      );
       const output = outputs[0]?.meta.ulid ?? "";
       await this.publisher.publish(tenant, outputs, [block]);
       await commit(output);
@@ -179,23 +186,6 @@ export class JobRunner implements RewriteWork {
       await work(workDir);
     } finally {
       rmSync(workDir, { recursive: true, force: true });
-    }
-  }
-
-  /** Runs one method in its own thread. */
-  private async inThread<T>(method: "compact" | "rewrite" | "count", call: object): Promise<T> {
-    const worker = new WorkerClient(
-      () => undefined,
-      (reason) => this.base.log.error({ reason }, "compaction thread died"),
-    );
-    this.current = worker;
-    // Column values are in buffers outside the heap: a large young generation would only keep garbage alive.
-    worker.start(this.thread.script, this.thread.data, "compact", { maxYoungGenerationSizeMb: 4 });
-    try {
-      return await worker.call<T>(method, call);
-    } finally {
-      this.current = undefined;
-      await worker.stop();
     }
   }
 }

@@ -2,7 +2,7 @@ import type { PushAnswer, SentPush } from "@cinderblock/ingest";
 import type { Service } from "@cinderblock/service";
 import type { IngestLimits } from "@cinderblock/tenant";
 import type { Base } from "@cinderblock/telemetry";
-import { SharedPages, WorkerClient } from "@cinderblock/threads";
+import { SharedPages, Transfer, type WorkerClient, WorkerPool } from "@cinderblock/threads";
 
 /** Start data of a worker: the shared memory of the bodies. */
 export interface ValidateWorkerData {
@@ -31,54 +31,40 @@ export interface Validation {
   types: Uint8Array;
 }
 
+/** Methods of a validation worker. */
+export interface ValidateWorkerMethods {
+  /** answers when the worker's code is loaded */
+  ready(): void;
+  check(call: ValidateCall): Validation;
+}
+
+/** Maximum wait for pushes in flight at the stop. */
+const DRAIN_MS = 1000;
+
 /**
  * Threads that check pushes before they are written to the log: an acknowledged push is never refused later.
  */
 export class Validator implements Service {
   readonly name = "validators";
-  private readonly workers: WorkerClient[] = [];
-  private readonly sent = new Map<WorkerClient, Map<string, IngestLimits>>();
+  private readonly pool: WorkerPool<ValidateWorkerMethods>;
+  private readonly sent = new Map<WorkerClient<ValidateWorkerMethods>, Map<string, IngestLimits>>();
   private readonly gates = new Map<string, SharedArrayBuffer>();
-  private readonly script: URL;
-  private readonly count: number;
-  private readonly base: Base;
-  private stopping = false;
   private readonly bodies = new SharedPages(BODIES_BYTES);
 
   constructor(script: URL, count: number, base: Base) {
-    this.script = script;
-    this.count = count;
-    this.base = base;
+    const data = (): ValidateWorkerData => ({ bodies: this.bodies.buffer });
+    this.pool = new WorkerPool<ValidateWorkerMethods>({ name: "validate", script, count, data }, base);
   }
 
   async start(): Promise<void> {
-    for (let i = 0; i < this.count; i++) {
-      const begin = (): WorkerClient => {
-        const w = new WorkerClient(
-          () => undefined,
-          (reason) => {
-            if (this.stopping) return;
-            this.base.log.error({ worker: i, reason }, "validate worker died, restarting it");
-            this.workers[i] = begin();
-          },
-        );
-        w.start(
-          this.script,
-          { bodies: this.bodies.buffer } satisfies ValidateWorkerData,
-          `validate-${i}`,
-          {},
-        );
-        return w;
-      };
-      this.workers.push(begin());
-    }
+    this.pool.start();
     // Load the code now, so that the first pushes do not wait.
-    await Promise.all(this.workers.map((w) => w.call("ready", undefined)));
+    await this.pool.each((call) => call.ready());
   }
 
   /** Checks a push; its body stays with the caller. */
   async check(tenant: string, push: SentPush, limits: IngestLimits, nowMs: number): Promise<Validation> {
-    const worker = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
+    const worker = this.pool.idlest();
     let gate = this.gates.get(tenant);
     if (!gate) this.gates.set(tenant, (gate = new SharedArrayBuffer(8)));
     let known = this.sent.get(worker);
@@ -89,29 +75,26 @@ export class Validator implements Service {
       at = this.bodies.put(push.body);
     if (at !== undefined) {
       try {
-        return await worker.call<Validation>("check", {
+        return await worker.call.check({
           tenant,
           push: { ...push, body: NO_BODY },
           at,
           length: push.body.length,
           nowMs,
           ...settings,
-        } satisfies ValidateCall);
+        });
       } finally {
         this.bodies.release(at);
       }
     }
     // Transfer a copy: structured clone would copy the whole buffer behind a view.
     const body = new Uint8Array(push.body);
-    return worker.call<Validation>(
-      "check",
-      { tenant, push: { ...push, body }, nowMs, ...settings } satisfies ValidateCall,
-      [body.buffer],
+    return worker.call.check(
+      new Transfer({ tenant, push: { ...push, body }, nowMs, ...settings }, [body.buffer]),
     );
   }
 
-  async stop(): Promise<void> {
-    this.stopping = true;
-    await Promise.all(this.workers.map((w) => w.stop()));
+  stop(): Promise<void> {
+    return this.pool.stop(DRAIN_MS);
   }
 }

@@ -37,7 +37,7 @@ import {
 } from "@cinderblock/threads";
 import { DiskUsage, BallastReleaser } from "./disk-usage.ts";
 import { shardOf } from "./log-shards.ts";
-import type { IngestWorkerData, IngestWorkerMethods, UnwritableNotice } from "./protocol.ts";
+import type { IngestWorkerData, IngestWorkerMethods, IngestWorkerNotices } from "./protocol.ts";
 
 /**
  * A worker thread of the write path. It inflates, decodes and normalizes a push, interns it into its heads
@@ -61,12 +61,11 @@ const shard = new HeadShard(hasher, {
   idleMs: data.idleMs,
   sync: data.sync,
   // A failed sync is never retried: the kernel may have dropped pages. The process ends and replays the disk.
-  onFailure: (err) => served.notify("failed", err.message),
-  onBlock: (tenant, meta) => served.notify("block", { tenant, meta }),
+  onFailure: (err) => served.notify.failed(err.message),
+  onBlock: (tenant, meta) => served.notify.block({ tenant, meta }),
   onMemory: (used) => Atomics.store(pressure, data.shard, Math.ceil((1000 * used) / data.headBytes)),
   onNoSpace: () => room.release(),
-  onUnwritable: (operation, err) =>
-    served.notify("unwritable", { operation, reason: err?.message } satisfies UnwritableNotice),
+  onUnwritable: (operation, err) => served.notify.unwritable({ operation, reason: err?.message }),
   now: () => Date.now(),
 });
 const symbols = Symbolizer.open(data.symbols, Date.now);
@@ -96,7 +95,7 @@ const slices = new TimeSlices();
 const paceOf = (stop: Int32Array | undefined): Pace =>
   slices.pace(() => stop !== undefined && Atomics.load(stop, 0) === 1);
 
-const moved = <T>(value: T): T => new Transfer(value, transferable(value)) as unknown as T;
+const moved = <T>(value: T): Transfer<T> => new Transfer(value, transferable(value));
 
 function pick(ulids: readonly string[]): { heads: Head[]; missing: string[] } {
   const heads: Head[] = [],
@@ -116,11 +115,11 @@ const maintenance = new Periodic(
   (end) => {
     // After a cut without disk space the log still has the records: the next pass cuts again.
     if (!end.ok && !end.late && kindOf(end.err) !== "no-room")
-      served.notify("failed", (end.err as Error).message);
+      served.notify.failed((end.err as Error).message);
   },
 );
 
-const methods: IngestWorkerMethods = {
+const served = serveWorker<IngestWorkerMethods, IngestWorkerNotices>({
   replay() {
     let last = 0;
     const { count, ...plan } = data.replay;
@@ -129,7 +128,7 @@ const methods: IngestWorkerMethods = {
       const now = Date.now();
       if (now - last > 500 || done === total) {
         last = now;
-        served.notify("progress", { done, total });
+        served.notify.progress({ done, total });
       }
     });
     shard.resume();
@@ -231,6 +230,4 @@ const methods: IngestWorkerMethods = {
   },
   stats: () => shard.stats(),
   close: () => shard.close(),
-};
-
-const served = serveWorker(methods as never);
+});

@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { CinderblockError, CorruptError, kindOf, messageOf, noRoom } from "@cinderblock/errors";
 import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
 import { isUnwritable } from "@cinderblock/files";
-import { type BaselineService, lastLoggedMs, type ShardStats } from "@cinderblock/head";
+import { lastLoggedMs, type ShardStats } from "@cinderblock/head";
 import type { PushAnswer, PushOrigin, RawPush } from "@cinderblock/ingest";
 import { checkTenantId, type IngestLimits } from "@cinderblock/tenant";
 import {
@@ -26,12 +26,20 @@ import type { QueryPool } from "@cinderblock/query-worker";
 import type { SymbolizerData } from "@cinderblock/symbolizer";
 import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import { SharedPages, shareAbort, WorkerClient } from "@cinderblock/threads";
+import {
+  SharedPages,
+  shareAbort,
+  Transfer,
+  type WorkerCalls,
+  type WorkerClient,
+  type WorkerNotices,
+  WorkerPool,
+} from "@cinderblock/threads";
 import { ballastPath, DiskGuard } from "./disk-guard.ts";
 import { DiskUsage } from "./disk-usage.ts";
 import { blockInfo, damagedInfo, LocalBlocks } from "./local-blocks.ts";
 import { LogShards, shardOf } from "./log-shards.ts";
-import type { BlockNotice, IngestWorkerData, PushCall, ReplayLine, UnwritableNotice } from "./protocol.ts";
+import type { IngestWorkerData, IngestWorkerMethods, IngestWorkerNotices, PushCall } from "./protocol.ts";
 
 export interface IngesterConfig {
   dataPath: string;
@@ -96,7 +104,7 @@ export class Ingester implements Service, SourceClient {
   progress = "";
   /** whether the disk was empty at the start */
   private readonly isNew: boolean;
-  private shards: WorkerClient[] = [];
+  private readonly shards: WorkerPool<IngestWorkerMethods, IngestWorkerNotices>;
   /** called when uploads should start at once */
   ship: () => void = () => undefined;
   readonly disk: DiskGuard;
@@ -109,15 +117,19 @@ export class Ingester implements Service, SourceClient {
   /** tenant -> counters that all ingest threads share: rate gate and active series */
   private readonly shared = new Map<string, { gate: SharedArrayBuffer; series: SharedArrayBuffer }>();
   /** worker -> tenant -> limits that this worker has received */
-  private readonly sent = new Map<WorkerClient, Map<string, IngestLimits>>();
+  private readonly sent = new Map<
+    WorkerClient<IngestWorkerMethods, IngestWorkerNotices>,
+    Map<string, IngestLimits>
+  >();
   private readonly bodies = new SharedPages(BODIES_BYTES);
   /** shard -> used thousandths of the memory for its heads */
   private used = new Int32Array(new SharedArrayBuffer(0));
-  private readonly script: URL;
   private readonly config: IngesterConfig;
   private readonly pool: QueryPool;
   private readonly base: Base;
   private readonly onFatal: (reason: string) => void;
+  /** how the logs are divided among the threads; read at the start */
+  private logs: LogShards | undefined;
 
   constructor(
     script: URL,
@@ -126,13 +138,27 @@ export class Ingester implements Service, SourceClient {
     base: Base,
     onFatal: (reason: string) => void,
   ) {
-    this.script = script;
     this.config = config;
     this.pool = pool;
     this.base = base;
     this.onFatal = onFatal;
     this.blocksOnDisk = new LocalBlocks(config.dataPath, base.log);
     this.threads = config.workers;
+    this.shards = new WorkerPool<IngestWorkerMethods, IngestWorkerNotices>(
+      {
+        name: "ingest",
+        script,
+        count: this.threads,
+        data: (shard) => this.threadData(shard),
+        notices: (shard) => this.notices(shard),
+        // docs/correctness.md, "Workers die whole"
+        onDeath: (shard, reason) => {
+          this.onThreadDeath();
+          onFatal(`ingest worker ${shard} died: ${reason}`);
+        },
+      },
+      base,
+    );
     this.diskUsage = new DiskUsage(this.threads);
     this.disk = new DiskGuard(
       config,
@@ -180,37 +206,10 @@ export class Ingester implements Service, SourceClient {
     this.blocksOnDisk.scan();
     this.bucketIsHere = isSameDisk(config.dataPath, config.bucketDirectory);
     await this.disk.makeRoomForReplay();
-    const count = this.threads;
-    this.used = new Int32Array(new SharedArrayBuffer(4 * count));
-    const logs = new LogShards(config.dataPath, count);
-    for (let shard = 0; shard < count; shard++) {
-      const data: IngestWorkerData = {
-        shard,
-        replay: logs.replayOf(shard),
-        dataPath: config.dataPath,
-        windowMs: config.windowMs,
-        headBytes: Math.floor(config.headBytes / count),
-        logBytes: Math.floor(config.logBytes / count),
-        segmentBytes: config.segmentBytes,
-        idleMs: config.idleMs,
-        sync: config.sync,
-        bodies: this.bodies.buffer,
-        pressure: this.used.buffer,
-        disk: this.diskUsage.buffer,
-        ballast: ballastPath(config.dataPath),
-        symbols: config.symbols,
-      };
-      const worker = new WorkerClient(
-        (name, value) => this.notice(shard, name, value),
-        (reason) => {
-          this.onThreadDeath();
-          this.onFatal(`ingest worker ${shard} died: ${reason}`);
-        },
-      );
-      worker.start(this.script, data, `ingest-${shard}`, {});
-      this.shards.push(worker);
-    }
-    const lines = await Promise.all(this.shards.map((s) => s.call<ReplayLine>("replay", undefined)));
+    this.used = new Int32Array(new SharedArrayBuffer(4 * this.threads));
+    const logs = (this.logs = new LogShards(config.dataPath, this.threads));
+    this.shards.start();
+    const lines = await this.shards.each((call) => call.replay());
     lines.forEach((r, shard) => {
       const level = r.damaged.length > 0 || r.lostSymbols > 0 ? "warn" : "info";
       base.log[level](
@@ -239,6 +238,28 @@ export class Ingester implements Service, SourceClient {
     this.observe();
     this.diskLoop.start();
     await this.disk.removeExpired();
+  }
+
+  private threadData(shard: number): IngestWorkerData {
+    const { config, threads, logs } = this;
+    if (!logs)
+      throw new CinderblockError("internal", "an ingest thread cannot start before the logs are known");
+    return {
+      shard,
+      replay: logs.replayOf(shard),
+      dataPath: config.dataPath,
+      windowMs: config.windowMs,
+      headBytes: Math.floor(config.headBytes / threads),
+      logBytes: Math.floor(config.logBytes / threads),
+      segmentBytes: config.segmentBytes,
+      idleMs: config.idleMs,
+      sync: config.sync,
+      bodies: this.bodies.buffer,
+      pressure: this.used.buffer,
+      disk: this.diskUsage.buffer,
+      ballast: ballastPath(config.dataPath),
+      symbols: config.symbols,
+    };
   }
 
   /** Saves how the logs are divided. When the disk is full, the next start divides them again. */
@@ -270,43 +291,41 @@ export class Ingester implements Service, SourceClient {
    * thread drops a foreign one.
    */
   private async reshard(): Promise<void> {
-    const sum = async (method: "adoptBaselines" | "dropForeignBaselines"): Promise<number> =>
-      (await Promise.all(this.shards.map((s) => s.call<number>(method, undefined)))).reduce(
-        (a, b) => a + b,
-        0,
-      );
-    const adopted = await sum("adoptBaselines"),
-      dropped = await sum("dropForeignBaselines");
+    const sum = (counts: readonly number[]): number => counts.reduce((a, b) => a + b, 0);
+    const adopted = sum(await this.shards.each((call) => call.adoptBaselines())),
+      dropped = sum(await this.shards.each((call) => call.dropForeignBaselines()));
     this.base.log.info(
-      { threads: this.shards.length, adopted, dropped },
+      { threads: this.threads, adopted, dropped },
       "number of ingest threads changed, moving baselines of cumulative series",
     );
   }
 
-  private notice(shard: number, name: string, value: unknown): void {
-    if (name === "block") {
-      const { tenant, meta } = value as BlockNotice;
-      this.blocksOnDisk.add(tenant, meta);
-      this.base.metrics.counter("cinderblock_ingester_blocks_cut_total", "Heads cut into blocks.").inc();
-      this.onBlock(tenant, meta);
-    } else if (name === "progress") {
-      const { done, total } = value as { done: number; total: number };
-      this.progress = `replaying the log of shard ${shard}: ${done} of ${total} segments`;
-      this.base.log.info({ shard, done, total }, "replaying log");
-    } else if (name === "unwritable") {
-      const { operation, reason } = value as UnwritableNotice;
-      if (operation === "log") this.disk.noteLog(shard, reason);
-      else if (reason !== undefined) this.disk.noteFailure(operation, reason);
-      if (reason !== undefined)
-        this.base.log.warn({ shard, operation, reason }, "disk does not accept writes, retrying");
-      else this.base.log.info({ shard, operation }, "disk accepts writes again");
-    } else if (name === "failed") this.onFatal(`ingest worker ${shard}: ${String(value)}`);
+  /** Receivers of an ingest thread's notices. */
+  private notices(shard: number): WorkerNotices<IngestWorkerNotices> {
+    return {
+      block: ({ tenant, meta }) => {
+        this.blocksOnDisk.add(tenant, meta);
+        this.base.metrics.counter("cinderblock_ingester_blocks_cut_total", "Heads cut into blocks.").inc();
+        this.onBlock(tenant, meta);
+      },
+      progress: ({ done, total }) => {
+        this.progress = `replaying the log of shard ${shard}: ${done} of ${total} segments`;
+        this.base.log.info({ shard, done, total }, "replaying log");
+      },
+      unwritable: ({ operation, reason }) => {
+        if (operation === "log") this.disk.noteLog(shard, reason);
+        else if (reason !== undefined) this.disk.noteFailure(operation, reason);
+        if (reason !== undefined)
+          this.base.log.warn({ shard, operation, reason }, "disk does not accept writes, retrying");
+        else this.base.log.info({ shard, operation }, "disk accepts writes again");
+      },
+      failed: (reason) => this.onFatal(`ingest worker ${shard}: ${reason}`),
+    };
   }
 
   private observe(): void {
     const { metrics } = this.base;
-    const all = (): Promise<ShardStats[]> =>
-      Promise.all(this.shards.map((s) => s.call<ShardStats>("stats", undefined)));
+    const all = (): Promise<ShardStats[]> => this.shards.each((call) => call.stats());
     const gauge = (name: string, help: string, pick: (s: ShardStats) => number): void => {
       metrics.gauge(name, help, [], async (g) => {
         g.set((await all()).reduce((n, s) => n + pick(s), 0));
@@ -457,27 +476,19 @@ export class Ingester implements Service, SourceClient {
 
   /** Active series of all tenants, by hash. */
   async activeSeries(): Promise<{ tenant: string; series: BigUint64Array }[]> {
-    return (
-      await Promise.all(
-        this.shards.map((s) =>
-          s.call<{ tenant: string; series: BigUint64Array }[]>("activeSeries", undefined),
-        ),
-      )
-    ).flat();
+    return (await this.shards.each((call) => call.activeSeries())).flat();
   }
 
   /** Drops the baselines of services that `gone` selects: others may have received later profiles. */
   async forgetBaselines(
     gone: (tenant: string, service: string, kafkaPartition?: number) => boolean,
   ): Promise<void> {
-    const n = await Promise.all(
-      this.shards.map(async (s) => {
-        const services = (await s.call<BaselineService[]>("baselineServices", undefined)).filter((x) =>
-          gone(x.tenant, x.service, x.kafkaPartition),
-        );
-        return services.length === 0 ? 0 : s.call<number>("forgetBaselines", services);
-      }),
-    );
+    const n = await this.shards.each(async (call) => {
+      const services = (await call.baselineServices()).filter((x) =>
+        gone(x.tenant, x.service, x.kafkaPartition),
+      );
+      return services.length === 0 ? 0 : call.forgetBaselines(services);
+    });
     const all = n.reduce((a, b) => a + b, 0);
     if (all === 0) return;
     this.forgotten.inc(all);
@@ -500,7 +511,8 @@ export class Ingester implements Service, SourceClient {
         checkTenantId(tenant),
         (shared = { gate: new SharedArrayBuffer(8), series: new SharedArrayBuffer(4) }),
       );
-    const worker = this.shards[shardOf(service, this.shards.length)]!;
+    const { threads } = this.shards;
+    const worker = threads[shardOf(service, threads.length)]!;
     let known = this.sent.get(worker);
     if (!known) this.sent.set(worker, (known = new Map()));
     const fresh = known.get(tenant) !== limits;
@@ -518,7 +530,7 @@ export class Ingester implements Service, SourceClient {
     };
     if (at !== undefined) {
       try {
-        return await worker.call<PushAnswer>("push", call);
+        return await worker.call.push(call);
       } finally {
         this.bodies.release(at);
       }
@@ -528,10 +540,8 @@ export class Ingester implements Service, SourceClient {
       body.buffer instanceof ArrayBuffer && body.buffer.byteLength === body.byteLength
         ? (body as Uint8Array<ArrayBuffer>)
         : new Uint8Array(body);
-    return worker.call<PushAnswer>(
-      "push",
-      { ...call, push: { ...push, body: own } },
-      own.length > 0 ? [own.buffer] : [],
+    return worker.call.push(
+      new Transfer({ ...call, push: { ...push, body: own } }, own.length > 0 ? [own.buffer] : []),
     );
   }
 
@@ -541,7 +551,7 @@ export class Ingester implements Service, SourceClient {
    */
   async oldestUnuploadedMs(): Promise<number> {
     // Ask for the heads first: a head that becomes a block meanwhile is announced before its shard answers.
-    const heads = await Promise.all(this.shards.map((s) => s.call<ShardStats>("stats", undefined)));
+    const heads = await this.shards.each((call) => call.stats());
     const blocks = this.blocksOnDisk.unshippedBlocks().map(({ meta }) => ulidTimeMs(meta.ulid));
     // A damaged block was not uploaded: Kafka must deliver its records again.
     blocks.push(...this.blocksOnDisk.allDamaged().map((b) => ulidTimeMs(b.ulid)));
@@ -555,13 +565,9 @@ export class Ingester implements Service, SourceClient {
     return most / 1000;
   }
 
-  get shardCount(): number {
-    return this.shards.length;
-  }
-
   /** Tenants with heads or local blocks. */
   async tenants(): Promise<string[]> {
-    const heads = (await Promise.all(this.shards.map((s) => s.call<string[]>("tenants", undefined)))).flat();
+    const heads = (await this.shards.each((call) => call.tenants())).flat();
     return [
       ...new Set([
         ...heads,
@@ -576,7 +582,7 @@ export class Ingester implements Service, SourceClient {
    * @returns the number of blocks removed
    */
   async dropTenant(tenant: string): Promise<number> {
-    await Promise.all(this.shards.map((s) => s.call("flush", tenant)));
+    await this.shards.each((call) => call.flush(tenant));
     const metas = this.blocksOnDisk.metas(tenant);
     this.pool.forget(
       "local",
@@ -611,7 +617,7 @@ export class Ingester implements Service, SourceClient {
 
   /** Cuts the heads of one tenant, or all heads; resolves when the blocks are on disk. */
   async flush(tenant?: string): Promise<void> {
-    await Promise.all(this.shards.map((s) => s.call("flush", tenant)));
+    await this.shards.each((call) => call.flush(tenant));
   }
 
   // ---- reads
@@ -631,9 +637,7 @@ export class Ingester implements Service, SourceClient {
   async blocks(tenant: string, startMs: number, endMs: number): Promise<BlockInfo[]> {
     if (!this.started && this.isNew) return [];
     this.known();
-    const heads = (
-      await Promise.all(this.shards.map((s) => s.call<BlockInfo[]>("blocks", { tenant, startMs, endMs })))
-    ).flat();
+    const heads = (await this.shards.each((call) => call.blocks({ tenant, startMs, endMs }))).flat();
     const local = this.blocksOnDisk
       .metas(tenant)
       .filter((m) => m.minTimeMs <= endMs && m.maxTimeMs >= startMs)
@@ -660,10 +664,11 @@ export class Ingester implements Service, SourceClient {
     return { local, heads };
   }
 
-  private async onHeads<T>(method: string, ulids: readonly string[], args: object): Promise<T[]> {
-    return ulids.length === 0
-      ? []
-      : Promise.all(this.shards.map((s) => s.call<T>(method, { ulids, ...args })));
+  private async onHeads<T>(
+    ulids: readonly string[],
+    work: (call: WorkerCalls<IngestWorkerMethods>) => Promise<T>,
+  ): Promise<T[]> {
+    return ulids.length === 0 ? [] : this.shards.each(work);
   }
 
   /** ULIDs that no shard has. */
@@ -692,7 +697,7 @@ export class Ingester implements Service, SourceClient {
     const { local, heads } = this.divide(tenant, ulids),
       stop = shareAbort(until?.signal);
     const [onHeads, onDisk] = await Promise.all([
-      this.onHeads<ExecuteAnswer>("execute", heads, { tenant, query, exclude, stop }),
+      this.onHeads(heads, (call) => call.execute({ tenant, ulids: heads, query, exclude, stop })),
       local.length > 0
         ? this.setAside(
             tenant,
@@ -739,7 +744,13 @@ export class Ingester implements Service, SourceClient {
     select: SelectRequest,
     until?: Deadline,
   ): Promise<SeriesRanges[]> {
-    return this.ofRows("ranges", tenant, ulids, select, until);
+    return this.ofRows(
+      tenant,
+      ulids,
+      (call, heads, stop) => call.ranges({ tenant, ulids: heads, select, stop }),
+      (local) => this.pool.ranges("local", tenant, local, select, until?.signal),
+      until,
+    );
   }
   times(
     tenant: string,
@@ -747,7 +758,13 @@ export class Ingester implements Service, SourceClient {
     select: SelectRequest,
     until?: Deadline,
   ): Promise<RowTimes[]> {
-    return this.ofRows("times", tenant, ulids, select, until);
+    return this.ofRows(
+      tenant,
+      ulids,
+      (call, heads, stop) => call.times({ tenant, ulids: heads, select, stop }),
+      (local) => this.pool.times("local", tenant, local, select, until?.signal),
+      until,
+    );
   }
   keys(
     tenant: string,
@@ -755,27 +772,32 @@ export class Ingester implements Service, SourceClient {
     select: SelectRequest,
     until?: Deadline,
   ): Promise<RowKeys[]> {
-    return this.ofRows("keys", tenant, ulids, select, until);
+    return this.ofRows(
+      tenant,
+      ulids,
+      (call, heads, stop) => call.keys({ tenant, ulids: heads, select, stop }),
+      (local) => this.pool.keys("local", tenant, local, select, until?.signal),
+      until,
+    );
   }
 
   /** Asks heads and local blocks for the ranges, times or keys of their rows. */
   private async ofRows<T extends { ulid: string }>(
-    method: "ranges" | "times" | "keys",
     tenant: string,
     ulids: readonly string[],
-    select: SelectRequest,
+    ofHeads: (
+      call: WorkerCalls<IngestWorkerMethods>,
+      heads: readonly string[],
+      stop: Int32Array | undefined,
+    ) => Promise<T[]>,
+    ofBlocks: (local: readonly string[]) => Promise<T[]>,
     until: Deadline | undefined,
   ): Promise<T[]> {
     const { local, heads } = this.divide(tenant, ulids),
       stop = shareAbort(until?.signal);
-    const onDisk = (list: readonly string[]): Promise<T[]> =>
-      this.setAside(
-        tenant,
-        list,
-        this.pool[method]("local", tenant, list, select, until?.signal) as Promise<unknown> as Promise<T[]>,
-      );
+    const onDisk = (list: readonly string[]): Promise<T[]> => this.setAside(tenant, list, ofBlocks(list));
     const [a, b] = await Promise.all([
-      this.onHeads<T[]>(method, heads, { tenant, select, stop }),
+      this.onHeads(heads, (call) => ofHeads(call, heads, stop)),
       onDisk(local),
     ]);
     const late = this.cutMeanwhile(tenant, heads, a.flat());
@@ -791,7 +813,7 @@ export class Ingester implements Service, SourceClient {
     const { local, heads } = this.divide(tenant, ulids),
       stop = shareAbort(until?.signal);
     const [a, b] = await Promise.all([
-      this.onHeads<LabelAnswer & { missing: string[] }>("labels", heads, { tenant, ask, stop }),
+      this.onHeads(heads, (call) => call.labels({ tenant, ulids: heads, ask, stop })),
       this.setAside(tenant, local, this.pool.labels("local", tenant, local, ask, until?.signal)),
     ]);
     return { ...joinLabelAnswers([...a, b]), missing: [...this.missingOf(a), ...b.missing] };
@@ -799,7 +821,7 @@ export class Ingester implements Service, SourceClient {
 
   async stop(): Promise<void> {
     await this.diskLoop.stop(0);
-    if (this.shards.length === 0) return;
+    if (this.shards.threads.length === 0) return;
     try {
       await this.flush();
     } catch (err) {
@@ -809,8 +831,7 @@ export class Ingester implements Service, SourceClient {
         "shutdown without cutting all heads for lack of disk space; the next start replays them",
       );
     }
-    await Promise.all(this.shards.map((s) => s.call("close", undefined)));
-    await Promise.all(this.shards.map((s) => s.stop()));
-    this.shards = [];
+    await this.shards.each((call) => call.close());
+    await this.shards.stop();
   }
 }

@@ -116,14 +116,14 @@ export interface IngestWorkerMethods {
   close(): Promise<void>;
 }
 
-/** Sent by a worker when a head became a block. */
-export interface BlockNotice {
-  tenant: string;
-  meta: BlockMeta;
-}
-
-/** Sent by a worker when a write found no disk space, and, without a reason, when writes succeed again. */
-export interface UnwritableNotice {
-  operation: "log" | "block";
-  reason: string | undefined;
+/** Notices of an ingest worker to the main thread. */
+export interface IngestWorkerNotices {
+  /** a head became a block */
+  block(notice: { tenant: string; meta: BlockMeta }): void;
+  /** replayed segments, during the replay */
+  progress(notice: { done: number; total: number }): void;
+  /** a write found no disk space, or, without a reason, writes succeed again */
+  unwritable(notice: { operation: "log" | "block"; reason: string | undefined }): void;
+  /** the log can no longer be trusted: the process must end and replay it */
+  failed(reason: string): void;
 }

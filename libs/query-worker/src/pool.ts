@@ -14,18 +14,31 @@ import {
 } from "@cinderblock/query";
 import type { Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import { shareAbort, transferable, WorkerClient } from "@cinderblock/threads";
+import {
+  shareAbort,
+  Transfer,
+  transferable,
+  type WorkerCalls,
+  type WorkerClient,
+  WorkerPool,
+} from "@cinderblock/threads";
 import { DISK_CACHE_FIELDS } from "./disk-cache.ts";
 import { threadOfBlock } from "./thread-of.ts";
 import type {
+  BlocksCall,
   ExportCall,
   FilesAnswer,
   FilesCall,
+  QueryThreadData,
   QueryWorkerData,
+  QueryWorkerMethods,
   RenderAnswer,
   RenderCall,
   BlockLocation,
 } from "./protocol.ts";
+
+/** Maximum wait for queries in flight at the stop. */
+const DRAIN_MS = 1000;
 
 /**
  * Pool of query worker threads. A block always goes to the same thread, so that only one thread holds its
@@ -33,20 +46,29 @@ import type {
  */
 export class QueryPool implements Service {
   readonly name = "query-workers";
-  private workers: WorkerClient[] = [];
-  private stopping = false;
-  private readonly script: URL;
-  private readonly count: number;
+  private readonly pool: WorkerPool<QueryWorkerMethods>;
   private readonly data: QueryWorkerData;
-  private readonly heapMb: number;
   private readonly base: Base;
 
   constructor(script: URL, count: number, data: QueryWorkerData, heapMb: number, base: Base) {
-    this.script = script;
-    this.count = count;
     this.data = data;
-    this.heapMb = heapMb;
     this.base = base;
+    this.pool = new WorkerPool<QueryWorkerMethods>(
+      {
+        name: "query",
+        script,
+        count,
+        data: (index): QueryThreadData => ({
+          ...data,
+          cacheBytes: Math.floor(data.cacheBytes / count),
+          disk: data.disk && { ...data.disk, bytes: Math.floor(data.disk.bytes / count) },
+          index,
+          count,
+        }),
+        resourceLimits: { maxOldGenerationSizeMb: heapMb },
+      },
+      base,
+    );
   }
 
   start(): Promise<void> {
@@ -90,51 +112,19 @@ export class QueryPool implements Service {
         },
       );
     }
-    const restarts = this.base.metrics.counter(
-      "cinderblock_query_worker_restarts_total",
-      "Query worker threads that died and were restarted.",
-    );
-    for (let i = 0; i < this.count; i++) {
-      const begin = (): WorkerClient => {
-        const w = new WorkerClient(
-          () => undefined,
-          (reason) => {
-            if (this.stopping) return;
-            this.base.log.error({ worker: i, reason }, "query worker died, restarting it");
-            restarts.inc();
-            this.workers[i] = begin();
-          },
-        );
-        w.start(
-          this.script,
-          {
-            ...this.data,
-            cacheBytes: Math.floor(this.data.cacheBytes / this.count),
-            ...(this.data.disk
-              ? { disk: { ...this.data.disk, bytes: Math.floor(this.data.disk.bytes / this.count) } }
-              : {}),
-            index: i,
-            count: this.count,
-          },
-          `query-${i}`,
-          { maxOldGenerationSizeMb: this.heapMb },
-        );
-        return w;
-      };
-      this.workers.push(begin());
-    }
+    this.pool.start();
     return Promise.resolve();
   }
 
-  async stop(): Promise<void> {
-    this.stopping = true;
-    await Promise.all(this.workers.map((w) => w.stop()));
+  stop(): Promise<void> {
+    return this.pool.stop(DRAIN_MS);
   }
 
-  private groups(ulids: readonly string[]): Map<WorkerClient, string[]> {
-    const out = new Map<WorkerClient, string[]>();
+  private groups(ulids: readonly string[]): Map<WorkerClient<QueryWorkerMethods>, string[]> {
+    const out = new Map<WorkerClient<QueryWorkerMethods>, string[]>();
+    const { threads } = this.pool;
     for (const u of ulids) {
-      const w = this.workers[threadOfBlock(u, this.workers.length)]!;
+      const w = threads[threadOfBlock(u, threads.length)]!;
       const list = out.get(w);
       if (list) list.push(u);
       else out.set(w, [u]);
@@ -142,15 +132,17 @@ export class QueryPool implements Service {
     return out;
   }
 
+  /** Calls each thread with the blocks that it holds. */
   private fan<T>(
-    method: string,
     root: BlockLocation,
     tenant: string,
     ulids: readonly string[],
-    more: object,
+    signal: AbortSignal | undefined,
+    work: (call: WorkerCalls<QueryWorkerMethods>, blocks: BlocksCall) => Promise<T>,
   ): Promise<T[]> {
+    const stop = shareAbort(signal);
     return Promise.all(
-      [...this.groups(ulids)].map(([w, list]) => w.call<T>(method, { root, tenant, ulids: list, ...more })),
+      [...this.groups(ulids)].map(([w, list]) => work(w.call, { root, tenant, ulids: list, stop })),
     );
   }
 
@@ -162,11 +154,9 @@ export class QueryPool implements Service {
     exclude: Exclusions,
     signal?: AbortSignal,
   ): Promise<ExecuteAnswer> {
-    const answers = await this.fan<ExecuteAnswer>("execute", root, tenant, ulids, {
-      query,
-      exclude,
-      stop: shareAbort(signal),
-    });
+    const answers = await this.fan(root, tenant, ulids, signal, (call, blocks) =>
+      call.execute({ ...blocks, query, exclude }),
+    );
     const results = answers.map((a) => a.result).filter((r) => r !== undefined);
     return {
       result: results.length > 0 ? mergePartials(results) : undefined,
@@ -183,7 +173,7 @@ export class QueryPool implements Service {
     signal?: AbortSignal,
   ): Promise<SeriesRanges[]> {
     return (
-      await this.fan<SeriesRanges[]>("ranges", root, tenant, ulids, { select, stop: shareAbort(signal) })
+      await this.fan(root, tenant, ulids, signal, (call, blocks) => call.ranges({ ...blocks, select }))
     ).flat();
   }
 
@@ -195,7 +185,7 @@ export class QueryPool implements Service {
     signal?: AbortSignal,
   ): Promise<RowTimes[]> {
     return (
-      await this.fan<RowTimes[]>("times", root, tenant, ulids, { select, stop: shareAbort(signal) })
+      await this.fan(root, tenant, ulids, signal, (call, blocks) => call.times({ ...blocks, select }))
     ).flat();
   }
 
@@ -207,7 +197,7 @@ export class QueryPool implements Service {
     signal?: AbortSignal,
   ): Promise<RowKeys[]> {
     return (
-      await this.fan<RowKeys[]>("keys", root, tenant, ulids, { select, stop: shareAbort(signal) })
+      await this.fan(root, tenant, ulids, signal, (call, blocks) => call.keys({ ...blocks, select }))
     ).flat();
   }
 
@@ -218,10 +208,9 @@ export class QueryPool implements Service {
     ask: LabelRequest,
     signal?: AbortSignal,
   ): Promise<LabelAnswer & { missing: string[] }> {
-    const answers = await this.fan<LabelAnswer & { missing: string[] }>("labels", root, tenant, ulids, {
-      ask,
-      stop: shareAbort(signal),
-    });
+    const answers = await this.fan(root, tenant, ulids, signal, (call, blocks) =>
+      call.labels({ ...blocks, ask }),
+    );
     return { ...joinLabelAnswers(answers), missing: answers.flatMap((a) => a.missing) };
   }
 
@@ -230,8 +219,8 @@ export class QueryPool implements Service {
    * `call`: the caller loses them.
    */
   render(call: RenderCall, signal?: AbortSignal): Promise<RenderAnswer> {
-    const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
-    return w.call<RenderAnswer>("render", { ...call, stop: shareAbort(signal) }, transferable(call));
+    const moved = transferable(call);
+    return this.pool.idlest().call.render(new Transfer({ ...call, stop: shareAbort(signal) }, moved));
   }
 
   /**
@@ -239,24 +228,19 @@ export class QueryPool implements Service {
    * `call`.
    */
   export(call: ExportCall, signal?: AbortSignal): Promise<{ bytes: Uint8Array; rows: number }> {
-    const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
-    return w.call<{ bytes: Uint8Array; rows: number }>(
-      "export",
-      { ...call, stop: shareAbort(signal) },
-      transferable(call),
-    );
+    const moved = transferable(call);
+    return this.pool.idlest().call.export(new Transfer({ ...call, stop: shareAbort(signal) }, moved));
   }
 
   /** Reads profile files and renders one or two of them, on the thread with the fewest calls in flight. */
   files(call: FilesCall): Promise<FilesAnswer> {
-    const w = this.workers.reduce((a, b) => (b.inFlight < a.inFlight ? b : a));
-    return w.call<FilesAnswer>("files", call);
+    return this.pool.idlest().call.files(call);
   }
 
   forget(root: BlockLocation, tenant: string, ulids: readonly string[]): void {
     for (const [w, list] of this.groups(ulids))
-      w.call("forget", { root, tenant, ulids: list }).catch((err: unknown) =>
-        this.base.log.warn({ err }, "query worker did not release a block"),
-      );
+      w.call
+        .forget({ root, tenant, ulids: list })
+        .catch((err: unknown) => this.base.log.warn({ err }, "query worker did not release a block"));
   }
 }

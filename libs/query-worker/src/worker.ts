@@ -61,7 +61,7 @@ const slices = new TimeSlices();
 const paceOf = ({ stop }: StoppableCall): Pace =>
   slices.pace(() => stop !== undefined && Atomics.load(stop, 0) === 1);
 
-const moved = <T>(value: T): T => new Transfer(value, transferable(value)) as unknown as T;
+const moved = <T>(value: T): Transfer<T> => new Transfer(value, transferable(value));
 
 /**
  * Runs `work` on the blocks that exist. If a block is deleted during the work, opens the set again and
@@ -83,7 +83,7 @@ async function onOpen<T>(
   }
 }
 
-const methods: QueryWorkerMethods = {
+serveWorker<QueryWorkerMethods>({
   async execute({ query, exclude, ulids, ...call }) {
     const set = await blocks,
       slots = new Semaphore(BLOCKS_AT_ONCE),
@@ -153,6 +153,4 @@ const methods: QueryWorkerMethods = {
     if (call.root === "bucket") for (const u of call.ulids) disk?.forget(u);
     void blocks.then((b) => b.forget(call));
   },
-};
-
-serveWorker(methods as never);
+});

@@ -1,7 +1,7 @@
 import { CinderblockError, invalidError } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import { WorkerClient } from "@cinderblock/threads";
-import type { ConvertCall, ConvertedFile } from "./reader-protocol.ts";
+import type { ConvertCall, ConvertedFile, ReaderMethods } from "./reader-protocol.ts";
 import { tableFileName, uploadedName } from "./table-store.ts";
 
 /** An uploaded debug file: its build ID, its number of functions, and the size of its table in bytes. */
@@ -16,13 +16,10 @@ export type Converter = (call: ConvertCall) => Promise<ConvertedFile>;
 /** Converter that starts one thread per file: the thread's end frees the memory of a large file. */
 export function threadConverter(script: string): Converter {
   return async (call) => {
-    const worker = new WorkerClient(
-      () => undefined,
-      () => undefined,
-    );
-    worker.start(new URL(script), {}, "debug-files", {});
+    const worker = new WorkerClient<ReaderMethods>("debug-files", {}, () => undefined);
+    worker.start(new URL(script), {}, {});
     try {
-      return await worker.call<ConvertedFile>("convert", call);
+      return await worker.call.convert(call);
     } finally {
       void worker.stop();
     }

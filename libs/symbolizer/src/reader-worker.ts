@@ -13,7 +13,7 @@ import type { ReaderMethods } from "./reader-protocol.ts";
  */
 let last: Promise<unknown> = Promise.resolve();
 
-const methods: ReaderMethods = {
+serveWorker<ReaderMethods>({
   fetch(call) {
     const next = last.then(async () => {
       const { path, buildId, urls, maxFileBytes, timeoutMs, diskBytes, absentMs } = call,
@@ -29,9 +29,9 @@ const methods: ReaderMethods = {
   },
   convert(call) {
     const answer = convertDebugFile(call);
-    return new Transfer(answer, transferable(answer)) as unknown as typeof answer;
+    return new Transfer(answer, transferable(answer));
   },
-};
+});
 
 /** Treats an unreadable file of a server as absent; the mark states the reason. */
 function tableOf(file: Uint8Array): Uint8Array | string {
@@ -74,5 +74,3 @@ async function prune(directory: string, maxBytes: number, absentMs: number): Pro
   for (const [i, f] of marks.entries())
     if (marks.length - i > MAX_MARKS || f.usedMs + absentMs < Date.now()) await rm(f.path, { force: true });
 }
-
-serveWorker(methods as never);

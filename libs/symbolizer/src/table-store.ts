@@ -7,7 +7,7 @@ import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import { AddressTable } from "@cinderblock/native-symbols";
 import type { Bucket } from "@cinderblock/objstore";
 import { WorkerClient } from "@cinderblock/threads";
-import type { FetchCall } from "./reader-protocol.ts";
+import type { ReaderMethods } from "./reader-protocol.ts";
 import type { TableState, TableSource } from "./symbolized-source.ts";
 
 /** Settings of the table store. */
@@ -70,7 +70,7 @@ export class TableStore implements TableSource {
   private readonly held = new Map<string, { found: TableState; bytes: number; untilMs: number }>();
   private readonly asked = new Map<string, { found: Promise<TableState>; sinceMs: number }>();
   private bytes = 0;
-  private worker: WorkerClient | undefined;
+  private worker: WorkerClient<ReaderMethods> | undefined;
   private jobs = 0;
 
   constructor(config: SymbolizerConfig, bucket: Bucket, now: () => number) {
@@ -208,13 +208,10 @@ export class TableStore implements TableSource {
   private async fetch(path: string, buildId: string): Promise<void> {
     const { urls, script, maxFileBytes, fetchTimeoutMs, diskBytes, absentMs } = this.config;
     if (!this.worker) {
-      this.worker = new WorkerClient(
-        () => undefined,
-        () => {
-          this.worker = undefined;
-        },
-      );
-      this.worker.start(new URL(script), {}, "debug-files", {});
+      this.worker = new WorkerClient<ReaderMethods>("debug-files", {}, () => {
+        this.worker = undefined;
+      });
+      this.worker.start(new URL(script), {}, {});
     }
     const { worker } = this;
     // Profiles may name any number of files: requests beyond the limit are retried later.
@@ -222,7 +219,7 @@ export class TableStore implements TableSource {
       throw new CinderblockError("limit", `${this.jobs} debug files are already waiting`);
     this.jobs++;
     try {
-      await worker.call("fetch", {
+      await worker.call.fetch({
         path,
         buildId,
         urls,
@@ -230,7 +227,7 @@ export class TableStore implements TableSource {
         timeoutMs: fetchTimeoutMs,
         diskBytes,
         absentMs,
-      } satisfies FetchCall);
+      });
     } finally {
       if (--this.jobs === 0 && this.worker === worker) {
         this.worker = undefined;

@@ -1,7 +1,15 @@
 import { Worker, type ResourceLimits } from "node:worker_threads";
 import { Deferred } from "@cinderblock/async";
 import { CinderblockError, type ErrorRecord, fromErrorRecord } from "@cinderblock/errors";
+import {
+  functionsOf,
+  type MethodsOf,
+  type NoNotices,
+  type WorkerCalls,
+  type WorkerNotices,
+} from "./methods.ts";
 import { type ProfileAsk, profileThisThread, type ThreadProfile } from "./profile.ts";
+import { type NodeTransferable, Transfer } from "./transfer.ts";
 
 type Message = { id: number; value?: unknown; error?: ErrorRecord } | { notify: string; value: unknown };
 
@@ -12,14 +20,11 @@ export interface WorkerStart {
 }
 
 /** The running workers of this process. */
-const running = new Set<WorkerClient>();
+const running = new Set<{ profile(ask: ProfileAsk): Promise<ThreadProfile> }>();
 
 /** Profiles all threads of this process at once; a thread that ends in the meantime is left out. */
 export async function profileThreads(ask: ProfileAsk): Promise<ThreadProfile[]> {
-  const all = await Promise.allSettled([
-    profileThisThread(ask),
-    ...[...running].map((w) => w.call<ThreadProfile>(PROFILE, ask)),
-  ]);
+  const all = await Promise.allSettled([profileThisThread(ask), ...[...running].map((w) => w.profile(ask))]);
   return all.flatMap((r) => (r.status === "fulfilled" ? [r.value] : []));
 }
 
@@ -27,23 +32,31 @@ export async function profileThreads(ask: ProfileAsk): Promise<ThreadProfile[]> 
 export const PROFILE = "@profile";
 
 /**
- * A worker thread behind typed calls. When the thread dies, every call in flight fails and `onExit` is
- * called.
+ * A worker thread behind typed calls: `client.call.push(…)` runs the method `push` of the interface `M` in
+ * the thread. When the thread dies, every call in flight fails and `onExit` is called.
  */
-export class WorkerClient {
+export class WorkerClient<M extends MethodsOf<M>, N = NoNotices> {
+  /** the worker's methods; each returns a promise of the worker's result */
+  readonly call: WorkerCalls<M> = functionsOf<WorkerCalls<M>>((method, args) => this.send(method, args));
   private readonly waiting = new Map<number, Deferred<unknown>>();
   private next = 1;
   private worker: Worker | undefined;
-  private readonly onNotify: (name: string, value: unknown) => void;
+  private readonly name: string;
+  private readonly notices: Readonly<Record<string, (value: unknown) => void>>;
   private readonly onExit: (reason: string) => void;
-  private ending = false;
+  private state: "open" | "draining" | "ending" = "open";
+  private idle: Deferred<void> | undefined;
+  private answered = 0;
 
-  constructor(onNotify: (name: string, value: unknown) => void, onExit: (reason: string) => void) {
-    this.onNotify = onNotify;
+  /** @param name name of the thread in errors and profiles */
+  constructor(name: string, notices: WorkerNotices<N>, onExit: (reason: string) => void) {
+    this.name = name;
+    this.notices = notices as object as Readonly<Record<string, (value: unknown) => void>>;
     this.onExit = onExit;
   }
 
-  start(url: URL, workerData: unknown, name: string, resourceLimits: ResourceLimits): void {
+  start(url: URL, workerData: unknown, resourceLimits: ResourceLimits): void {
+    const { name } = this;
     const worker = new Worker(url, {
       workerData: { data: workerData, taken: this.taken } satisfies WorkerStart,
       name,
@@ -55,14 +68,16 @@ export class WorkerClient {
     worker.on("message", (batch: Message[]) => {
       for (const m of batch) {
         if ("notify" in m) {
-          this.onNotify(m.notify, m.value);
+          this.notices[m.notify]?.(m.value);
           continue;
         }
         const d = this.waiting.get(m.id);
         this.waiting.delete(m.id);
+        this.answered++;
         if (m.error) d?.reject(fromErrorRecord(m.error));
         else d?.resolve(m.value);
       }
+      if (this.waiting.size === 0) this.idle?.resolve();
       if (this.held) this.flush();
     });
     worker.on("error", (err) => {
@@ -77,9 +92,11 @@ export class WorkerClient {
           ),
         );
       this.waiting.clear();
+      this.idle?.resolve();
+      clearTimeout(this.held);
       this.worker = undefined;
       running.delete(this);
-      if (!this.ending) this.onExit(reason === "" ? `exit code ${code}` : reason);
+      if (this.state !== "ending") this.onExit(reason === "" ? `exit code ${code}` : reason);
     });
   }
 
@@ -87,16 +104,35 @@ export class WorkerClient {
     return this.waiting.size;
   }
 
-  call<T>(method: string, args: unknown, transfer: readonly ArrayBuffer[] = []): Promise<T> {
+  get isRunning(): boolean {
+    return this.worker !== undefined;
+  }
+
+  /** Whether the thread has answered any call; a thread that fails at its start has not. */
+  get hasAnswered(): boolean {
+    return this.answered > 0;
+  }
+
+  /** Profiles the thread. */
+  profile(ask: ProfileAsk): Promise<ThreadProfile> {
+    return this.send(PROFILE, ask) as Promise<ThreadProfile>;
+  }
+
+  private send(method: string, args: unknown): Promise<unknown> {
     const { worker } = this;
-    if (!worker) return Promise.reject(new CinderblockError("unavailable", "worker is not running"));
+    if (!worker || this.state !== "open")
+      return Promise.reject(
+        new CinderblockError("unavailable", `worker ${this.name} is ${worker ? "stopping" : "not running"}`),
+      );
     const id = this.next++;
     const d = new Deferred<unknown>();
     this.waiting.set(id, d);
-    this.outbox.push({ id, method, args });
-    for (const t of transfer) this.moved.push(t);
+    if (args instanceof Transfer) {
+      this.outbox.push({ id, method, args: args.value });
+      for (const t of args.list) this.moved.push(t);
+    } else this.outbox.push({ id, method, args });
     if (this.outbox.length === 1) setImmediate(() => this.flush());
-    return d.promise as Promise<T>;
+    return d.promise;
   }
 
   /** number of batches sent to the worker */
@@ -106,7 +142,7 @@ export class WorkerClient {
   private held: NodeJS.Timeout | undefined;
 
   private outbox: { id: number; method: string; args: unknown }[] = [];
-  private moved: ArrayBuffer[] = [];
+  private moved: NodeTransferable[] = [];
 
   /**
    * Sends the calls of one event-loop turn as one message. While a worker is busy with two batches, further
@@ -129,8 +165,26 @@ export class WorkerClient {
     this.worker?.postMessage(outbox, moved);
   }
 
+  /**
+   * Refuses further calls and waits for the calls in flight.
+   * @returns whether all of them were answered before the deadline
+   */
+  async drain(deadlineMs: number): Promise<boolean> {
+    if (this.state === "open") this.state = "draining";
+    if (this.waiting.size === 0) return true;
+    const { promise } = (this.idle ??= new Deferred<void>());
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, deadlineMs);
+    });
+    await Promise.race([promise, late]);
+    clearTimeout(timer);
+    return this.waiting.size === 0;
+  }
+
+  /** Ends the thread; calls in flight fail. */
   async stop(): Promise<void> {
-    this.ending = true;
+    this.state = "ending";
     await this.worker?.terminate();
   }
 }

@@ -1,16 +1,20 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { toErrorRecord } from "@cinderblock/errors";
+import { CinderblockError, toErrorRecord } from "@cinderblock/errors";
 import { PROFILE, type WorkerStart } from "./client.ts";
-import { profileThisThread } from "./profile.ts";
+import {
+  functionsOf,
+  type MethodsOf,
+  type NoNotices,
+  type WorkerHandlers,
+  type WorkerNotices,
+} from "./methods.ts";
+import { type ProfileAsk, profileThisThread } from "./profile.ts";
 import { type NodeTransferable, Transfer } from "./transfer.ts";
-
-/** Methods of a worker; a result may be a Transfer. */
-export type WorkerHandlers = Record<string, (args: never) => unknown>;
 
 interface CallMessage {
   id: number;
   method: string;
-  args: never;
+  args: unknown;
 }
 type AnswerMessage = { id: number; value?: unknown; error?: unknown } | { notify: string; value: unknown };
 
@@ -20,10 +24,13 @@ export function startData<T>(): T {
 }
 
 /**
- * Serves calls from the thread that started this worker. Answers of one event-loop turn are sent as one
- * message.
+ * Serves the methods of `M` to the thread that started this worker. Answers of one event-loop turn are sent
+ * as one message.
+ * @returns `notify`, whose functions send the notices of `N` to that thread
  */
-export function serveWorker(handlers: WorkerHandlers): { notify: (name: string, value: unknown) => void } {
+export function serveWorker<M extends MethodsOf<M>, N = NoNotices>(
+  handlers: WorkerHandlers<M>,
+): { readonly notify: WorkerNotices<N> } {
   const port = parentPort;
   if (!port) throw new Error("serveWorker must run in a worker thread");
   let outbox: AnswerMessage[] = [];
@@ -40,6 +47,7 @@ export function serveWorker(handlers: WorkerHandlers): { notify: (name: string, 
       port.postMessage(batch, list);
     });
   };
+  const methods = handlers as Readonly<Record<string, ((args: unknown) => unknown) | undefined>>;
   const handle = ({ id, method, args }: CallMessage): void => {
     const answer = (value: unknown): void => {
       if (value instanceof Transfer) send({ id, value: value.value }, value.list);
@@ -47,9 +55,9 @@ export function serveWorker(handlers: WorkerHandlers): { notify: (name: string, 
     };
     const fail = (err: unknown): void => send({ id, error: toErrorRecord(err) });
     try {
-      const handler = method === PROFILE ? profileThisThread : handlers[method];
-      if (!handler) throw new Error(`this worker has no method ${method}`);
-      const result = (handler as (args: unknown) => unknown)(args);
+      const handler = method === PROFILE ? profile : methods[method];
+      if (!handler) throw new CinderblockError("unimplemented", `this worker has no method ${method}`);
+      const result = handler(args);
       if (result instanceof Promise) result.then(answer).catch(fail);
       else answer(result);
     } catch (err) {
@@ -61,5 +69,7 @@ export function serveWorker(handlers: WorkerHandlers): { notify: (name: string, 
     for (const c of calls) handle(c);
     Atomics.add(taken, 0, 1);
   });
-  return { notify: (name, value) => send({ notify: name, value }) };
+  return { notify: functionsOf<WorkerNotices<N>>((name, value) => send({ notify: name, value })) };
 }
+
+const profile = (ask: unknown): unknown => profileThisThread(ask as ProfileAsk);
