@@ -7,5 +7,5 @@ import { createLinter } from "../linter.ts";
 const eslint = await createLinter();
 const results = await eslint.lintFiles(["."]);
 const { format } = await eslint.loadFormatter("stylish");
-process.stdout.write(await format(results, eslint.getRulesMetaForResults(results) as never));
+process.stdout.write(await format(results, {}));
 process.exitCode = results.some((r) => r.errorCount > 0) ? 1 : 0;

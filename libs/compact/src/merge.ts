@@ -43,6 +43,9 @@ export interface MergedRow {
   at: number;
 }
 
+/** Stands for the rows before the first `next`, which nothing reads. */
+const NO_ROWS = undefined as unknown as RowBatch;
+
 interface Position {
   stream: RowStream;
   rows: RowBatch | undefined;
@@ -61,7 +64,7 @@ export class MergeWalk {
   private readonly sources: readonly SourceBlock[];
   private readonly ranks: readonly Uint32Array[];
   /** current row: the row that the last call of `next` found */
-  readonly current: MergedRow = { source: -1, row: 0, rank: 0, rows: undefined as never, at: 0 };
+  readonly current: MergedRow = { source: -1, row: 0, rank: 0, rows: NO_ROWS, at: 0 };
 
   constructor(
     sources: readonly SourceBlock[],

@@ -91,5 +91,7 @@ export function copyFreeEncoder(
       for (const v of value) this.writeEncoder(v);
       return this;
     }
-  } as never;
+  } as new (
+    initialSize?: number,
+  ) => KafkajsEncoder;
 }

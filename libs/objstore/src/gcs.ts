@@ -76,12 +76,12 @@ function credentialsOf(json: string): AuthClient {
     case "authorized_user":
       return new UserRefreshClient(id.client_id!, id.client_secret!, id.refresh_token!);
     case "external_account": {
-      const Client = id.credential_source?.environment_id?.startsWith("aws")
+      const Client: unknown = id.credential_source?.environment_id?.startsWith("aws")
         ? AwsClient
         : id.credential_source?.executable
           ? PluggableAuthClient
           : IdentityPoolClient;
-      return new Client({ ...id, scopes } as never);
+      return new (Client as new (options: object) => AuthClient)({ ...id, scopes });
     }
     default:
       return refuse(

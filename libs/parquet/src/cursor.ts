@@ -225,6 +225,12 @@ function slice(run: ColumnRun, from: number, rows: number): ColumnRun {
   };
 }
 
+/** Copies slots between runs of one column, which have one type. */
+function copySlots(from: Slots, start: number, end: number, into: Slots, at: number): void {
+  if (from instanceof BigInt64Array) (into as BigInt64Array).set(from.subarray(start, end), at);
+  else (into as Int32Array | Uint8Array).set(from.subarray(start, end), at);
+}
+
 function join(parts: readonly ColumnRun[], rows: number): ColumnRun {
   const first = parts[0]!;
   const w = first.slots instanceof Uint8Array ? 16 : 1;
@@ -254,7 +260,7 @@ function join(parts: readonly ColumnRun[], rows: number): ColumnRun {
     row = 0;
   for (const p of parts) {
     const [a, b] = span(p);
-    if (!texts) slots.set(p.slots.subarray(a * w, b * w) as never, at * w);
+    if (!texts) copySlots(p.slots, a * w, b * w, slots, at * w);
     if (p.present) present!.set(p.present.subarray(a, b), at);
     if (offset) for (let i = 0; i < p.rows; i++) offset[row + i + 1] = at + p.offset![i + 1]! - a;
     at += b - a;

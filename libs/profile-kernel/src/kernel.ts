@@ -203,7 +203,7 @@ export class ProfileKernel {
     const { header, longs, tables: t } = this;
     t.bytes = profile;
     for (const { column, data, words, rows, fence } of this.columns) {
-      column.data = data as never;
+      (column as { data: typeof data }).data = data;
       if (words) (column as I64Column).words = words;
       column.length = header[rows]! + fence;
     }

@@ -203,7 +203,7 @@ export function flameLevels(t: FinalTree): FlameLevels {
   const number = new Int32Array(t.names.offset.length).fill(-1);
   // Number the names depth first, last sibling first. Each level collects its bars from right to left.
   const bars: number[][] = [];
-  const x = exact ? new Float64Array(n) : new BigInt64Array(n);
+  const x = positions(exact, n);
   const nameOf = new Uint32Array(n);
   const stack = new Uint32Array(n),
     depth = new Uint32Array(n);
@@ -223,10 +223,10 @@ export function flameLevels(t: FinalTree): FlameLevels {
     const l = bars[level];
     if (l) l.push(node);
     else bars[level] = [node];
-    let at = (x[node] as number) + (selves[node] as number);
+    let at = x[node]! + (selves[node] as number);
     for (let k = t.childStart[node]!; k < t.childEnd[node]!; k++) {
       const child = t.children[k]!;
-      x[child] = at as never;
+      x[child] = at;
       stack[top] = child;
       depth[top++] = level + 1;
       at = at + (totals[child] as number);
@@ -240,7 +240,7 @@ export function flameLevels(t: FinalTree): FlameLevels {
 /** The four numbers of each bar of a level; `level` lists the bars from right to left. */
 function flameRow(
   level: readonly number[],
-  x: Float64Array | BigInt64Array,
+  x: Positions,
   totals: Float64Array | BigInt64Array,
   selves: Float64Array | BigInt64Array,
   nameOf: Uint32Array,
@@ -251,11 +251,11 @@ function flameRow(
     o = 0;
   for (let i = level.length - 1; i >= 0; i--) {
     const node = level[i]!;
-    out[o++] = (x[node] as number) - end;
+    out[o++] = x[node]! - end;
     out[o++] = totals[node]!;
     out[o++] = selves[node]!;
     out[o++] = nameOf[node]!;
-    end = (x[node] as number) + (totals[node] as number);
+    end = x[node]! + (totals[node] as number);
   }
   return out;
 }
@@ -279,8 +279,8 @@ export function diffLevels(
     barRight = new Int32Array(capacity),
     barName = new Uint32Array(capacity),
     depth = new Uint32Array(capacity);
-  const xLeft = exact ? new Float64Array(capacity) : new BigInt64Array(capacity),
-    xRight = exact ? new Float64Array(capacity) : new BigInt64Array(capacity);
+  const xLeft = positions(exact, capacity),
+    xRight = positions(exact, capacity);
   const zero = (exact ? 0 : 0n) as number;
   const names: Uint8Array[] = [Buffer.from("total")];
   const number = new Int32Array(shared.length).fill(-1);
@@ -305,8 +305,8 @@ export function diffLevels(
     const row = levels[level];
     if (row) row.push(bar);
     else levels[level] = [bar];
-    let al = xLeft[bar] as number,
-      ar = xRight[bar] as number;
+    let al = xLeft[bar]!,
+      ar = xRight[bar]!;
     let i = 0,
       ie = 0,
       j = 0,
@@ -326,8 +326,8 @@ export function diffLevels(
         i >= ie ? 1 : j >= je ? -1 : compareSiblings(l, left.children[i]!, r, right.children[j]!, shared);
       const child = count++;
       depth[child] = level + 1;
-      xLeft[child] = al as never;
-      xRight[child] = ar as never;
+      xLeft[child] = al;
+      xRight[child] = ar;
       barLeft[child] = barRight[child] = -1;
       if (order <= 0) {
         const c = (barLeft[child] = left.children[i++]!);
@@ -355,13 +355,19 @@ export function diffLevels(
   };
 }
 
+/** Positions of bars: numbers where those are exact, bigints otherwise; one array never mixes them. */
+type Positions = { [bar: number]: number };
+function positions(exact: boolean, bars: number): Positions {
+  return exact ? new Float64Array(bars) : (new BigInt64Array(bars) as unknown as Positions);
+}
+
 /** Bars of a diff: nodes of both sides (-1: none), names and x positions. */
 interface DiffBars {
   left: Int32Array;
   right: Int32Array;
   name: Uint32Array;
-  xLeft: Float64Array | BigInt64Array;
-  xRight: Float64Array | BigInt64Array;
+  xLeft: Positions;
+  xRight: Positions;
 }
 
 /** The seven numbers of each bar of a level; `level` lists the bars from right to left. */
@@ -382,15 +388,15 @@ function diffRow(
       b = bars.right[bar]!;
     const tl = (a >= 0 ? l.total[a] : zero) as number,
       tr = (b >= 0 ? r.total[b] : zero) as number;
-    row[o++] = (bars.xLeft[bar] as number) - el;
+    row[o++] = bars.xLeft[bar]! - el;
     row[o++] = tl;
     row[o++] = a >= 0 ? l.self[a]! : zero;
-    row[o++] = (bars.xRight[bar] as number) - er;
+    row[o++] = bars.xRight[bar]! - er;
     row[o++] = tr;
     row[o++] = b >= 0 ? r.self[b]! : zero;
     row[o++] = bars.name[bar]!;
-    el = (bars.xLeft[bar] as number) + tl;
-    er = (bars.xRight[bar] as number) + tr;
+    el = bars.xLeft[bar]! + tl;
+    er = bars.xRight[bar]! + tr;
   }
   return row;
 }

@@ -12,11 +12,11 @@ type Checked<A extends readonly ArgumentCheck<unknown>[]> = {
  */
 export class InternalMethod {
   private readonly checks: readonly ArgumentCheck<unknown>[];
-  private readonly work: (args: never, signal: AbortSignal) => Promise<unknown>;
+  private readonly work: (args: readonly unknown[], signal: AbortSignal) => Promise<unknown>;
 
   constructor(
     checks: readonly ArgumentCheck<unknown>[],
-    work: (args: never, signal: AbortSignal) => Promise<unknown>,
+    work: (args: readonly unknown[], signal: AbortSignal) => Promise<unknown>,
   ) {
     this.checks = checks;
     this.work = work;
@@ -35,7 +35,7 @@ export class InternalMethod {
         throw new CinderblockError("invalid", `argument ${i + 1}: ${(err as Error).message}`, { cause: err });
       }
     });
-    return this.work(checked as never, signal);
+    return this.work(checked, signal);
   }
 }
 /** Internal methods of a component by name. */
@@ -46,7 +46,7 @@ export function internalMethod<const A extends readonly ArgumentCheck<unknown>[]
   checks: A,
   work: (args: Checked<A>, signal: AbortSignal) => Promise<unknown>,
 ): InternalMethod {
-  return new InternalMethod(checks, work);
+  return new InternalMethod(checks, (args, signal) => work(args as Checked<A>, signal));
 }
 
 function refused(expected: string, found: unknown): CinderblockError {

@@ -140,25 +140,24 @@ export class ApiServer implements Service {
           createTlsServer(tls, config.readTimeoutMs, base.log, onSocket)),
     };
     const serverFactory = ((handler: (req: IncomingMessage, res: ServerResponse) => void) =>
-      createPortServer(
-        ((req: IncomingMessage, res: ServerResponse) => {
-          const d = direct.get(req.url ?? "");
-          const begun = (): ((status: number) => void) => {
-            const ended = observe(req, "POST", d!.path),
-              from = performance.now();
-            return (status) => ended(status, (performance.now() - from) / 1000);
-          };
-          if (
-            !d ||
-            base.tracer.enabled ||
-            gate.enabled ||
-            isFromBrowser(req.headers) ||
-            !answerDirectly(d, req, res, begun)
-          )
-            handler(req, res);
-        }) as never,
-        port,
-      ) as unknown as Server) as FastifyServerFactory;
+      createPortServer((anyRequest, anyResponse) => {
+        const req = anyRequest as IncomingMessage,
+          res = anyResponse as ServerResponse;
+        const d = direct.get(req.url ?? "");
+        const begun = (): ((status: number) => void) => {
+          const ended = observe(req, "POST", d!.path),
+            from = performance.now();
+          return (status) => ended(status, (performance.now() - from) / 1000);
+        };
+        if (
+          !d ||
+          base.tracer.enabled ||
+          gate.enabled ||
+          isFromBrowser(req.headers) ||
+          !answerDirectly(d, req, res, begun)
+        )
+          handler(req, res);
+      }, port) as unknown as Server) as FastifyServerFactory;
     const known = new Map<string, Set<string>>();
     const paths = new MountedPaths(known),
       mounted = this.routes.map((r) => r.mounted).filter((m) => m !== undefined);

@@ -106,7 +106,7 @@ export function Timeline(props: Props): ReactNode {
             grid: { stroke: grid, width: 1 },
             ticks: { stroke: grid },
             space: 70,
-            values: AXIS as never,
+            values: AXIS as uPlot.Axis.Values,
           },
           {
             stroke: ink,
