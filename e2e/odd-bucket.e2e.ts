@@ -122,7 +122,9 @@ it("partial, corrupt, foreign and outdated objects do not stop any component; a 
   );
   const answer = await flame(server);
   expect([answer.status, answer.total]).toEqual([200, 10]);
-  expect(answer.partial).toContain(`a damaged block is skipped: ${blocks[1]!}/profiles.parquet: at byte`);
+  expect(answer.partial).toContain(
+    `damaged block ${blocks[1]!} is skipped: ${blocks[1]!}/profiles.parquet: at byte`,
+  );
   expect(
     (await server.json("/querier.v1.QuerierService/LabelValues", { name: "service_name" })).body,
   ).toEqual({ names: ["s"] });

@@ -5,6 +5,7 @@ import { loadHasher } from "@cinderblock/bytes";
 import { type BlockFiles, blockFilesIn } from "@cinderblock/block";
 import { compactBlocks, countDroppedRows, rewriteBlock, verifyBlock } from "@cinderblock/compact";
 import type { BlockMeta } from "@cinderblock/block-meta";
+import { withBlock } from "@cinderblock/errors";
 import { type Bucket, FilesystemBucket, openBucket } from "@cinderblock/objstore";
 import { pathBelow } from "@cinderblock/tenant";
 import { startData, serveWorker } from "@cinderblock/threads";
@@ -23,22 +24,24 @@ async function fetchBlocks(
   blocks: readonly BlockMeta[],
   dir: string,
 ): Promise<Bucket> {
-  for (const meta of blocks) {
-    for (const { relPath } of meta.files) {
-      const name = `${tenant}/phlaredb/${meta.ulid}/${relPath}`,
-        path = pathBelow(dir, meta.ulid, ...relPath.split("/"));
-      const { size } = await bucket.attributes(name);
-      mkdirSync(dirname(path), { recursive: true });
-      const file = await open(path, "w");
-      try {
-        for (let at = 0; at < size; at += PIECE_BYTES)
-          await file.writeFile(await bucket.getRange(name, at, Math.min(PIECE_BYTES, size - at)));
-      } finally {
-        await file.close();
-      }
+  for (const meta of blocks) await withBlock(meta.ulid, () => fetchBlock(bucket, tenant, meta, dir));
+  return new FilesystemBucket(dir);
+}
+
+async function fetchBlock(bucket: Bucket, tenant: string, meta: BlockMeta, dir: string): Promise<void> {
+  for (const { relPath } of meta.files) {
+    const name = `${tenant}/phlaredb/${meta.ulid}/${relPath}`,
+      path = pathBelow(dir, meta.ulid, ...relPath.split("/"));
+    const { size } = await bucket.attributes(name);
+    mkdirSync(dirname(path), { recursive: true });
+    const file = await open(path, "w");
+    try {
+      for (let at = 0; at < size; at += PIECE_BYTES)
+        await file.writeFile(await bucket.getRange(name, at, Math.min(PIECE_BYTES, size - at)));
+    } finally {
+      await file.close();
     }
   }
-  return new FilesystemBucket(dir);
 }
 
 /** A tenant's blocks as local files, for small reads: first fetches blocks of a remote bucket. */

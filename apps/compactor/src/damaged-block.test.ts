@@ -18,16 +18,17 @@ describe("the damaged block of a compaction", () => {
       for (const f of [...FILES, "meta.json"]) await bucket.put(`t/phlaredb/${ulid}/${f}`, Buffer.from("x"));
   });
   const absent = (ulid: string, file: string): CinderblockError =>
-    new CinderblockError("not-found", `object t/phlaredb/${ulid}/${file} does not exist`);
+    new CinderblockError("not-found", `no object ${file}`, { detail: { block: ulid } });
 
   it.each(FILES)("is the block without its file %s", async (file) => {
     await bucket.delete(`t/phlaredb/${B}/${file}`);
     expect((await damagedBlockOf(bucket, "t", blocks, absent(B, file)))?.ulid).toBe(B);
   });
   it("is the block whose bytes violate their format", async () => {
-    expect(
-      (await damagedBlockOf(bucket, "t", blocks, new CorruptError(`${A}/index.tsdb`, 0, "x")))?.ulid,
-    ).toBe(A);
+    const err = new CorruptError("column Samples", 0, `expected other rows than ${B}`, {
+      detail: { block: A },
+    });
+    expect((await damagedBlockOf(bucket, "t", blocks, err))?.ulid).toBe(A);
   });
   it("is no block that is being deleted, is whole, or belongs to another job", async () => {
     expect(await damagedBlockOf(bucket, "t", blocks, absent(B, "index.tsdb"))).toBeUndefined();
@@ -36,7 +37,8 @@ describe("the damaged block of a compaction", () => {
     for (const err of [
       absent(B, "index.tsdb"),
       absent("01M8EKZW7M023ZEFRNNKY74X0C", "index.tsdb"),
-      new CinderblockError("unavailable", `${A} did not answer`),
+      new CinderblockError("unavailable", `${A} did not answer`, { detail: { block: A } }),
+      new CorruptError(`${A}/index.tsdb`, 0, "an error of no block"),
       new Error(A),
     ])
       expect(await damagedBlockOf(bucket, "t", blocks, err)).toBeUndefined();

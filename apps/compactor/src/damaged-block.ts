@@ -1,6 +1,6 @@
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { blocksPrefix } from "@cinderblock/compact";
-import { kindOf, messageOf } from "@cinderblock/errors";
+import { blockOf, kindOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 
 /**
@@ -15,7 +15,8 @@ export async function damagedBlockOf(
 ): Promise<BlockMeta | undefined> {
   const kind = kindOf(err);
   if (kind !== "corrupt" && kind !== "not-found") return undefined;
-  const block = blocks.find((b) => messageOf(err).includes(b.ulid));
+  const ulid = blockOf(err),
+    block = blocks.find((b) => b.ulid === ulid);
   if (!block || kind === "corrupt") return block;
   const folder = `${blocksPrefix(tenant)}${block.ulid}`;
   for (const { relPath } of block.files)

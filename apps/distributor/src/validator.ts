@@ -13,7 +13,7 @@ const BODIES_BYTES = 8 << 20;
 const NO_BODY = new Uint8Array(0);
 
 /** `settings` are present in a tenant's first push to a worker, and after they changed. */
-export interface ValidateCall {
+interface ValidateCall {
   tenant: string;
   push: SentPush;
   /** offset and length of the body in the shared memory; then `push.body` is empty */

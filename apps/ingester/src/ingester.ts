@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import { CinderblockError, CorruptError, kindOf, messageOf, noRoom } from "@cinderblock/errors";
+import { blockOf, CinderblockError, CorruptError, kindOf, messageOf, noRoom } from "@cinderblock/errors";
 import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
 import { isUnwritable } from "@cinderblock/files";
 import { lastLoggedMs, type ShardStats } from "@cinderblock/head";
@@ -658,7 +658,9 @@ export class Ingester implements Service, SourceClient {
       const damaged = this.blocksOnDisk.damagedOf(tenant, u);
       // The querier plans around the block and marks each such answer as partial.
       if (damaged)
-        throw new CorruptError(`${u}/quarantine`, 0, `quarantined before its upload: ${damaged.reason}`);
+        throw new CorruptError(`${u}/quarantine`, 0, `quarantined before its upload: ${damaged.reason}`, {
+          detail: { block: u },
+        });
       (this.blocksOnDisk.has(tenant, u) ? local : heads).push(u);
     }
     return { local, heads };
@@ -729,8 +731,8 @@ export class Ingester implements Service, SourceClient {
     try {
       return await work;
     } catch (err) {
-      const damaged = kindOf(err) === "corrupt" ? ulids.find((u) => messageOf(err).includes(u)) : undefined;
-      if (damaged !== undefined && this.blocksOnDisk.has(tenant, damaged)) {
+      const damaged = kindOf(err) === "corrupt" ? blockOf(err) : undefined;
+      if (damaged !== undefined && ulids.includes(damaged) && this.blocksOnDisk.has(tenant, damaged)) {
         this.blocksOnDisk.quarantine(tenant, damaged, err);
         this.damaged.inc();
       }

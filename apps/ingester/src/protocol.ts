@@ -72,7 +72,7 @@ export interface PushCall {
     series: SharedArrayBuffer;
   };
 }
-export interface ReplayLine {
+interface ReplayLine {
   records: number;
   rows: number;
   seconds: number;

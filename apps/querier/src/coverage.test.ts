@@ -1,4 +1,5 @@
 import { CinderblockError } from "@cinderblock/errors";
+import { UnknownMethodError } from "@cinderblock/rpc";
 import type { CaughtUp } from "@cinderblock/transport";
 import { CaughtUpCache, coverageOf } from "./coverage.ts";
 
@@ -44,7 +45,7 @@ describe("data of silent ingesters", () => {
     expect(await covered([])).toBe(false);
   });
   it("is judged by the previous rule if an ingester of the previous release answers", async () => {
-    const old = new Error("this process does not know Ingester.caughtUp");
+    const old = new UnknownMethodError("Ingester", "10.0.0.1:5040", "caughtUp");
     expect([
       await covered([{ of: 1, partitions: [] }, old], () => true),
       await covered([{ of: 1, partitions: [0] }, old], () => false),

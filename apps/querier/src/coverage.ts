@@ -1,4 +1,4 @@
-import { messageOf } from "@cinderblock/errors";
+import { UnknownMethodError } from "@cinderblock/rpc";
 import type { CaughtUp } from "@cinderblock/transport";
 
 /** Records of the partitioned log that the answering ingesters have read. */
@@ -21,7 +21,7 @@ export async function coverageOf<Member>(
   older: () => boolean,
 ): Promise<Coverage> {
   const answers = await Promise.allSettled(answering.map(ask));
-  if (answers.some((a) => a.status === "rejected" && /does not know/.test(messageOf(a.reason)))) {
+  if (answers.some((a) => a.status === "rejected" && a.reason instanceof UnknownMethodError)) {
     const covered = older();
     return {
       covered,

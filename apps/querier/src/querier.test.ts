@@ -1,10 +1,11 @@
-import { CinderblockError } from "@cinderblock/errors";
+import { CinderblockError, CorruptError } from "@cinderblock/errors";
 import { LabelIndex } from "@cinderblock/block";
 import {
   type BlockInfo,
   distinctSets,
   type ExecuteAnswer,
   type Exclusions,
+  type JobResult,
   type LabelAnswer,
   type LabelRequest,
   labelsOfSets,
@@ -426,6 +427,33 @@ describe("a strong read", () => {
       signal,
     );
     expect([r.warnings, asked, behind.asked]).toEqual([[], 2, [[A, B]]]);
+  });
+});
+
+describe("a damaged block", () => {
+  /** A store-gateway that cannot read one of its blocks. */
+  class Damaged extends Store {
+    override execute(t: string, ulids: readonly string[]): Promise<ExecuteAnswer> {
+      if (!ulids.includes(A)) return super.execute(t, ulids);
+      this.asked.push([...ulids].sort());
+      return Promise.reject(this.error);
+    }
+    error: Error = new CorruptError("column Samples", 7, "expected 3 rows", { detail: { block: A } });
+  }
+  const ask = (store: Store): Promise<JobResult> =>
+    new Querier(sources(store), base).run("t", { kind: "select", query: QUERY }, Date.now() + 1000, signal);
+
+  it("is found by the detail of the error, and a new plan leaves it out and says so", async () => {
+    const store = new Damaged([block(A, 1), block(B, 1)], [A, B], []);
+    const { warnings } = await ask(store);
+    expect(store.asked).toEqual([[A, B], [B]]);
+    expect(warnings.join()).toContain(A);
+  });
+
+  it("fails the query if the error names no block in its detail, whatever its message says", async () => {
+    const store = new Damaged([block(A, 1), block(B, 1)], [A, B], []);
+    store.error = new CinderblockError("corrupt", `${A}/profiles.parquet: damaged`);
+    await expect(ask(store)).rejects.toMatchObject({ kind: "corrupt" });
   });
 });
 

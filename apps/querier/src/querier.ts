@@ -1,5 +1,5 @@
 import { fnv1a } from "@cinderblock/bytes";
-import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
+import { blockOf, CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import {
   type BlockInfo,
   type ExecuteAnswer,
@@ -288,7 +288,7 @@ export class Querier {
       warnings: [
         ...warnings,
         ...unplanned,
-        ...[...without.damaged.values()].map((why) => `a damaged block is skipped: ${why}`),
+        ...[...without.damaged].map(([ulid, why]) => `damaged block ${ulid} is skipped: ${why}`),
       ],
     };
   }
@@ -361,8 +361,7 @@ export class Querier {
           continue;
         }
         if (kindOf(err) === "corrupt") {
-          // The error's message starts with the damaged file: `<ULID>/profiles.parquet: at byte …`.
-          const ulid = /[0-7][0-9A-HJKMNP-TV-Z]{25}/.exec(messageOf(err))?.[0];
+          const ulid = blockOf(err);
           if (ulid === undefined || without.damaged.has(ulid) || without.damaged.size >= MAX_DAMAGED)
             throw err;
           this.base.log.error({ blockId: ulid, err }, "replanning query: block is damaged");

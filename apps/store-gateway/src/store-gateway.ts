@@ -1,6 +1,6 @@
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { replacementBlocksOf } from "@cinderblock/compact";
-import { kindOf, messageOf } from "@cinderblock/errors";
+import { blockOf, kindOf } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import type {
   BlockInfo,
@@ -194,7 +194,7 @@ export class StoreGateway implements Service, SourceClient {
     try {
       return await work;
     } catch (err) {
-      if (kindOf(err) === "corrupt") this.knownBlocks.reportDamaged(tenant, messageOf(err), err);
+      if (kindOf(err) === "corrupt") this.knownBlocks.reportDamaged(tenant, blockOf(err) ?? "", err);
       throw err;
     }
   }

@@ -1,6 +1,6 @@
 import { decodeUtf8 } from "@cinderblock/bytes";
 import type { BlockMeta } from "@cinderblock/block-meta";
-import { CinderblockError, CorruptError } from "@cinderblock/errors";
+import { CinderblockError, CorruptError, withBlock } from "@cinderblock/errors";
 import { AnnotationSets } from "@cinderblock/model";
 import {
   type BinaryValues,
@@ -138,7 +138,10 @@ export class BlockTable implements RowSource {
     return out;
   }
 
-  async load(need: readonly RowColumns[], wanted?: WantedRows): Promise<RowTable> {
+  load(need: readonly RowColumns[], wanted?: WantedRows): Promise<RowTable> {
+    return withBlock(this.context.meta.ulid, () => this.loadColumns(need, wanted));
+  }
+  private async loadColumns(need: readonly RowColumns[], wanted?: WantedRows): Promise<RowTable> {
     const { meta } = await this.footer();
     const r = this.rows;
     if (!r.timeNanos) await this.loadKeys(meta);

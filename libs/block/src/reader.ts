@@ -1,6 +1,7 @@
 import type { SymbolTables } from "@cinderblock/symdb";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { type Hasher } from "@cinderblock/bytes";
+import { withBlock } from "@cinderblock/errors";
 import { fingerprintBytes } from "@cinderblock/model";
 import { decodeIndex } from "@cinderblock/tsdb-index";
 import { BlockTable, type TableContext } from "./block-table.ts";
@@ -57,7 +58,7 @@ export class BlockReader implements ProfileSource {
 
   /** Reads `index.tsdb`. */
   open(): Promise<void> {
-    this.opening ??= this.readIndex().catch((err: unknown) => {
+    this.opening ??= withBlock(this.ulid, () => this.readIndex()).catch((err: unknown) => {
       this.opening = undefined;
       throw err;
     });

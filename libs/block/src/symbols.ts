@@ -1,4 +1,4 @@
-import { CorruptError } from "@cinderblock/errors";
+import { CorruptError, withBlock } from "@cinderblock/errors";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import {
   decodeParquetSymbols,
@@ -74,7 +74,11 @@ export class BlockSymbols {
    * Tables of a partition. `leaf` is set if the block's stacktrace IDs are row numbers (meta version 1): row
    * -> stack node.
    */
-  async read(id: bigint): Promise<{ tables: SymbolTables; leaf?: Uint32Array }> {
+  read(id: bigint): Promise<{ tables: SymbolTables; leaf?: Uint32Array }> {
+    return withBlock(this.meta.ulid, () => this.partition(id));
+  }
+
+  private async partition(id: bigint): Promise<{ tables: SymbolTables; leaf?: Uint32Array }> {
     const index = await this.index();
     if (!index) {
       const shared = await this.sharedSymbols();

@@ -1,7 +1,7 @@
 import { decodeUtf8 } from "@cinderblock/bytes";
 import { type BlockFiles, BlockSymbols, readFooter } from "@cinderblock/block";
 import type { BlockMeta } from "@cinderblock/block-meta";
-import { CorruptError } from "@cinderblock/errors";
+import { CorruptError, withBlock } from "@cinderblock/errors";
 import { type Annotations, compareLabels, type Labels, NO_ANNOTATIONS } from "@cinderblock/model";
 import { ColumnCursor, type ColumnRun, type ParquetFooter } from "@cinderblock/parquet";
 import { ColumnPath, mayHaveAnnotations } from "@cinderblock/profile-table";
@@ -40,7 +40,11 @@ export class SourceBlock {
    * Reads the index and the series column.
    * @throws for a block whose rows are not in the order of its index
    */
-  static async open(meta: BlockMeta, files: BlockFiles): Promise<SourceBlock> {
+  static open(meta: BlockMeta, files: BlockFiles): Promise<SourceBlock> {
+    return withBlock(meta.ulid, () => SourceBlock.read(meta, files));
+  }
+
+  private static async read(meta: BlockMeta, files: BlockFiles): Promise<SourceBlock> {
     const file = `${meta.ulid}/profiles.parquet`;
     const list = decodeIndex(await files.read("index.tsdb", 0, undefined), `${meta.ulid}/index.tsdb`);
     const byOrdinal = new Map(list.map((s) => [s.seriesIndex, s]));
@@ -190,7 +194,11 @@ export class RowStream {
   }
 
   /** The next run; undefined at the end. */
-  async next(): Promise<RowBatch | undefined> {
+  next(): Promise<RowBatch | undefined> {
+    return withBlock(this.ulid, () => this.read());
+  }
+
+  private async read(): Promise<RowBatch | undefined> {
     const c = this.cursors;
     if (!c.time || !c.stacktrace)
       throw new CorruptError(

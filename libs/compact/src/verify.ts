@@ -1,6 +1,6 @@
 import type { BlockFiles } from "@cinderblock/block";
 import type { BlockMeta } from "@cinderblock/block-meta";
-import { CorruptError } from "@cinderblock/errors";
+import { CorruptError, withBlock } from "@cinderblock/errors";
 import { SourceBlock } from "./source-block.ts";
 
 /**
@@ -8,7 +8,11 @@ import { SourceBlock } from "./source-block.ts";
  * symbol partition, every stack.
  * @throws for a damaged block
  */
-export async function verifyBlock(meta: BlockMeta, files: BlockFiles): Promise<void> {
+export function verifyBlock(meta: BlockMeta, files: BlockFiles): Promise<void> {
+  return withBlock(meta.ulid, () => verify(meta, files));
+}
+
+async function verify(meta: BlockMeta, files: BlockFiles): Promise<void> {
   const block = await SourceBlock.open(meta, files);
   const stream = block.rows(true, { maxEntries: 65_536, windowBytes: 512 << 10 });
   const used = new Map<bigint, number>();

@@ -1,4 +1,5 @@
 import {
+  blockOf,
   CinderblockError,
   CorruptError,
   ERROR_KINDS,
@@ -7,6 +8,7 @@ import {
   isRefusal,
   noRoom,
   toErrorRecord,
+  withBlock,
 } from "./index.ts";
 
 /** An error after its transfer to another process. */
@@ -31,6 +33,31 @@ describe("an error that crosses threads and processes", () => {
 
   it("is internal if its kind is of a later release", () => {
     expect(fromErrorRecord({ kind: "of-tomorrow" as "internal", message: "m" }).kind).toBe("internal");
+  });
+});
+
+describe("the block of an error", () => {
+  const ulid = "01M8EKZW7M023ZEFRNNKY74X0A";
+  const thrown = (err: Error): Promise<unknown> =>
+    withBlock(ulid, () => {
+      throw err;
+    }).catch((e: unknown) => e);
+
+  it("is named by work on a block for damage and missing files, crosses processes, and the innermost wins", async () => {
+    for (const err of [
+      new CorruptError("column Samples", 0, "expected 3 rows"),
+      new CinderblockError("not-found", "no object"),
+    ])
+      expect(blockOf(crossed(await thrown(err)))).toBe(ulid);
+    const other = "01M8EKZW7M023ZEFRNNKY74X0B";
+    const inner = new CorruptError("x", 0, "y", { detail: { block: other } });
+    expect(blockOf(await thrown(inner))).toBe(other);
+  });
+
+  it("is unknown for errors that say nothing about a block, whatever their message names", async () => {
+    for (const err of [new CinderblockError("unavailable", `${ulid} did not answer`), new Error(ulid)])
+      expect(blockOf(await thrown(err))).toBeUndefined();
+    expect(blockOf(new CorruptError(`${ulid}/index.tsdb`, 0, "expected magic"))).toBeUndefined();
   });
 });
 

@@ -42,7 +42,10 @@ export const ERROR_KINDS: readonly ErrorKind[] = [
 export interface ErrorOptions {
   /** The causing error of another layer. */
   cause?: unknown;
-  /** Numbers and names for logs and metrics; the message is understandable without them. */
+  /**
+   * Facts for decisions, logs and metrics, such as `block`, `file`, `offset` or `limit`. The message is
+   * understandable without them, and nothing depends on its wording.
+   */
   detail?: Record<string, string | number | boolean>;
   /** Label of the `reason` counter for refused profiles. */
   reason?: DiscardReason;
@@ -151,6 +154,26 @@ export function kindOf(err: unknown): ErrorKind {
 /** Message of a thrown value of any type. */
 export function messageOf(err: unknown): string {
   return err instanceof Error ? err.message : String(err);
+}
+
+/** ULID of the block that an error names in its detail; undefined for other errors. */
+export function blockOf(err: unknown): string | undefined {
+  const block = err instanceof CinderblockError ? err.detail.block : undefined;
+  return typeof block === "string" ? block : undefined;
+}
+
+/**
+ * Runs work on one block. An error of damage, or of a missing file, gets the block's ULID in its detail:
+ * callers quarantine the block or plan around it, whatever the message says.
+ */
+export async function withBlock<T>(ulid: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (err) {
+    if (err instanceof CinderblockError && (err.kind === "corrupt" || err.kind === "not-found"))
+      err.detail.block ??= ulid;
+    throw err;
+  }
 }
 
 /** Form of an error between threads and processes. */

@@ -1,6 +1,7 @@
+import { loadHasher } from "@cinderblock/bytes";
 import { FilesystemBucket } from "@cinderblock/objstore";
 import { temporaryFolder } from "@cinderblock/testkit";
-import { blockFilesOf } from "./block-set.ts";
+import { BlockSet, blockFilesOf } from "./block-set.ts";
 
 const ULID = "01M8EKZW7M023ZEFRNNKY74X0A",
   PATH = `t/phlaredb/${ULID}`;
@@ -30,4 +31,29 @@ describe("files of a block", () => {
       for (const answer of asked()) await expect(answer).rejects.toMatchObject({ kind: "not-found" });
     },
   );
+});
+
+describe("a damaged block", () => {
+  it.each([
+    ["meta.json", "{"],
+    ["index.tsdb", "no index"],
+  ])("is named in the detail of the error if its %s is damaged", async (name, content) => {
+    const bucket = new FilesystemBucket(temporaryFolder());
+    const meta = {
+      ulid: ULID,
+      minTime: 1_795_000_000_000,
+      maxTime: 1_795_000_001_000,
+      version: 3,
+      stats: {},
+      compaction: { level: 1, sources: [ULID] },
+      files: [{ relPath: "index.tsdb", sizeBytes: 8 }],
+    };
+    await bucket.put(`${PATH}/meta.json`, Buffer.from(JSON.stringify(meta)));
+    await bucket.put(`${PATH}/${name}`, Buffer.from(content));
+    const set = new BlockSet({ bucket, local: bucket }, await loadHasher(), 1 << 20);
+    await expect(set.get({ root: "bucket", tenant: "t", ulids: [ULID] })).rejects.toMatchObject({
+      kind: "corrupt",
+      detail: { block: ULID, file: `${ULID}/${name}` },
+    });
+  });
 });

@@ -1,7 +1,7 @@
 import { type BlockFiles, blockFilesIn, BlockReader } from "@cinderblock/block";
 import { decodeMeta, isUlid } from "@cinderblock/block-meta";
 import type { Hasher } from "@cinderblock/bytes";
-import { CinderblockError, CorruptError, kindOf } from "@cinderblock/errors";
+import { CinderblockError, CorruptError, kindOf, withBlock } from "@cinderblock/errors";
 import type { Bucket } from "@cinderblock/objstore";
 import { checkTenantId } from "@cinderblock/tenant";
 import type { BlocksCall, BlockLocation } from "./protocol.ts";
@@ -94,10 +94,12 @@ export class BlockSet {
 
   private async read(root: BlockLocation, path: string, ulid: string): Promise<BlockReader> {
     const bucket = this.buckets[root];
-    const meta = decodeMeta(await bucket.get(`${path}/meta.json`), `${ulid}/meta.json`);
-    const reader = new BlockReader(meta, blockFilesOf(bucket, path, ulid), this.hasher);
-    await reader.open();
-    return reader;
+    return withBlock(ulid, async () => {
+      const meta = decodeMeta(await bucket.get(`${path}/meta.json`), `${ulid}/meta.json`);
+      const reader = new BlockReader(meta, blockFilesOf(bucket, path, ulid), this.hasher);
+      await reader.open();
+      return reader;
+    });
   }
 
   forget({ root, tenant, ulids }: BlocksCall): void {

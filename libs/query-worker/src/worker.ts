@@ -1,7 +1,7 @@
 import { type Pace, Periodic, Semaphore, TimeSlices } from "@cinderblock/async";
 import type { BlockReader } from "@cinderblock/block";
 import { loadHasher } from "@cinderblock/bytes";
-import { CinderblockError, kindOf } from "@cinderblock/errors";
+import { CinderblockError, kindOf, withBlock } from "@cinderblock/errors";
 import { FilesystemBucket, openBucket } from "@cinderblock/objstore";
 import {
   executeOn,
@@ -83,6 +83,10 @@ async function onOpen<T>(
   }
 }
 
+/** Runs `work` on each block; an error of damage names the block. */
+const ofEach = <T>(open: readonly BlockReader[], work: (b: BlockReader) => Promise<T>): Promise<T[]> =>
+  Promise.all(open.map((b) => withBlock(b.ulid, () => work(b))));
+
 serveWorker<QueryWorkerMethods>({
   async execute({ query, exclude, ulids, ...call }) {
     const set = await blocks,
@@ -105,7 +109,7 @@ serveWorker<QueryWorkerMethods>({
           slots.run(async () => {
             if (call.stop && Atomics.load(call.stop, 0) === 1)
               throw new CinderblockError("canceled", "context canceled");
-            const { value, missing } = await onOpen({ ...call, ulids: [ulid] }, ask);
+            const { value, missing } = await withBlock(ulid, () => onOpen({ ...call, ulids: [ulid] }, ask));
             set.trim();
             return { value, missing };
           }),
@@ -120,19 +124,15 @@ serveWorker<QueryWorkerMethods>({
   },
   async ranges({ select, ...call }) {
     const pace = paceOf(call);
-    return (await onOpen(call, (open) => Promise.all(open.map((b) => seriesRanges(b, select, pace))))).value;
+    return (await onOpen(call, (open) => ofEach(open, (b) => seriesRanges(b, select, pace)))).value;
   },
   async times({ select, ...call }) {
     const pace = paceOf(call);
-    return moved(
-      (await onOpen(call, (open) => Promise.all(open.map((b) => rowTimes(b, select, pace))))).value,
-    );
+    return moved((await onOpen(call, (open) => ofEach(open, (b) => rowTimes(b, select, pace)))).value);
   },
   async keys({ select, ...call }) {
     const pace = paceOf(call);
-    return moved(
-      (await onOpen(call, (open) => Promise.all(open.map((b) => rowKeys(b, select, pace))))).value,
-    );
+    return moved((await onOpen(call, (open) => ofEach(open, (b) => rowKeys(b, select, pace)))).value);
   },
   async labels({ ask, ...call }) {
     const set = await blocks,

@@ -17,7 +17,7 @@ export { acceptRawBodies } from "./body.ts";
 export type { RawBodyOptions } from "./body.ts";
 export { BodyBudget } from "./body-budget.ts";
 export type { BodyTicket } from "./body-budget.ts";
-export { InternalClient, internalRoutes } from "./internal.ts";
+export { InternalClient, internalRoutes, UnknownMethodError } from "./internal.ts";
 export type { CallOptions, Traffic } from "./internal.ts";
 export { InternalGate, MIN_TOKEN_LENGTH, TokenSet } from "./internal-gate.ts";
 export type { InternalCredentials } from "./internal-gate.ts";

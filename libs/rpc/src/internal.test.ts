@@ -1,8 +1,8 @@
-import { CinderblockError, kindOf } from "@cinderblock/errors";
+import { CinderblockError, fromErrorRecord, kindOf, toErrorRecord } from "@cinderblock/errors";
 import { decodeMessage, encodeMessage } from "@cinderblock/message";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { Authorizer } from "./authorize.ts";
-import { InternalClient, internalRoutes } from "./internal.ts";
+import { InternalClient, internalRoutes, UnknownMethodError } from "./internal.ts";
 import { type InternalCredentials, InternalGate, TokenSet } from "./internal-gate.ts";
 import { internalMethod, listOf, number, optional, record, text } from "./internal-method.ts";
 import { ApiServer } from "./server.ts";
@@ -147,6 +147,17 @@ describe("the listener of internal methods", () => {
       kind: "unavailable",
       message: expect.stringContaining("-auth.internal-token") as string,
     });
+  });
+
+  it("tells an unknown method from other failures by the class of the error, on the calling side only", async () => {
+    const s = await listening(new Credentials(NEW)),
+      call = (method: string): Promise<unknown> =>
+        client(new Credentials(NEW)).call(`127.0.0.1:${s.port}`, "Echo", method, ["x"], { timeoutMs: 5000 });
+    const unknown = await call("shout").catch((err: unknown) => err);
+    expect(unknown).toBeInstanceOf(UnknownMethodError);
+    expect(unknown).toMatchObject({ kind: "unavailable", detail: { service: "Echo", method: "shout" } });
+    expect(fromErrorRecord(toErrorRecord(unknown))).not.toBeInstanceOf(UnknownMethodError);
+    expect(await call("fail").catch((err: unknown) => err)).not.toBeInstanceOf(UnknownMethodError);
   });
 
   it("responds unavailable while it does not know the token", async () => {

@@ -180,14 +180,7 @@ export class InternalClient {
               if (res.statusCode === 200) resolve(decodeMessage(all) as T);
               else if ((res.headers["content-type"] ?? "").startsWith("application/json"))
                 reject(fromErrorRecord(JSON.parse(all.toString()) as ErrorRecord));
-              else
-                reject(
-                  new CinderblockError(
-                    "unavailable",
-                    `${service} at ${address} does not know ${method}: status ${res.statusCode}`,
-                    { detail: { status: res.statusCode ?? 0 } },
-                  ),
-                );
+              else reject(unexpectedStatus(service, address, method, res.statusCode ?? 0));
             } catch (err) {
               reject(err as Error);
             }
@@ -205,6 +198,32 @@ export class InternalClient {
   close(): void {
     this.agent.destroy();
   }
+}
+
+/**
+ * Error of a process that has no such method: one of another release, or another program at this address.
+ * Like a process that does not answer, it is `unavailable`; only the process that called sees this class.
+ */
+export class UnknownMethodError extends CinderblockError {
+  constructor(service: string, address: string, method: string) {
+    super("unavailable", `${service} at ${address} has no method ${method}`, { detail: { service, method } });
+    this.name = "UnknownMethodError";
+  }
+}
+
+/** Error of a response that is no answer of an internal method. */
+function unexpectedStatus(
+  service: string,
+  address: string,
+  method: string,
+  status: number,
+): CinderblockError {
+  if (status === 404) return new UnknownMethodError(service, address, method);
+  return new CinderblockError(
+    "unavailable",
+    `${service} at ${address} did not answer ${method}: status ${status}`,
+    { detail: { status } },
+  );
 }
 
 /**

@@ -1,5 +1,5 @@
 /** `path`: target of the table, without its extension. */
-export interface FetchCall {
+interface FetchCall {
   path: string;
   buildId: string;
   urls: readonly string[];

@@ -1,6 +1,11 @@
-import { CinderblockError } from "@cinderblock/errors";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
-import { type InternalClient, internalMethod, type InternalMethods, text } from "@cinderblock/rpc";
+import {
+  type InternalClient,
+  internalMethod,
+  type InternalMethods,
+  text,
+  UnknownMethodError,
+} from "@cinderblock/rpc";
 import { bytes, rawPush, tenantId } from "./checks.ts";
 import { type PushRecord, PushRecordDecoder } from "./record.ts";
 
@@ -42,7 +47,7 @@ export class RemotePush implements PushTarget {
     try {
       return await call("pushRecord", [record]);
     } catch (err) {
-      if (!(err instanceof CinderblockError) || err.detail.status !== 404) throw err;
+      if (!(err instanceof UnknownMethodError)) throw err;
       // Without the method `pushRecord`, the ingester is of the previous release: call its methods.
       return call(push.push.kind === "aggregate" ? "pushAggregate" : "push", [
         push.tenant,

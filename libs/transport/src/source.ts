@@ -1,4 +1,3 @@
-import { messageOf } from "@cinderblock/errors";
 import type {
   BlockInfo,
   ExecuteAnswer,
@@ -20,6 +19,7 @@ import {
   number,
   optional,
   record,
+  UnknownMethodError,
 } from "@cinderblock/rpc";
 import { tenantId, ulids } from "./checks.ts";
 
@@ -97,12 +97,7 @@ export class RemoteSource implements SourceClient {
   }
 
   async ping(timeoutMs: number): Promise<void> {
-    // A source of the previous release is alive as well if it answers that it does not know the method.
-    try {
-      await this.client.call(this.address, this.service, "ping", [], { timeoutMs });
-    } catch (err) {
-      if (!/does not know/.test(messageOf(err))) throw err;
-    }
+    await this.client.call(this.address, this.service, "ping", [], { timeoutMs });
   }
   blocks(tenant: string, startMs: number, endMs: number, until?: Deadline): Promise<BlockInfo[]> {
     return this.ask("blocks", [tenant, startMs, endMs], until);
@@ -139,7 +134,7 @@ export class RemoteSource implements SourceClient {
     try {
       return (await this.ask<RowTimes[] | null>("times", [tenant, ulids, select], until)) ?? undefined;
     } catch (err) {
-      if (/does not know/.test(messageOf(err))) return undefined; // the previous release has no such method
+      if (err instanceof UnknownMethodError) return undefined; // the previous release has no such method
       throw err;
     }
   }
