@@ -220,7 +220,7 @@ describe("exports", () => {
         expect(f.text).toContain("größe; mit Strich");
         expect(f.text.replaceAll("http://www.w3.org/2000/svg", "")).not.toMatch(/https?:\/\//);
       }
-      expect(two.text).toContain("before");
+      expect(two.text).toContain("baseline");
     }
     const folded = (await file(compared("folded"), "d.folded")).text
       .trim()
