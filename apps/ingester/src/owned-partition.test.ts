@@ -45,7 +45,11 @@ describe("the lag of a partition", () => {
     o.restart();
     o.setRange({ start: 0, end: 5 }, 3000);
     o.position = 5;
-    expect([o.isLate(17_000), o.isCaughtUp, o.state(0, "a", 1, 17_000).end]).toEqual([false, false, 5]);
+    expect([o.isLate(17_000), o.isCaughtUp, o.toPartitionState(0, "a", 1, 17_000).end]).toEqual([
+      false,
+      false,
+      5,
+    ]);
   });
   it("counts an end without a new report as late", () => {
     const o = new OwnedPartition("topic", 0, new PartitionCounts(0));

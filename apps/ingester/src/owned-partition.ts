@@ -131,7 +131,7 @@ export class OwnedPartition {
     return this.reader !== undefined && this.position >= this.catchUpTo;
   }
 
-  state(partition: number, owner: string, of: number, nowMs: number): PartitionState {
+  toPartitionState(partition: number, owner: string, of: number, nowMs: number): PartitionState {
     const oldest =
       this.committed < this.position
         ? (this.marks.find((m) => m.offset > this.committed)?.recordMs ?? this.recordMs)

@@ -338,7 +338,7 @@ export class Partitions implements Service {
   states(): PartitionState[] {
     const now = this.base.now();
     return [...this.owned]
-      .map(([partition, o]) => o.state(partition, this.config.id, this.log.partitions, now))
+      .map(([partition, o]) => o.toPartitionState(partition, this.config.id, this.log.partitions, now))
       .sort((a, b) => a.partition - b.partition);
   }
 

@@ -61,7 +61,8 @@ export abstract class WireReader {
   protected asIndex(): number {
     return this.hi === 0 ? this.lo : 0xffffffff;
   }
-  protected bigUint64(): bigint {
+  /** The 64 bits of the last varint as a signed integer. */
+  protected bigInt64(): bigint {
     return BigInt.asIntN(64, (BigInt(this.hi) << 32n) | BigInt(this.lo));
   }
 

@@ -130,15 +130,15 @@ class OtlpDecoder extends WireReader {
       switch (tag) {
         case 8:
           this.varint(to);
-          start = this.bigUint64();
+          start = this.bigInt64();
           break;
         case 16:
           this.varint(to);
-          limit = this.bigUint64();
+          limit = this.bigInt64();
           break;
         case 24:
           this.varint(to);
-          offset = this.bigUint64();
+          offset = this.bigInt64();
           break;
         case 32:
           filename = this.index(to);
@@ -289,7 +289,7 @@ class OtlpDecoder extends WireReader {
           break;
         case 24:
           this.varint(to);
-          value = this.bigUint64();
+          value = this.bigInt64();
           break;
         case 33:
           value = this.view.getFloat64(this.fixed64(to), true);
@@ -396,14 +396,14 @@ class OtlpDecoder extends WireReader {
           break;
         case 32:
           this.varint(to);
-          p.durationNanos = this.bigUint64();
+          p.durationNanos = this.bigInt64();
           break;
         case 42:
           p.periodType = this.valueType(this.message(to));
           break;
         case 48:
           this.varint(to);
-          p.period = this.bigUint64();
+          p.period = this.bigInt64();
           break;
         default:
           this.skip(tag & 7, to);

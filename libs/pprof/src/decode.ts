@@ -75,13 +75,13 @@ export class PprofDecoder extends WireReader {
             t.keepFrames = this.lo;
             break;
           case 9:
-            t.timeNanos = this.bigUint64();
+            t.timeNanos = this.bigInt64();
             break;
           case 10:
-            t.durationNanos = this.bigUint64();
+            t.durationNanos = this.bigInt64();
             break;
           case 12:
-            t.period = this.bigUint64();
+            t.period = this.bigInt64();
             break;
           case 13:
             t.comments.push(this.asIndex());
@@ -229,13 +229,13 @@ export class PprofDecoder extends WireReader {
           idHi = this.hi;
           break;
         case 2:
-          start = this.bigUint64();
+          start = this.bigInt64();
           break;
         case 3:
-          limit = this.bigUint64();
+          limit = this.bigInt64();
           break;
         case 4:
-          offset = this.bigUint64();
+          offset = this.bigInt64();
           break;
         case 5:
           filename = this.asIndex();

@@ -53,10 +53,10 @@ const NOTHING: Selection = {
 };
 
 /**
- * Measure of a selection's values, by the state's choice of totals or rates. Its covered time comes from the
+ * Unit of a selection's values, by the state's choice of totals or rates. Its covered time comes from the
  * query of the time line.
  */
-export function useMeasure(selection: Selection | undefined): ValueUnit {
+export function useValueUnit(selection: Selection | undefined): ValueUnit {
   const { state } = useApp(),
     rate = basisOf(state) === "rate",
     timed = rate || isGauge(state.type),

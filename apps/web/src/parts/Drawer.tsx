@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { formatShare, formatValue, sidesOf } from "@cinderblock/flame";
 import type { FunctionFile } from "../api/types.ts";
-import { useMeasure } from "../api/use-timeline.ts";
+import { useValueUnit } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { changeTexts, type ComparisonFigures } from "../state/compare.ts";
 import { sourceLink } from "../state/source-link.ts";
@@ -96,7 +96,7 @@ function SourceFile({
 /** Panel of the selected function: exact values and actions. */
 export function Drawer({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
-  const own = useMeasure(selection);
+  const own = useValueUnit(selection);
   const { fn, stacks } = state;
   const q = useQuery({
     queryKey: ["function", client.tenant, selection, baseline, fn],

@@ -12,7 +12,7 @@ import {
 } from "@cinderblock/flame";
 import { withoutFocus } from "../api/comparison.ts";
 import { useFlame } from "../api/use-flame.ts";
-import { useMeasure } from "../api/use-timeline.ts";
+import { useValueUnit } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { FlameCanvas, type FlameHandle } from "./FlameCanvas.tsx";
@@ -35,7 +35,7 @@ export function FlamePane({
   label?: string;
 }): ReactNode {
   const { state, go, can } = useApp();
-  const own = useMeasure(selection);
+  const own = useValueUnit(selection);
   const { callSite } = state.stacks;
   const [step, setStep] = useState(0);
   const key = JSON.stringify([selection, baseline]);

@@ -6,7 +6,7 @@ import { callTreeRequest } from "../api/wire.ts";
 import { WorkerCalls } from "../api/worker-calls.ts";
 import { NODE_HEIGHT as HEIGHT, NODE_WIDTH as WIDTH } from "../graph-size.ts";
 import type { GraphAnswer, GraphJob, PlacedGraph } from "../graph-worker.ts";
-import { useMeasure } from "../api/use-timeline.ts";
+import { useValueUnit } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { changeOfWhole, changeTexts, type ComparisonFigures } from "../state/compare.ts";
 import { plural } from "../state/words.ts";
@@ -35,7 +35,7 @@ function placed(bytes: ArrayBuffer): Promise<PlacedGraph> {
 /** Call graph of the functions with the largest totals, callers above callees. */
 export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
-  const own = useMeasure(selection);
+  const own = useValueUnit(selection);
   const q = useQuery({
     queryKey: ["graph", client.tenant, selection, baseline],
     enabled: can?.explore === true,

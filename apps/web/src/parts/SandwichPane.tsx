@@ -4,7 +4,7 @@ import { formatValue } from "@cinderblock/flame";
 import { useFlame } from "../api/use-flame.ts";
 import { neighborsRequest } from "../api/wire.ts";
 import type { FlameSource } from "../flame-worker.ts";
-import { useMeasure } from "../api/use-timeline.ts";
+import { useValueUnit } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { FlameCanvas } from "./FlameCanvas.tsx";
@@ -13,7 +13,7 @@ import { NODE_STEPS, type PaneProps } from "./tree.ts";
 /** Callers (above) and callees (below) of one function, with exact values from the server. */
 export function SandwichPane({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
-  const own = useMeasure(selection);
+  const own = useValueUnit(selection);
   const { fn } = state;
   const q = useQuery({
     queryKey: ["neighbours", client.tenant, selection, baseline, fn],

@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { columnScale, formatCount, formatShare, formatValue, sidesOf } from "@cinderblock/flame";
 import { keepAnswersOfType } from "../api/keeping-type.ts";
-import { useMeasure } from "../api/use-timeline.ts";
+import { useValueUnit } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { changeTexts, type ComparisonFigures } from "../state/compare.ts";
 import type { SortKey } from "../state/state.ts";
@@ -16,7 +16,7 @@ const PAGE = 200;
 /** Every function with its exact values from the server, without an "other" row. */
 export function TablePane({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
-  const own = useMeasure(selection);
+  const own = useValueUnit(selection);
   const [limit, setLimit] = useState(PAGE);
   const sort: SortKey = baseline
     ? state.sort

@@ -12,7 +12,7 @@ import {
   type Flame,
 } from "@cinderblock/flame";
 import { useFlame } from "../api/use-flame.ts";
-import { useMeasure } from "../api/use-timeline.ts";
+import { useValueUnit } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
 import { changeTexts, type ComparisonFigures } from "../state/compare.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
@@ -24,7 +24,7 @@ import { NODE_STEPS, type PaneProps, useCallTree } from "./tree.ts";
  */
 export function TreePane({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, can } = useApp();
-  const own = useMeasure(selection);
+  const own = useValueUnit(selection);
   const { query, source } = useCallTree(
     selection,
     baseline,
