@@ -304,7 +304,7 @@ describeWith(["chromium"], "when things go wrong", () => {
       await page.waitForTimeout(100);
       await context.close();
     },
-    120_000,
+    240_000,
   );
 
   inBrowser("an empty install says where to send profiles, and sees the first one come", async () => {
