@@ -3,7 +3,7 @@ import { blockOf, CinderblockError, CorruptError, kindOf, messageOf, noRoom } fr
 import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
 import { isUnwritable } from "@cinderblock/files";
 import { lastLoggedMs, type ShardStats } from "@cinderblock/head";
-import type { PushAnswer, PushOrigin, RawPush } from "@cinderblock/ingest";
+import { emptyOutcome, type PushAnswer, type PushOrigin, type RawPush } from "@cinderblock/ingest";
 import { checkTenantId, type IngestLimits } from "@cinderblock/tenant";
 import {
   type BlockInfo,
@@ -73,14 +73,6 @@ const DISK_LOOK_MS = 10_000,
 
 /** Shared memory for bodies in flight to workers; a large body, or one without room, is transferred. */
 const BODIES_BYTES = 8 << 20;
-const NOTHING_STORED: PushAnswer = {
-  profiles: 0,
-  compressedBytes: 0,
-  decompressedBytes: 0,
-  samples: 0,
-  discarded: [],
-  error: undefined,
-};
 const NO_BODY = new Uint8Array(0);
 
 /** Whether the bucket's folder is on the disk of the data path. */
@@ -409,7 +401,7 @@ export class Ingester implements Service, SourceClient {
     origin?: PushOrigin,
   ): Promise<PushAnswer> {
     // A record from before its tenant's deletion was read again: it counts as processed, and is not stored.
-    if (nowMs !== undefined && this.isDeleted(tenant, nowMs)) return NOTHING_STORED;
+    if (nowMs !== undefined && this.isDeleted(tenant, nowMs)) return emptyOutcome();
     return this.store(tenant, service, push, limits, nowMs, origin);
   }
 

@@ -8,7 +8,7 @@ import {
   sortLabels,
 } from "@cinderblock/model";
 import { decodePush, decodePushJson, encodePush, inflateBody, type RawSeries } from "./envelope.ts";
-import type { PushAnswer, PushOutcome, SentPush } from "./push.ts";
+import { emptyOutcome, type PushAnswer, type PushOutcome, type SentPush } from "./push.ts";
 
 type Part<P> = P extends unknown
   ? Omit<P, "body"> & { /** bytes of the body that are this push's */ length: number }
@@ -84,15 +84,7 @@ export function pushesOf({ windowMs, parts, body }: Aggregate): SentPush[] {
 
 /** Answer to an aggregate: the sums of all pushes, and the answer to each push. */
 export function sumPushAnswers(parts: PushAnswer[]): PushAnswer {
-  const all: PushAnswer = {
-    profiles: 0,
-    compressedBytes: 0,
-    decompressedBytes: 0,
-    samples: 0,
-    discarded: [],
-    error: undefined,
-    parts,
-  };
+  const all: PushAnswer = { ...emptyOutcome(), parts };
   const groups = new Map<string, number>();
   for (const p of parts) {
     all.profiles += p.profiles;

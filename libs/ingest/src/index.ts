@@ -1,6 +1,7 @@
 export { ActiveSeries, labelHashes, seriesLimitError } from "./active-series.ts";
 export { PushProcessor } from "./processor.ts";
 export type { ProcessedProfile, ProfileGroup, ProfileSink } from "./profile-sink.ts";
+export { emptyOutcome } from "./push.ts";
 export type { PushAnswer, PushOutcome, RawPush, SentPush } from "./push.ts";
 export {
   aggregateOf,

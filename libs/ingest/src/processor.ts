@@ -49,7 +49,7 @@ export class PushProcessor {
    * the sink by then, and a retry brings them again with the same IDs
    */
   process(tenant: string, push: SentPush, limits: IngestLimits, gate: RateGate, nowMs: number): PushOutcome {
-    const out = emptyOutcome(),
+    const out: PushOutcome = emptyOutcome(),
       ctx: PushContext = {
         tenant,
         limits,

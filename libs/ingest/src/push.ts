@@ -50,8 +50,8 @@ export type PushAnswer = Omit<PushOutcome, "error" | "groups"> & {
   parts?: PushAnswer[];
 };
 
-/** Outcome of a push before its first profile. */
-export function emptyOutcome(): PushOutcome {
+/** Outcome of a push before its first profile; also the answer to a push that stores nothing. */
+export function emptyOutcome(): Omit<PushOutcome, "error" | "groups"> & { error: undefined } {
   return {
     profiles: 0,
     compressedBytes: 0,
