@@ -2,6 +2,7 @@ import nx from "@nx/eslint-plugin";
 import jsonc from "jsonc-eslint-parser";
 import tseslint from "typescript-eslint";
 import { depConstraints } from "./tools/boundaries.ts";
+import { seams } from "./tools/eslint/seams.ts";
 
 const boundaries = (files) => ({
   "@nx/enforce-module-boundaries": [
@@ -56,6 +57,27 @@ export default tseslint.config(
     files: ["apps/*/src/**/*.ts", "libs/*/src/**/*.ts"],
     ignores: ["apps/web/**", "libs/testkit/**", "**/*.test.ts", "**/*.testing.ts"],
     rules: { "no-restricted-syntax": ["error", ...RAW_LOOPS] },
+  },
+  {
+    // The compiler follows calls between threads and processes, and no decision reads an error's wording.
+    files: ["**/*.ts", "**/*.tsx"],
+    ignores: ["e2e/**", "libs/testkit/**", "**/*.test.ts", "**/*.testing.ts"],
+    plugins: { seams },
+    rules: {
+      "seams/no-string-method": "error",
+      "seams/no-as-never": "error",
+      "seams/no-message-test": "error",
+    },
+  },
+  {
+    // Calls between processes that have no service in proto/ yet.
+    files: [
+      "apps/distributor/src/owner-series.ts",
+      "apps/distributor/src/partition-watch.ts",
+      "apps/querier/src/app.ts",
+      "libs/transport/src/{push,scheduler,source,store}.ts",
+    ],
+    rules: { "seams/no-string-method": "off" },
   },
   // A file that declares a module for others has no import of its own, so it names types by `import()`.
   { files: ["**/*.d.ts"], rules: { "@typescript-eslint/consistent-type-imports": "off" } },

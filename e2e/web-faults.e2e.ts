@@ -208,13 +208,22 @@ describeWith(["chromium"], "wherever it is mounted", () => {
 });
 
 describeWith(["chromium"], "when things go wrong", () => {
-  const faults: [name: string, status: number, code: string, message: string, next: RegExp][] = [
+  type Fault = [
+    name: string,
+    status: number,
+    code: string,
+    message: string,
+    next: RegExp,
+    condition?: string,
+  ];
+  const faults: Fault[] = [
     [
       "a range that is too long",
       400,
       "invalid_argument",
       "the query time range exceeds the limit (max_query_length, actual: 721h0m0s, limit: 1d)",
       /shorter time range/,
+      "query-too-long",
     ],
     ["a refused token", 401, "unauthenticated", "a token is required", /Sign in/],
     ["a query that cannot be processed", 422, "invalid_argument", "bad selector", /Change the query/],
@@ -228,13 +237,18 @@ describeWith(["chromium"], "when things go wrong", () => {
     ["an internal error", 500, "internal", "something broke", /check the server log/],
     ["a timeout", 504, "deadline_exceeded", "context deadline exceeded", /Shorten the time range/],
   ];
-  for (const [name, status, code, message, next] of faults) {
+  for (const [name, status, code, message, next, condition] of faults) {
     inBrowser(`${name} shows what happened and the next step`, async () => {
       const { page, context } = await open(`explore?${LATE}&${CART}`, {
         expected: /./,
         prepare: async (p) => {
           await p.route("**/CallTree", (r) =>
-            r.fulfill({ status, contentType: "application/json", body: JSON.stringify({ code, message }) }),
+            r.fulfill({
+              status,
+              contentType: "application/json",
+              body: JSON.stringify({ code, message }),
+              ...(condition === undefined ? {} : { headers: { "x-cinderblock-condition": condition } }),
+            }),
           );
         },
       });

@@ -1,4 +1,4 @@
-import { CinderblockError, invalidError } from "@cinderblock/errors";
+import { CinderblockError, type Condition, invalidError } from "@cinderblock/errors";
 import type { Limits } from "@cinderblock/tenant";
 
 export interface TimeRange {
@@ -32,8 +32,10 @@ export function selectRange(
     start = Math.max(start, oldest);
   }
   if (limits.maxQueryLengthMs > 0 && endMs - start > limits.maxQueryLengthMs) {
-    throw invalidError(
+    throw new CinderblockError(
+      "invalid",
       `the query time range exceeds the limit (max_query_length, actual: ${goDuration(endMs - start)}, limit: ${shortDuration(limits.maxQueryLengthMs)})`,
+      { detail: { condition: "query-too-long" satisfies Condition, limit: limits.maxQueryLengthMs } },
     );
   }
   return { startMs: start, endMs };

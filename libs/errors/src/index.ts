@@ -156,6 +156,19 @@ export function messageOf(err: unknown): string {
   return err instanceof Error ? err.message : String(err);
 }
 
+/**
+ * Conditions of a request that a client can correct, under `condition` in an error's detail. The public API
+ * sends them in the header `x-cinderblock-condition` (docs/reference/errors.md).
+ */
+export const CONDITIONS = ["no-tenant", "query-too-long", "too-many-profiles"] as const;
+export type Condition = (typeof CONDITIONS)[number];
+
+/** Condition that an error names in its detail; undefined for other errors. */
+export function conditionOf(err: unknown): Condition | undefined {
+  const named = err instanceof CinderblockError ? err.detail.condition : undefined;
+  return CONDITIONS.find((c) => c === named);
+}
+
 /** ULID of the block that an error names in its detail; undefined for other errors. */
 export function blockOf(err: unknown): string | undefined {
   const block = err instanceof CinderblockError ? err.detail.block : undefined;

@@ -94,11 +94,12 @@ export function sumPushAnswers(parts: PushAnswer[]): PushAnswer {
     all.discarded.push(...p.discarded);
     for (const [name, bytes] of p.groupBytes ?? []) groups.set(name, (groups.get(name) ?? 0) + bytes);
     if (p.trickled) all.trickled = true;
-    if (p.error)
-      all.error =
-        all.error?.kind === p.error.kind && all.error.message !== p.error.message
-          ? { ...all.error, message: `${all.error.message}\n${p.error.message}`.slice(0, 4096) }
-          : (all.error ?? p.error);
+    all.error ??= p.error;
+  }
+  if (all.error) {
+    const { kind } = all.error,
+      messages = new Set(parts.flatMap(({ error }) => (error?.kind === kind ? [error.message] : [])));
+    if (messages.size > 1) all.error = { ...all.error, message: [...messages].join("\n").slice(0, 4096) };
   }
   if (parts.some((p) => p.groupBytes)) all.groupBytes = [...groups];
   return all;

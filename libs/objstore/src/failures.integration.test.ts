@@ -1,3 +1,4 @@
+import { isNativeError } from "node:util/types";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -494,6 +495,19 @@ describeWith(["s3"], "S3 credentials that nobody configured", () => {
 
 describeWith(["s3"], "an S3 server behind TLS", () => {
   beforeAll(() => stores.start("s3"), 60_000);
+  // Node's own errors are of another realm than the test; the client would wrap them and lose their code.
+  beforeAll(() => {
+    const own = Function.prototype[Symbol.hasInstance];
+    Object.defineProperty(Error, Symbol.hasInstance, {
+      configurable: true,
+      value(this: ErrorConstructor, value: unknown) {
+        return own.call(this, value) || (this === Error && isNativeError(value));
+      },
+    });
+  });
+  afterAll(() => {
+    Reflect.deleteProperty(Error, Symbol.hasInstance);
+  });
   it("is trusted only by its authority, and the error names the flag", async () => {
     const { cert, key } = certificates().selfSigned("127.0.0.1");
     const server = await startS3Server(["blocks"], { cert, key });

@@ -129,6 +129,7 @@ export class GcsBucket extends RemoteBucket {
       timeout: { ms: config.requestTimeoutMs, flag: "-storage.gcs.request-timeout" },
       badCredentials: (f) =>
         f.status === 401 ||
+        // eslint-disable-next-line seams/no-message-test -- google-auth-library's errors have neither code nor class
         /invalid_grant|invalid_client|Could not load the default credentials|could not refresh access token/i.test(
           `${f.code} ${f.message}`,
         ),

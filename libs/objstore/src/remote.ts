@@ -31,6 +31,9 @@ export interface BackendHints {
 const placeOf = (advice: BackendHints): string =>
   `bucket ${advice.bucket}${advice.endpoint === "" ? "" : ` at ${advice.endpoint}`}`;
 
+/** Codes of Node and OpenSSL for a certificate that does not pass its check. */
+const UNTRUSTED = /(^|_)CERT_|_CERT($|_)|_ISSUER|VERIFY_LEAF|INVALID_CA|HOSTNAME_MISMATCH/;
+
 /** Throws an error that explains a failure and its fix. */
 function explain(
   advice: BackendHints,
@@ -51,7 +54,7 @@ function explain(
       `${where} denies access to ${name}: the identity needs to list the bucket and to get, put and delete objects`,
     );
   if (f.status === 404) throw new CinderblockError("not-found", `object ${name} does not exist`, { cause });
-  if (f.status === undefined && /certificate|_CERT/i.test(`${f.code} ${f.message}`))
+  if (f.status === undefined && UNTRUSTED.test(f.code))
     fail(
       `the certificate of ${where} is not trusted (${f.message.split(";")[0]!}): set its certificate authority (-storage.s3.http.tls-ca-path, or NODE_EXTRA_CA_CERTS for all backends)`,
     );

@@ -125,8 +125,12 @@ export class S3Bucket extends RemoteBucket {
   }
 
   protected requestFailureOf(err: unknown): RequestFailure {
-    const { name: code, message, $metadata } = err as Error & { $metadata?: { httpStatusCode?: number } };
-    return { status: $metadata?.httpStatusCode, code, message };
+    const { name, code, message, $metadata } = err as Error & {
+      code?: string;
+      $metadata?: { httpStatusCode?: number };
+    };
+    // An error of the connection has a code; an error of the store has its code as the name.
+    return { status: $metadata?.httpStatusCode, code: code ?? name, message };
   }
 
   /** Abort signal and timeout of a request that sends `bytes` bytes. */

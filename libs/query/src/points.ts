@@ -1,6 +1,6 @@
 import { ByteWriter } from "@cinderblock/bytes";
 import type { ProfileSource, RowTable } from "@cinderblock/block";
-import { CinderblockError, invalidError } from "@cinderblock/errors";
+import { CinderblockError, type Condition, invalidError } from "@cinderblock/errors";
 import { type Annotations, type Label, labelsKey } from "@cinderblock/model";
 import type { SelectedSeries } from "./select.ts";
 
@@ -34,6 +34,7 @@ export function checkProfileCount(n: number): void {
     throw new CinderblockError(
       "limit",
       `the selection has ${n} or more profiles; the limit for single profiles is ${MAX_POINTS}: choose a shorter time range or a narrower selector`,
+      { detail: { condition: "too-many-profiles" satisfies Condition, limit: MAX_POINTS } },
     );
 }
 

@@ -16,22 +16,50 @@ export interface RedisConfig {
   prefix: string;
 }
 
-/** Error replies whose cause is a setting: the start of the reply, its meaning, and the flags to correct. */
-const REPLIES: readonly (readonly [reply: RegExp, meaning: string, flags: string])[] = [
-  [/^(WRONGPASS|NOAUTH|ERR (invalid password|AUTH))/, "", "-redis.username, -redis.password"],
-  [/^NOPERM/, "the ACL of the user is too narrow: ", "-redis.username"],
-  [
-    /^(MOVED|ASK|CLUSTERDOWN|CROSSSLOT)/,
-    "the server is a node of a Redis Cluster, a standalone server is needed: ",
-    "-redis.address",
-  ],
-  [/^READONLY/, "the server is a replica, its primary is needed: ", "-redis.address"],
-  [/^ERR DB index is out of range/, "", "-redis.db"],
-];
+/** Meaning of an error reply whose cause is a setting, and the flags to correct. */
+interface Advice {
+  meaning: string;
+  flags: string;
+}
+const CREDENTIALS: Advice = { meaning: "", flags: "-redis.username, -redis.password" },
+  CLUSTER: Advice = {
+    meaning: "the server is a node of a Redis Cluster, a standalone server is needed: ",
+    flags: "-redis.address",
+  };
+/** Code of an error reply -> advice. */
+const BY_CODE: Readonly<Record<string, Advice>> = {
+  WRONGPASS: CREDENTIALS,
+  NOAUTH: CREDENTIALS,
+  NOPERM: { meaning: "the ACL of the user is too narrow: ", flags: "-redis.username" },
+  MOVED: CLUSTER,
+  ASK: CLUSTER,
+  CLUSTERDOWN: CLUSTER,
+  CROSSSLOT: CLUSTER,
+  READONLY: { meaning: "the server is a replica, its primary is needed: ", flags: "-redis.address" },
+};
+/** Command whose error reply has the general code ERR -> advice. */
+const BY_COMMAND: Readonly<Record<string, Advice>> = {
+  auth: CREDENTIALS,
+  hello: CREDENTIALS,
+  select: { meaning: "", flags: "-redis.db" },
+};
+const OTHER: Advice = { meaning: "", flags: "-redis.address" };
+
+/** An error reply; ioredis adds the command that it answers. */
+type ReplyError = Error & { command?: { name: string } };
+
+/** Advice for an error. By the Redis protocol, the first word of an error reply is its code. */
+function adviceOn(err: ReplyError): Advice {
+  if (err.name !== "ReplyError") return OTHER;
+  const [code = ""] = err.message.split(" ", 1);
+  return BY_CODE[code] ?? BY_COMMAND[err.command?.name ?? ""] ?? OTHER;
+}
 
 /** Message of an error; Node's error of a name with several addresses has only inner messages. */
-function messageOf(err: Error & { errors?: readonly Error[] }): string {
-  return err.message !== "" ? err.message : (err.errors ?? []).map((e) => e.message).join("; ");
+function messageOf(err: Error): string {
+  return err instanceof AggregateError
+    ? (err.errors as Error[]).map((e) => e.message).join("; ")
+    : err.message;
 }
 
 /** A connection to a Redis server; each call tries an unavailable server again. */
@@ -83,11 +111,12 @@ export class RedisConnection {
       return await work(this.redis);
     } catch (err) {
       const cause = (err as Error).name === "ReplyError" ? (err as Error) : (this.refusal ?? (err as Error)),
-        message = messageOf(cause),
-        [, meaning, flags] = REPLIES.find(([reply]) => reply.test(message)) ?? [0, "", "-redis.address"];
-      throw new CinderblockError("unavailable", `Redis at ${this.place}: ${meaning}${message} (${flags})`, {
-        cause,
-      });
+        { meaning, flags } = adviceOn(cause);
+      throw new CinderblockError(
+        "unavailable",
+        `Redis at ${this.place}: ${meaning}${messageOf(cause)} (${flags})`,
+        { cause },
+      );
     }
   }
 

@@ -88,7 +88,7 @@ export async function sendRefusal(request: FastifyRequest, reply: FastifyReply, 
       .send();
     return;
   }
-  const { body } = connectError(request.raw, err);
+  const { headers, body } = connectError(request.raw, err);
   if (http === 401) void reply.header("www-authenticate", 'Basic realm="Cinderblock", Bearer');
-  await reply.code(http).header("content-type", "application/json").send(body);
+  await reply.code(http).headers(headers).header("content-type", "application/json").send(body);
 }

@@ -48,9 +48,10 @@ export function answerDirectly(
 
   const done = begun();
   const fail = (err: unknown): void => {
-    const { status, body } = connectError(req, err);
+    const { status, headers: more, body } = connectError(req, err);
     res
       .writeHead(status, {
+        ...more,
         "accept-encoding": "gzip",
         "content-type": "application/json",
         "content-length": body.length,

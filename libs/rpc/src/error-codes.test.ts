@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CinderblockError, DISCARD_REASONS, ERROR_KINDS } from "@cinderblock/errors";
-import { codeName, ERROR_CODES, httpError } from "./error-codes.ts";
+import { CinderblockError, CONDITIONS, DISCARD_REASONS, ERROR_KINDS } from "@cinderblock/errors";
+import { codeName, ERROR_CODES, httpError, toConnectError } from "./error-codes.ts";
 
 const page = readFileSync(join(import.meta.dirname, "../../../docs/reference/errors.md"), "utf8");
 /** First cells of the table below a heading. */
@@ -28,12 +28,35 @@ describe("the reference page of errors", () => {
     expect(documented.sort()).toEqual(actual.sort());
   });
 
+  it("lists every condition", () => {
+    expect(
+      rowsBelow("## Conditions")
+        .map(([condition]) => condition)
+        .sort(),
+    ).toEqual([...CONDITIONS].sort());
+  });
+
   it("lists every discard reason", () => {
     expect(
       rowsBelow("## Discard reasons")
         .map(([reason]) => reason)
         .sort(),
     ).toEqual([...DISCARD_REASONS].sort());
+  });
+});
+
+describe("an error of a Connect call", () => {
+  it("names the condition that the client can correct in a header, and no other detail", () => {
+    const detail = { condition: "no-tenant", limit: 3 };
+    expect([...toConnectError(new CinderblockError("unauthenticated", "m", { detail })).metadata]).toEqual([
+      ["x-cinderblock-condition", "no-tenant"],
+    ]);
+    for (const err of [
+      new CinderblockError("limit", "no-tenant", { detail: { limit: 3 } }),
+      new CinderblockError("limit", "m", { detail: { condition: "of another release" } }),
+      new Error("no-tenant"),
+    ])
+      expect([...toConnectError(err).metadata]).toEqual([]);
   });
 });
 

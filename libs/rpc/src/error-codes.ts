@@ -1,5 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { CinderblockError, type ErrorKind } from "@cinderblock/errors";
+import { CinderblockError, conditionOf, type ErrorKind } from "@cinderblock/errors";
 import { recordFailure } from "./request-failure.ts";
 
 /** The only mapping from error kinds to codes and HTTP statuses. */
@@ -29,11 +29,17 @@ export function codeName(code: Code): string {
   return Code[code].replace(/[A-Z]/g, (c, at: number) => `${at > 0 ? "_" : ""}${c.toLowerCase()}`);
 }
 
+/** Headers of an error's answer: the condition that a client can correct, if the error names one. */
+export function errorHeaders(err: unknown): Record<string, string> {
+  const condition = conditionOf(err);
+  return condition === undefined ? {} : { "x-cinderblock-condition": condition };
+}
+
 /** Converts any error to a Connect error. */
 export function toConnectError(err: unknown): ConnectError {
   if (err instanceof ConnectError) return err;
   if (err instanceof CinderblockError)
-    return new ConnectError(err.message, ERROR_CODES[err.kind].code, undefined, undefined, err);
+    return new ConnectError(err.message, ERROR_CODES[err.kind].code, errorHeaders(err), undefined, err);
   return new ConnectError(
     err instanceof Error ? err.message : String(err),
     Code.Internal,

@@ -2,11 +2,13 @@ import { Code, ConnectError, type ConnectRouter, createContextKey } from "@conne
 import { codeName } from "./error-codes.ts";
 import { failureOf, recordFailure } from "./request-failure.ts";
 
-/** Prefix of the Connect library's error text for a message that is not protobuf. */
-const UNREADABLE = "parse binary: ";
-
 /** Raw request of a call. */
 export const RAW_REQUEST = createContextKey<object | undefined>(undefined);
+/**
+ * Whether a call reached its method. An `internal` error before that is a message that the Connect library
+ * cannot decode.
+ */
+export const REACHED = createContextKey<boolean>(false);
 
 /**
  * Corrects the answer to an undecodable message, which is the caller's mistake. The Connect library answers
@@ -19,12 +21,14 @@ export function correctParseErrors(router: ConnectRouter): void {
       const response = await handler(request);
       // The library prints every failed write to the console; a caller that left is no failure.
       if (request.signal.aborted) throw new ConnectError("the client disconnected", Code.Aborted);
-      const raw = request.contextValues?.get(RAW_REQUEST);
+      const raw = request.contextValues?.get(RAW_REQUEST),
+        reached = request.contextValues?.get(REACHED) === true;
       if (raw && failureOf(raw) === undefined) {
         const status = Number(response.trailer?.get("grpc-status") ?? 0);
-        if (status !== 0) recordFailure(raw, grpcError(status, response.trailer!.get("grpc-message") ?? ""));
+        if (status !== 0)
+          recordFailure(raw, grpcError(status, response.trailer!.get("grpc-message") ?? "", reached));
         else if (response.status === 200 && response.body)
-          return { ...response, body: withTrailerErrors(response.body, raw) };
+          return { ...response, body: withTrailerErrors(response.body, raw, reached) };
       } else if (response.status !== 500) return response;
       if (
         response.status < 400 ||
@@ -37,8 +41,7 @@ export function correctParseErrors(router: ConnectRouter): void {
       for await (const part of response.body) parts.push(part);
       const text = Buffer.concat(parts).toString(),
         { code, message } = JSON.parse(text) as { code?: string; message?: string };
-      const unreadable =
-        response.status === 500 && code === "internal" && message?.startsWith(UNREADABLE) === true;
+      const unreadable = response.status === 500 && code === "internal" && !reached;
       if (raw)
         recordFailure(raw, new ConnectError(message ?? "", unreadable ? Code.InvalidArgument : codeOf(code)));
       return {
@@ -49,7 +52,7 @@ export function correctParseErrors(router: ConnectRouter): void {
             unreadable
               ? JSON.stringify({
                   code: "invalid_argument",
-                  message: `unmarshal message: ${message.slice(UNREADABLE.length)}`,
+                  message: `unmarshal message: ${(message ?? "").replace(/^parse binary: /, "")}`,
                 })
               : text,
           ),
@@ -69,11 +72,11 @@ function codeOf(name: string | undefined): Code {
 }
 
 /** Error of a gRPC status; an undecodable message is the caller's mistake there, too. */
-function grpcError(status: number, message: string): ConnectError {
+function grpcError(status: number, message: string, reached: boolean): ConnectError {
   const text = decodeURIComponent(message.replaceAll(/%(?![0-9A-Fa-f]{2})/g, "%25"));
   return new ConnectError(
     text,
-    status === Number(Code.Internal) && text.startsWith(UNREADABLE) ? Code.InvalidArgument : (status as Code),
+    status === Number(Code.Internal) && !reached ? Code.InvalidArgument : (status as Code),
   );
 }
 
@@ -81,13 +84,20 @@ function grpcError(status: number, message: string): ConnectError {
 const TRAILER_FRAME = 0x80;
 
 /** Passes a gRPC-web answer on, and records the error of its trailers. */
-async function* withTrailerErrors(body: AsyncIterable<Uint8Array>, raw: object): AsyncIterable<Uint8Array> {
+async function* withTrailerErrors(
+  body: AsyncIterable<Uint8Array>,
+  raw: object,
+  reached: boolean,
+): AsyncIterable<Uint8Array> {
   for await (const part of body) {
     if (part[0] === TRAILER_FRAME) {
       const trailers = Buffer.from(part.buffer, part.byteOffset + 5, part.length - 5).toString("latin1"),
         status = Number(/^grpc-status: *(\d+)/im.exec(trailers)?.[1] ?? 0);
       if (status !== 0)
-        recordFailure(raw, grpcError(status, /^grpc-message: *(.*)$/im.exec(trailers)?.[1]?.trim() ?? ""));
+        recordFailure(
+          raw,
+          grpcError(status, /^grpc-message: *(.*)$/im.exec(trailers)?.[1]?.trim() ?? "", reached),
+        );
     }
     yield part;
   }

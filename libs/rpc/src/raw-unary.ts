@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Code } from "@connectrpc/connect";
-import { codeName, ERROR_CODES } from "./error-codes.ts";
+import { codeName, ERROR_CODES, errorHeaders } from "./error-codes.ts";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import type { BodyTicket } from "./body-budget.ts";
 import { contentCoding } from "./content-coding.ts";
@@ -62,11 +62,15 @@ function gzipOf(encoding: string | undefined): boolean {
  * Answer of a unary Connect call to the error that its raw request ends with; the body is bytes, so that no
  * router adds a charset.
  */
-export function connectError(request: object, err: unknown): { status: number; body: Buffer } {
+export function connectError(
+  request: object,
+  err: unknown,
+): { status: number; headers: Record<string, string>; body: Buffer } {
   recordFailure(request, err);
   const { code, http } = ERROR_CODES[kindOf(err)];
   return {
     status: http === 413 ? 429 : http,
+    headers: errorHeaders(err),
     body: Buffer.from(JSON.stringify({ code: codeName(code), message: messageOf(err) })),
   };
 }
@@ -103,8 +107,8 @@ async function connectUnary(
       .header("content-type", `application/${codec}`)
       .send(Buffer.from(out.buffer, out.byteOffset, out.length));
   } catch (err) {
-    const { status, body } = connectError(request.raw, err);
-    await reply.code(status).header("content-type", "application/json").send(body);
+    const { status, headers, body } = connectError(request.raw, err);
+    await reply.code(status).headers(headers).header("content-type", "application/json").send(body);
   }
 }
 

@@ -6,7 +6,7 @@ import { type ConnectRouter, createContextValues, type Interceptor } from "@conn
 import { CinderblockError } from "@cinderblock/errors";
 import type { Base } from "@cinderblock/telemetry";
 import type { Service } from "@cinderblock/service";
-import { correctParseErrors, RAW_REQUEST } from "./parse-errors.ts";
+import { correctParseErrors, RAW_REQUEST, REACHED } from "./parse-errors.ts";
 import { httpError, toConnectError } from "./error-codes.ts";
 import { Authorizer, type Gate } from "./authorize.ts";
 import { bindHost } from "./bind-host.ts";
@@ -92,6 +92,7 @@ declare module "fastify" {
 
 /** Interceptor that records domain errors and converts them to Connect errors. */
 const translate: Interceptor = (next) => async (request) => {
+  request.contextValues.set(REACHED, true);
   try {
     return await next(request);
   } catch (err) {

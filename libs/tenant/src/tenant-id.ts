@@ -1,4 +1,4 @@
-import { CinderblockError } from "@cinderblock/errors";
+import { CinderblockError, type Condition } from "@cinderblock/errors";
 
 /** Tenant of all data without multi-tenancy. */
 export const DEFAULT_TENANT = "anonymous";
@@ -58,10 +58,16 @@ function check(id: string): string {
   return id;
 }
 
+function withoutTenant(): CinderblockError {
+  return new CinderblockError("unauthenticated", "no org id", {
+    detail: { condition: "no-tenant" satisfies Condition },
+  });
+}
+
 /** Tenant of a write; without multi-tenancy the header is ignored. @throws `unauthenticated` */
 export function tenantForWrite(header: string | undefined, multitenancy: boolean): string {
   if (!multitenancy) return DEFAULT_TENANT;
-  if (header === undefined || header === "") throw new CinderblockError("unauthenticated", "no org id");
+  if (header === undefined || header === "") throw withoutTenant();
   if (header.includes("|")) throw new CinderblockError("unauthenticated", "multiple org IDs present");
   return check(header);
 }
@@ -69,6 +75,6 @@ export function tenantForWrite(header: string | undefined, multitenancy: boolean
 /** Tenants of a read: distinct and sorted. @throws `unauthenticated` */
 export function tenantsForRead(header: string | undefined, multitenancy: boolean): string[] {
   if (!multitenancy) return [DEFAULT_TENANT];
-  if (header === undefined || header === "") throw new CinderblockError("unauthenticated", "no org id");
+  if (header === undefined || header === "") throw withoutTenant();
   return [...new Set(header.split("|").map(check))].sort();
 }

@@ -61,7 +61,8 @@ async function ask(path: string, init: RequestInit): Promise<Response> {
   } catch {
     /* shows a proxy's plain text answer unchanged */
   }
-  throw new ApiError(message.trim() || `HTTP ${r.status}`, r.status, code);
+  const condition = r.headers.get("x-cinderblock-condition") ?? "";
+  throw new ApiError(message.trim() || `HTTP ${r.status}`, r.status, code, condition);
 }
 
 /** Label values by label name, without a prototype: a client may send a label named `constructor`. */
@@ -288,7 +289,7 @@ export class Client {
       // Above the server's limit of single profiles, show the less precise steps of SelectSeries instead,
       // unless stacks are filtered.
       const filtered = filtersThatChangeValues(s.stacks) !== undefined || s.profileIds.length > 0;
-      if (filtered || !(err instanceof ApiError) || !/limit for single profiles/.test(err.message)) throw err;
+      if (filtered || !(err instanceof ApiError) || err.condition !== "too-many-profiles") throw err;
       return this.timelineOfSteps(s, stepMs, groupBy, limit, signal);
     }
   }

@@ -100,19 +100,22 @@ export interface DrawnFiles {
 export class ApiError extends Error {
   readonly status: number;
   readonly code: string;
-  constructor(message: string, status: number, code: string) {
+  /** condition that the user can correct, named by the server (docs/reference/errors.md); "": none */
+  readonly condition: string;
+  constructor(message: string, status: number, code: string, condition = "") {
     super(message);
     this.status = status;
     this.code = code;
+    this.condition = condition;
   }
 
   get next(): string {
-    if (/no org id/.test(this.message)) return "Choose a tenant at the top right. Join several with |.";
+    if (this.condition === "no-tenant") return "Choose a tenant at the top right. Join several with |.";
     if (this.status === 401) return "Sign in with a token that has the read role.";
     if (this.status === 403) return "Sign in with a token that has the role in the message.";
     if (this.status === 404) return "Not supported by this server version.";
     if (this.status === 422 || this.status === 400)
-      return /length|range/.test(this.message)
+      return this.condition === "query-too-long"
         ? "Choose a shorter time range."
         : "Change the query and run it again.";
     if (this.status === 429)

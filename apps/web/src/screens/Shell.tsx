@@ -47,7 +47,7 @@ const KEYS: readonly [keys: string, does: string][] = [
 export function Shell(): ReactNode {
   const { state, go, refresh, client, can, cannot, range } = useApp();
   // A multi-tenant server refuses requests without a tenant, also the request for its capabilities.
-  const noTenant = cannot?.error instanceof ApiError && /no org id/.test(cannot.error.message);
+  const noTenant = cannot?.error instanceof ApiError && cannot.error.condition === "no-tenant";
   const [help, setHelp] = useState(false),
     [settings, setSettings] = useState(false),
     [said, setSaid] = useState<{ text: string; more?: boolean }>(),
