@@ -1,5 +1,4 @@
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { create, type MessageShape, toBinary } from "@bufbuild/protobuf";
@@ -757,52 +756,6 @@ describe("limits of single tenants", () => {
       });
     expect([await push("small"), await push("other")]).toEqual([200, 400]);
     await server.stop();
-  });
-});
-
-describe("traces", () => {
-  it("go to the endpoint that is set, under the caller's trace", async () => {
-    const names = new Set<string>(),
-      traces = new Set<string>();
-    const collector = createServer((request, response) => {
-      const parts: Buffer[] = [];
-      request.on("data", (b: Buffer) => parts.push(b));
-      request.on("end", () => {
-        const body = JSON.parse(Buffer.concat(parts).toString()) as {
-          resourceSpans: { scopeSpans: { spans: { name: string; traceId: string }[] }[] }[];
-        };
-        for (const r of body.resourceSpans)
-          for (const scope of r.scopeSpans)
-            for (const span of scope.spans) {
-              names.add(span.name);
-              traces.add(span.traceId);
-            }
-        response.setHeader("content-type", "application/json").end("{}");
-      });
-    });
-    await new Promise<void>((done) => {
-      collector.listen(0, "127.0.0.1", done);
-    });
-    const server = new Server();
-    await server.start(
-      `-tracing.otlp-endpoint=http://127.0.0.1:${(collector.address() as { port: number }).port}/v1/traces`,
-    );
-    const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    await server.json(
-      "/querier.v1.QuerierService/SelectMergeStacktraces",
-      { profileTypeID: CPU, labelSelector: "{}", start: String(now), end: String(now + 1000) },
-      { traceparent },
-    );
-    await server.stop();
-    collector.close();
-    expect([...names]).toEqual(
-      expect.arrayContaining([
-        "POST /querier.v1.QuerierService/SelectMergeStacktraces",
-        "query.select",
-        "query.render",
-      ]),
-    );
-    expect(traces.has("0af7651916cd43dd8448eb211c80319c")).toBe(true);
   });
 });
 

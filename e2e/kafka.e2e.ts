@@ -1,20 +1,36 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
+  type CollectedSpan,
   describeWith,
   type KafkaServer,
   type RedisServer,
   type S3Server,
+  type SpanCollector,
   startKafka,
   startRedis,
   startS3Server,
+  startSpanCollector,
   temporaryFolder,
   tinyPprof,
 } from "@cinderblock/testkit";
-import { Cluster } from "./cluster.ts";
+import { Cluster, type Component } from "./cluster.ts";
 import { Oracle } from "./oracle.ts";
 import { Pusher, settle, total, until } from "./pusher.ts";
 import { CPU, type Server } from "./server.ts";
+import {
+  askOne,
+  byTrace,
+  linesOf,
+  names as spanNames,
+  orphans,
+  PUSH,
+  pushOne,
+  QUERY,
+  services,
+  slowestTrace,
+  startAll,
+} from "./tracing.ts";
 
 const oracle = new Oracle();
 let redis: RedisServer, s3: S3Server, kafka: KafkaServer;
@@ -27,12 +43,14 @@ const start = async (): Promise<void> => {
     "kafka-owners",
     "kafka-trickle",
     "kafka-unread",
+    "kafka-traces",
+    "direct-traces",
   ]);
   kafka ??= await startKafka();
 };
 
 const STRONG = { "x-read-consistency": "strong" };
-function kafkaCluster(bucket: string): Cluster {
+function kafkaCluster(bucket: string, ...flags: string[]): Cluster {
   return new Cluster(
     redis,
     s3,
@@ -41,6 +59,7 @@ function kafkaCluster(bucket: string): Cluster {
     `-kafka.brokers=${kafka.brokers}`,
     `-kafka.topic=${bucket}`,
     "-kafka.auto-create-topic-partitions=4",
+    ...flags,
   );
 }
 async function partitions(
@@ -342,4 +361,97 @@ describeWith(["redis", "s3", "kafka"], "Kafka between distributors and ingesters
     await c.get("distributor").stop("SIGTERM");
     await c.stop();
   }, 200_000);
+});
+
+describeWith(["redis", "s3", "kafka"], "traces of one push and one query through eight processes", () => {
+  let collector: SpanCollector;
+  beforeAll(start, 60_000);
+  beforeEach(async () => {
+    collector = await startSpanCollector();
+  });
+  afterEach(() => collector.stop());
+
+  const READERS: readonly Component[] = ["query-scheduler", "querier", "query-frontend"];
+  const READ = [
+    "cinderblock-ingester",
+    "cinderblock-querier",
+    "cinderblock-query-frontend",
+    "cinderblock-query-scheduler",
+    "cinderblock-store-gateway",
+  ];
+  const traced = (): string[] => [`-tracing.otlp-endpoint=${collector.endpoint}`, "-log.level=debug"];
+  /** Lets polls, heartbeats and probes go on, which make no spans; then the processes send their last spans. */
+  const stop = async (c: Cluster): Promise<void> => {
+    await settle(2000);
+    await c.stop("SIGTERM");
+  };
+
+  it("are one each, through Kafka up to the ingester that stores the record", async () => {
+    const c = kafkaCluster("kafka-traces", ...traced());
+    await startAll(c, 2, [...READERS, "compactor", "distributor"]);
+    const at = Date.now(),
+      frontend = c.get("query-frontend");
+    expect(await pushOne(c.get("distributor"), at)).toBe(200);
+    await until("the record is stored", () =>
+      Promise.resolve(spanNames(collector.spans).includes("kafka.receive")),
+    );
+    expect(await askOne(frontend, at, { "x-read-consistency": "strong" })).toBe(10);
+    const slowest = await slowestTrace(frontend);
+    await stop(c);
+    const [written, read, ...more] = [...byTrace(collector.spans).values()];
+    expect(more.map(spanNames)).toEqual([]);
+    expect([orphans(written!), orphans(read!)]).toEqual([[], []]);
+    expect(spanNames(written!).sort()).toEqual([
+      `POST ${PUSH}`,
+      "distributor.push",
+      "kafka.receive",
+      "kafka.send",
+    ]);
+    expect([services(written!), services(read!)]).toEqual([
+      ["cinderblock-distributor", "cinderblock-ingester"],
+      READ,
+    ]);
+    expect(spanNames(read!.filter((s) => s.parentSpanId === ""))).toEqual([`POST ${QUERY}`]);
+    const [{ traceId }] = read as [CollectedSpan];
+    expect(slowest).toBe(traceId);
+    expect(linesOf(c, traceId)).toEqual(
+      expect.arrayContaining(
+        [QUERY, "/cinderblock.internal.v1/Ingester/execute"].map((route) =>
+          expect.stringContaining(`route=${route}`),
+        ),
+      ),
+    );
+  }, 120_000);
+
+  it("are one each, written to three ingesters, within the caller's trace", async () => {
+    const c = new Cluster(redis, s3, "direct-traces", "-distributor.replication-factor=3", ...traced());
+    await startAll(c, 3, [...READERS, "distributor"]);
+    const at = Date.now(),
+      trace = "0af7651916cd43dd8448eb211c80319c",
+      span = "b7ad6b7169203331";
+    const headers = { traceparent: `00-${trace}-${span}-01` };
+    expect(await pushOne(c.get("distributor"), at, headers)).toBe(200);
+    expect(await askOne(c.get("query-frontend"), at)).toBe(10);
+    await stop(c);
+    const all = byTrace(collector.spans),
+      written = all.get(trace)!;
+    all.delete(trace);
+    const [read, ...more] = [...all.values()];
+    expect(more.map(spanNames)).toEqual([]);
+    expect([orphans(written, [span]), orphans(read!)]).toEqual([[], []]);
+    const three = (name: string): string[] => [name, name, name];
+    expect(spanNames(written).sort()).toEqual([
+      ...three("Ingester/pushRecord"),
+      ...three("POST /cinderblock.internal.v1/Ingester/pushRecord"),
+      `POST ${PUSH}`,
+      "distributor.push",
+    ]);
+    expect([...new Set(written.map((s) => s.instance))].sort()).toEqual([
+      "distributor-0",
+      "ingester-0",
+      "ingester-1",
+      "ingester-2",
+    ]);
+    expect(services(read!)).toEqual(READ);
+  }, 120_000);
 });

@@ -4,14 +4,27 @@ import { parse } from "yaml";
 import {
   describeWith,
   promtool,
+  type SpanCollector,
   startKafka,
   startPrometheus,
   startRedis,
   startS3Server,
+  startSpanCollector,
 } from "@cinderblock/testkit";
 import { Cluster } from "./cluster.ts";
 import { Pusher, settle, total, until } from "./pusher.ts";
 import { folder, Server } from "./server.ts";
+import {
+  askOne,
+  byTrace,
+  names as spanNames,
+  orphans,
+  PUSH,
+  pushOne,
+  QUERY,
+  services,
+  slowestTrace,
+} from "./tracing.ts";
 
 const CHART = "charts/cinderblock";
 interface Dashboard {
@@ -84,6 +97,53 @@ describe("dashboards and alerts", () => {
       (m) => m[1]!,
     );
     expect(sections).toEqual(alerts.map((a) => a.alert));
+  });
+});
+
+describe("traces of the single binary", () => {
+  let collector: SpanCollector;
+  beforeEach(async () => {
+    collector = await startSpanCollector();
+  });
+  afterEach(() => collector.stop());
+
+  it("go to the endpoint that is set: one for a push and one for a query, under the caller's, and in the log", async () => {
+    const server = new Server(),
+      trace = "0af7651916cd43dd8448eb211c80319c",
+      span = "b7ad6b7169203331",
+      at = Date.now();
+    await server.start(`-tracing.otlp-endpoint=${collector.endpoint}`, "-log.level=debug");
+    expect(await pushOne(server, at)).toBe(200);
+    expect(await askOne(server, at, { traceparent: `00-${trace}-${span}-01` })).toBe(10);
+    const slowest = await slowestTrace(server);
+    expect((await fetch(`${server.url}/metrics`)).status).toBe(200);
+    await server.stop();
+    const [written, read, ...more] = [...byTrace(collector.spans).values()];
+    expect(more.map(spanNames)).toEqual([]);
+    expect(services(collector.spans)).toEqual(["cinderblock-all"]);
+    expect([orphans(written!), orphans(read!, [span])]).toEqual([[], []]);
+    expect(spanNames(written!).sort()).toEqual([`POST ${PUSH}`, "distributor.push"]);
+    expect(spanNames(read!).sort()).toEqual([
+      `POST ${QUERY}`,
+      "querier.select",
+      "query.render",
+      "query.select",
+      "scheduler.wait",
+    ]);
+    expect([read![0]!.traceId, slowest]).toEqual([trace, trace]);
+    expect(server.log()).toMatch(new RegExp(`msg="request served" traceId=${trace} .*route=${QUERY} `));
+  });
+
+  it("are recorded by the ratio, and by the caller's flag in any case", async () => {
+    const server = new Server(),
+      trace = "0af7651916cd43dd8448eb211c80319c";
+    await server.start(`-tracing.otlp-endpoint=${collector.endpoint}`, "-tracing.sample-ratio=0");
+    expect(await pushOne(server, Date.now())).toBe(200);
+    expect(await pushOne(server, Date.now(), { traceparent: `00-${trace}-b7ad6b7169203331-01` })).toBe(200);
+    await server.stop();
+    expect([...byTrace(collector.spans).keys()]).toEqual([trace]);
+    const refused = new Server();
+    await expect(refused.start("-tracing.sample-ratio=2")).rejects.toThrow("expected a number from 0 to 1");
   });
 });
 

@@ -112,6 +112,7 @@ export async function wireSingle(
     scheduler,
     config.querierConcurrency,
     hostname(),
+    base.tracer,
   );
   const cache = resultsCacheOf(config, base);
   const frontend = new QueryFrontend(

@@ -4,6 +4,7 @@ import { encodePush, type PushAnswer, pushesOf, type RawPush, type SentPush } fr
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import type { Limits } from "@cinderblock/tenant";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
+import { startSpanCollector } from "@cinderblock/testkit";
 import { Aggregation } from "./aggregation.ts";
 import type { WritePath } from "./distributor.ts";
 
@@ -61,13 +62,13 @@ const push = (pods: string[], size = 10): SentPush => ({
 const sizes = (path: Path): number[] =>
   path.taken.map((t) => (t.push.kind === "aggregate" ? t.push.parts.length : 1));
 
-function rig(config = { maxBytes: 1 << 20, maxHeldBytes: 10 << 20 }) {
+function rig(config = { maxBytes: 1 << 20, maxHeldBytes: 10 << 20 }, tracer = startTracing("", "0")) {
   const path = new Path(),
     metrics = new Metrics(),
     aggregation = new Aggregation(path, config, {
       log: createLogger({ level: "fatal", format: "json" }),
       metrics,
-      tracer: startTracing("", "0"),
+      tracer,
       now: () => Date.now(),
     });
   const send = (pods: string[], size?: number, limits = LIMITS, tenant = "t") =>
@@ -200,5 +201,26 @@ describe("aggregation", () => {
     for (let i = 0; i < 3000; i++) await send([`p${i}`]);
     await sleep(250);
     expect(await metrics.registry.metrics()).toMatch(/pyroscope_distributor_aggregation_active_series 0\n/);
+  });
+});
+
+describe("spans of aggregates", () => {
+  it("continue the first push's trace, and link to the other pushes", async () => {
+    const collector = await startSpanCollector(),
+      tracer = startTracing(collector.endpoint, "0"),
+      { send, path } = rig(undefined, tracer);
+    await send(["a"]);
+    const requests = [0, 1, 2].map((i) => tracer.request(`push ${i}`, {}, {}, true)!);
+    await Promise.all(requests.map((r) => r.run(() => send(["a"]).finally(() => r.end(200)))));
+    expect(sizes(path)).toEqual([1, 3]);
+    await tracer.stop();
+    const of = (name: string) => collector.spans.find((s) => s.name === name)!;
+    expect(of("distributor.aggregate")).toMatchObject({
+      traceId: requests[0]!.traceId,
+      parentSpanId: of("push 0").spanId,
+      links: [of("push 1").spanId, of("push 2").spanId],
+      attributes: { tenant: "t", pushes: 3 },
+    });
+    await collector.stop();
   });
 });

@@ -3,11 +3,12 @@ import {
   sumPushAnswers,
   type PushAnswer,
   pushesBySeries,
+  type RawPush,
   type SentPush,
   type SeriesPush,
 } from "@cinderblock/ingest";
 import { type Limits, smallerLimit } from "@cinderblock/tenant";
-import type { Base } from "@cinderblock/telemetry";
+import type { Base, TraceHeaders, Tracer } from "@cinderblock/telemetry";
 import type { WritePath } from "./distributor.ts";
 
 export interface AggregationConfig {
@@ -19,6 +20,8 @@ export interface AggregationConfig {
 
 interface Waiting {
   push: SentPush;
+  /** the push's span; undefined: it has no trace */
+  trace: TraceHeaders | undefined;
   resolve: (answer: PushAnswer) => void;
   reject: (err: unknown) => void;
 }
@@ -56,11 +59,13 @@ export class Aggregation {
   private readonly path: WritePath;
   private readonly config: AggregationConfig;
   private readonly aggregated: { inc(n: number): void };
+  private readonly tracer: Tracer;
 
   constructor(path: WritePath, config: AggregationConfig, base: Base) {
     this.path = path;
     this.config = config;
-    const { metrics } = base;
+    const { metrics, tracer } = base;
+    this.tracer = tracer;
     this.aggregated = metrics.counter(
       "pyroscope_distributor_aggregation_aggregated_pushes_total",
       "Pushes merged with other pushes of their series.",
@@ -140,7 +145,7 @@ export class Aggregation {
     held.bytes += body.length;
     this.heldBytes += body.length;
     const answer = new Promise<PushAnswer>((resolve, reject) => {
-      held.pushes.push({ push, resolve, reject });
+      held.pushes.push({ push, trace: this.tracer.headers(), resolve, reject });
     });
     for (const oldest of this.held) {
       if (this.heldBytes <= maxHeldBytes) break;
@@ -171,33 +176,44 @@ export class Aggregation {
     clearTimeout(held.timer);
     this.heldBytes -= held.bytes;
     held.series.held = undefined;
-    const { tenant, service, limits, pushes } = held,
+    const { limits, pushes } = held,
       [first] = pushes;
     const done =
       pushes.length === 1
-        ? this.path.push(tenant, service, first!.push, limits).then(first!.resolve)
-        : this.path
-            .push(
-              tenant,
-              service,
-              aggregateOf(
-                Math.max(1, Math.round(limits.aggregationWindowMs)),
-                pushes.map((p) => p.push),
-              ),
-              limits,
-            )
-            .then(({ parts }) => {
-              this.aggregated.inc(pushes.length);
-              pushes.forEach((p, i) => {
-                p.resolve(parts![i]!);
-              });
+        ? this.forward(held, first!.push).then(first!.resolve)
+        : this.forward(
+            held,
+            aggregateOf(
+              Math.max(1, Math.round(limits.aggregationWindowMs)),
+              pushes.map((p) => p.push),
+            ),
+          ).then(({ parts }) => {
+            this.aggregated.inc(pushes.length);
+            pushes.forEach((p, i) => {
+              p.resolve(parts![i]!);
             });
+          });
     const writing = done
       .catch((err: unknown) => {
         for (const p of pushes) p.reject(err);
       })
       .finally(() => this.writing.delete(writing));
     this.writing.add(writing);
+  }
+
+  /**
+   * Writes a held push, or the aggregate of several, in the trace of one of the pushes. Spans of the others are
+   * linked.
+   */
+  private forward({ tenant, service, limits, pushes }: Held, push: RawPush): Promise<PushAnswer> {
+    const work = (): Promise<PushAnswer> => this.path.push(tenant, service, push, limits);
+    if (!this.tracer.enabled) return work();
+    return this.tracer.resume(
+      "distributor.aggregate",
+      { tenant, pushes: pushes.length },
+      pushes.flatMap((p) => p.trace ?? []),
+      work,
+    );
   }
 
   /** Removes series whose next push would not be held. */

@@ -3,7 +3,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { PartitionedLog } from "@cinderblock/kafka";
 import { placementToken } from "@cinderblock/ring";
-import type { Base } from "@cinderblock/telemetry";
+import type { Base, Tracer } from "@cinderblock/telemetry";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { encodePushRecord, type PushRecord, targetsOf } from "@cinderblock/transport";
 import type { Decider } from "./decisions.ts";
@@ -23,6 +23,7 @@ export class KafkaWritePath implements WritePath {
   private readonly watch: PartitionWatch;
   private readonly placement: { readonly placedBy: readonly number[] };
   private readonly produced: { inc(labels: { partition: string }): void };
+  private readonly tracer: Tracer;
 
   constructor(
     config: KafkaWriteConfig,
@@ -37,6 +38,7 @@ export class KafkaWritePath implements WritePath {
     this.decider = decider;
     this.watch = watch;
     this.placement = placement;
+    this.tracer = base.tracer;
     this.produced = base.metrics.counter(
       "cinderblock_distributor_records_produced_total",
       "Records written to the partitioned log.",
@@ -80,9 +82,20 @@ export class KafkaWritePath implements WritePath {
     for (const partition of targets) this.admit(partition);
     // The old partition comes first, so that the new partition never has a profile that the old one lacks.
     for (const partition of targets) {
-      await this.log.produce(partition, record, timeoutMs);
+      await this.produce(partition, record, timeoutMs);
       this.produced.inc({ partition: String(partition) });
     }
+  }
+
+  /** Writes a record; the ingester that reads it continues the push's trace by the record's headers. */
+  private produce(partition: number, record: Uint8Array, timeoutMs: number): Promise<number> {
+    if (!this.tracer.enabled) return this.log.produce(partition, record, timeoutMs);
+    return this.tracer.send(
+      "message",
+      "kafka.send",
+      { "messaging.system": "kafka", "messaging.destination.partition.id": String(partition) },
+      (trace) => this.log.produce(partition, record, timeoutMs, trace),
+    );
   }
 
   /** Refuses partitions that other distributors already use, but that no ingester has reported here. */

@@ -2,6 +2,7 @@ import { InMemoryLog } from "@cinderblock/kafka";
 import { placementToken } from "@cinderblock/ring";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
+import { startSpanCollector } from "@cinderblock/testkit";
 import { type PushRecord, PushRecordDecoder } from "@cinderblock/transport";
 import type { Decider } from "./decisions.ts";
 import { KafkaWritePath } from "./kafka-write-path.ts";
@@ -36,7 +37,7 @@ async function contents(log: InMemoryLog): Promise<string[][]> {
   return all;
 }
 
-function distributor(log: InMemoryLog) {
+function distributor(log: InMemoryLog, tracer = startTracing("", "0")) {
   const state = { readable: 2, fenced: 0, nowMs: 0 };
   const watch = {
     get partitions() {
@@ -48,7 +49,7 @@ function distributor(log: InMemoryLog) {
   const base = {
     log: createLogger({ level: "fatal", format: "json" }),
     metrics: new Metrics(),
-    tracer: startTracing("", "0"),
+    tracer,
     now: () => 1_700_000_000_000,
   };
   const placement = new RecordPlacer(
@@ -183,5 +184,47 @@ describe("placement of records", () => {
     d.readable = 2;
     await d.pass();
     expect([d.placement.placedBy, await contents(log)]).toEqual([[2], [["fence 2"], ["fence 2"]]]);
+  });
+});
+
+describe("records of traced pushes", () => {
+  it("carry the span of their write in headers; others have no headers, with and without tracing", async () => {
+    const collector = await startSpanCollector(),
+      tracer = startTracing(collector.endpoint, "0");
+    const [on, off] = [new InMemoryLog(1), new InMemoryLog(1)],
+      [traced, untraced] = [distributor(on, tracer), distributor(off)];
+    const headersIn = async (log: InMemoryLog): Promise<unknown[]> => {
+      const found: unknown[] = [];
+      const reader = await log.read(0, {
+        group: "headers",
+        topicId: log.topicId,
+        from: 0,
+        onRecords: (records) => {
+          for (const r of records) found.push("headers" in r ? r.headers : undefined);
+          return Promise.resolve();
+        },
+        onGap: () => undefined,
+      });
+      await Promise.resolve();
+      await reader.stop();
+      return found.slice(-2);
+    };
+    const request = tracer.request("push", {}, {}, true)!;
+    for (const d of [traced, untraced]) {
+      Object.assign(d, { readable: 1 });
+      await d.pass();
+      await d.push("s", "outside of a request");
+      await request.run(() => d.push("s", "within a request"));
+    }
+    request.end(200);
+    await tracer.stop();
+    const write = collector.spans.find((s) => s.name === "kafka.send")!;
+    expect(write).toMatchObject({ traceId: request.traceId, kind: 4 });
+    expect(await headersIn(on)).toEqual([
+      undefined,
+      { traceparent: `00-${request.traceId}-${write.spanId}-01` },
+    ]);
+    expect(await headersIn(off)).toEqual([undefined, undefined]);
+    await collector.stop();
   });
 });

@@ -5,7 +5,7 @@ import type { PushAnswer, RawPush } from "@cinderblock/ingest";
 import type { LogRecord } from "@cinderblock/kafka";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
-import { temporaryFolder } from "@cinderblock/testkit";
+import { startSpanCollector, temporaryFolder } from "@cinderblock/testkit";
 import { encodePushRecord, PartitionCounts } from "@cinderblock/transport";
 import { OwnedPartition } from "./owned-partition.ts";
 import { RecordIntake, type RecordSink } from "./record-intake.ts";
@@ -105,5 +105,64 @@ describe("the intake of a partition's records", () => {
       ),
       { numRuns: 200 },
     );
+  });
+});
+
+describe("spans of stored records", () => {
+  it("continue the trace that the record's headers name, for each attempt; others have none", async () => {
+    const collector = await startSpanCollector(),
+      tracer = startTracing(collector.endpoint, "0"),
+      trace = "0af7651916cd43dd8448eb211c80319c",
+      seen: (string | undefined)[] = [];
+    const answers = [noRoom("heads", "heads use 2 bytes; the limit is 1"), OK, OK, OK];
+    const sink = {
+      push: () => {
+        seen.push(tracer.traceId());
+        const answer = answers.shift()!;
+        return answer instanceof CinderblockError ? Promise.reject(answer) : Promise.resolve(answer);
+      },
+      pressure: () => 0,
+    } as unknown as RecordSink;
+    const intake = new RecordIntake(
+      sink,
+      join(temporaryFolder(), "suspects.json"),
+      { ...base(), tracer },
+      () => Promise.resolve(),
+    );
+    const value = encodePushRecord({
+      tenant: "t",
+      service: "s",
+      atMs: 0,
+      limits: TEST_LIMITS,
+      push: { kind: "push", codec: "proto", gzip: false, body: Uint8Array.of(1) },
+    });
+    const partition = new OwnedPartition("topic", 0, new PartitionCounts(0));
+    for (const [offset, headers] of [
+      { traceparent: `00-${trace}-b7ad6b7169203331-01` },
+      undefined,
+      { traceparent: "of another program" },
+    ].entries())
+      await intake.consumeBatch(3, partition, [
+        { offset, timestampMs: 0, value, ...(headers ? { headers } : {}) },
+      ]);
+    expect(seen).toEqual([trace, trace, undefined, undefined]);
+    await tracer.stop();
+    const span = {
+      name: "kafka.receive",
+      traceId: trace,
+      parentSpanId: "b7ad6b7169203331",
+      kind: 5,
+      attributes: {
+        tenant: "t",
+        "messaging.system": "kafka",
+        "messaging.destination.partition.id": "3",
+        "messaging.kafka.offset": 0,
+      },
+    };
+    expect(collector.spans).toMatchObject([
+      { ...span, failed: true },
+      { ...span, failed: false },
+    ]);
+    await collector.stop();
   });
 });

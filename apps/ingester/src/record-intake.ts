@@ -261,6 +261,23 @@ export class RecordIntake {
     }
   }
 
+  /** Continues the trace of the push that became the record, which its headers name. */
+  private traced<T>(
+    partition: number,
+    { offset, headers }: LogRecord,
+    tenant: string,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    if (!headers) return work();
+    const attributes = {
+      tenant,
+      "messaging.system": "kafka",
+      "messaging.destination.partition.id": String(partition),
+      "messaging.kafka.offset": offset,
+    };
+    return this.base.tracer.resume("kafka.receive", attributes, headers, work);
+  }
+
   /**
    * Stores the push of a record.
    * @throws every error that is not a deterministic refusal: a rate, a number of series or a full head is not
@@ -284,7 +301,9 @@ export class RecordIntake {
       await this.sink.updateBaselines(tenant, service, push, limits, atMs, origin);
       return;
     }
-    const answer = await this.sink.push(tenant, service, push, limits, atMs, origin).catch((err: unknown) => {
+    const answer = await this.traced(partition, r, tenant, () =>
+      this.sink.push(tenant, service, push, limits, atMs, origin),
+    ).catch((err: unknown) => {
       const error = toErrorRecord(err);
       if (isDeterministicRefusal(error)) return { error, discarded: [] };
       throw err as Error;

@@ -76,7 +76,13 @@ export const querier: Component<typeof querierSchema> = {
       },
     };
     const jobs = new RemoteJobs(client, () => host.schedulerAddresses(), base);
-    const loop = new QuerierLoop(new Querier(sources, base), jobs, config.querierConcurrency, host.id);
+    const loop = new QuerierLoop(
+      new Querier(sources, base),
+      jobs,
+      config.querierConcurrency,
+      host.id,
+      base.tracer,
+    );
     host.addServices({
       name: loop.name,
       start: () => loop.start(),

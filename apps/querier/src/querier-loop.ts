@@ -1,5 +1,6 @@
 import { CinderblockError } from "@cinderblock/errors";
 import type { AssignedJob } from "@cinderblock/query";
+import type { Tracer } from "@cinderblock/telemetry";
 import type { Querier } from "./querier.ts";
 
 /** The scheduler as a querier's loops see it. */
@@ -16,7 +17,9 @@ export class QuerierLoop {
   private readonly source: JobSource;
   private readonly concurrency: number;
   private readonly id: string;
-  constructor(querier: Querier, source: JobSource, concurrency: number, id: string) {
+  private readonly tracer: Tracer;
+  constructor(querier: Querier, source: JobSource, concurrency: number, id: string, tracer: Tracer) {
+    this.tracer = tracer;
     this.querier = querier;
     this.source = source;
     this.concurrency = concurrency;
@@ -32,17 +35,21 @@ export class QuerierLoop {
     for (;;) {
       const next = await this.source.next(this.id);
       if (!next) return;
-      try {
-        const left = next.deadlineMs - Date.now();
-        if (left <= 0) throw new CinderblockError("deadline", "context deadline exceeded");
-        next.done(
-          await withDeadline(left, next.signal, (signal) =>
-            this.querier.run(next.tenant, next.job, next.deadlineMs, signal),
-          ),
-        );
-      } catch (err) {
-        next.fail(err);
-      }
+      const { tenant, job, trace } = next;
+      await this.tracer
+        .resume(`querier.${job.kind}`, { tenant }, trace, () => this.run(next))
+        .catch(() => undefined); // `run` has reported it
+    }
+  }
+
+  private async run({ tenant, job, deadlineMs, signal, done, fail }: AssignedJob): Promise<void> {
+    try {
+      const left = deadlineMs - Date.now();
+      if (left <= 0) throw new CinderblockError("deadline", "context deadline exceeded");
+      done(await withDeadline(left, signal, (until) => this.querier.run(tenant, job, deadlineMs, until)));
+    } catch (err) {
+      fail(err);
+      throw err;
     }
   }
 

@@ -19,6 +19,8 @@ export interface QueryRecord {
   warnings: string[];
   /** error of the query; "": none */
   error: string;
+  /** trace of the query's request; "": none */
+  traceId: string;
 }
 
 /** Maximum number of records. */
@@ -51,7 +53,8 @@ export class SlowQueries {
     work: () => Promise<T>,
   ): Promise<T> {
     const atMs = this.base.now(),
-      from = performance.now();
+      from = performance.now(),
+      traceId = this.base.tracer.traceId() ?? "";
     let error = "";
     try {
       return await work();
@@ -68,6 +71,7 @@ export class SlowQueries {
         ...count,
         warnings: warnings.slice(0, 10).map(short),
         error: short(error),
+        traceId,
       });
     }
   }
@@ -86,6 +90,7 @@ export class SlowQueries {
           parts: r.parts,
           kept: r.kept,
           error: r.error === "" ? undefined : r.error,
+          traceId: r.traceId === "" ? undefined : r.traceId,
         },
         "slow query",
       );

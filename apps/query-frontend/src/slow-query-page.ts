@@ -53,6 +53,7 @@ export function slowQueryRoutes(frontend: QueryFrontend, queryTimeoutMs: number)
                 ["Range", `${time(r.startMs)} to ${time(r.endMs)}`],
                 ["Duration", `${Math.round(r.tookMs)} ms at ${time(r.atMs)}`],
                 ["Sub-queries", `${r.parts}, ${r.kept} from the results cache`],
+                ["Trace", html`<code>${r.traceId}</code>`],
                 ["Warnings", [...r.warnings, ...warnings].join("; ")],
               ],
             )}
@@ -80,7 +81,7 @@ export function slowQueryRoutes(frontend: QueryFrontend, queryTimeoutMs: number)
           reply,
           "Slow queries",
           html`<p class="quiet">The slowest queries of the last hour on this query-frontend, at most ${MAX_SLOW_QUERIES}.</p>${table(
-            ["Duration", "Time", "Tenant", "Query", "From", "To", "Sub-queries", "Cached", "", ""],
+            ["Duration", "Time", "Tenant", "Query", "From", "To", "Sub-queries", "Cached", "Trace", "", ""],
             all.map((r) => [
               `${Math.round(r.tookMs)} ms`,
               time(r.atMs),
@@ -90,6 +91,7 @@ export function slowQueryRoutes(frontend: QueryFrontend, queryTimeoutMs: number)
               time(r.endMs),
               r.parts,
               r.kept,
+              html`<code>${r.traceId}</code>`,
               r.error !== "" ? r.error : r.warnings.length > 0 ? "partial" : "",
               html`<a href="${relativeRoot(request)}query-frontend/slow-queries?plan=${r.id}">plan</a>`,
             ]),

@@ -1,5 +1,6 @@
-import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
+import { createLogger, Metrics, noTracer, startTracing } from "@cinderblock/telemetry";
 import type { JobResult, QueryJob } from "@cinderblock/query";
+import { startSpanCollector } from "@cinderblock/testkit";
 import { QueryScheduler } from "./scheduler.ts";
 
 const base = () => ({
@@ -137,5 +138,41 @@ describe("query scheduler", () => {
         if (s.serves(q, tenant)) others.add(q);
       }
     expect(others.size).toBe(5); // tenants are spread
+  });
+});
+
+describe("a job's trace", () => {
+  it("goes to the querier, and covers the wait; other jobs have none, with and without tracing", async () => {
+    const collector = await startSpanCollector(),
+      tracer = startTracing(collector.endpoint, "0"),
+      request = tracer.request("query", {}, {}, true)!;
+    const config = { maxOutstanding: 9, maxQueriers: () => 0, querierForgetMs: 0 };
+    const [traced, untraced] = [new QueryScheduler(config, { ...base(), tracer }), scheduler(9)];
+    const taken = async (s: QueryScheduler, within: boolean) => {
+      const queue = (): Promise<JobResult> => s.enqueue("t", job, soon()),
+        outcome = within ? request.run(queue) : queue();
+      const next = (await s.next("q"))!;
+      next.done(result);
+      await outcome;
+      return next;
+    };
+    const [first, ...others] = [
+      await taken(traced, true),
+      await taken(traced, false),
+      await taken(untraced, true),
+    ];
+    expect(others.map((j) => "trace" in j || "left" in j)).toEqual([false, false]);
+    // A job that leaves the queue in another way ends its wait as well.
+    const stopped = request.run(() => traced.enqueue("t", job, soon()));
+    const refused = expect(stopped).rejects.toThrow("shutting down");
+    await traced.stop();
+    await refused;
+    request.end(200);
+    await tracer.stop();
+    const of = (name: string) => collector.spans.filter((s) => s.name === name),
+      [query] = of("query");
+    expect(first!.trace).toEqual({ traceparent: `00-${request.traceId}-${query!.spanId}-01` });
+    expect(of("scheduler.wait").map((s) => s.parentSpanId)).toEqual([query!.spanId, query!.spanId]);
+    await collector.stop();
   });
 });

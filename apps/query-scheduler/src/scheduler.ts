@@ -5,6 +5,8 @@ import type { Base } from "@cinderblock/telemetry";
 
 interface Queued extends AssignedJob {
   queuedAt: number;
+  /** ends the span of the wait; absent: the job has no trace */
+  left?: () => void;
 }
 interface Waiting {
   querier: string;
@@ -105,13 +107,32 @@ export class QueryScheduler {
       }
     }
     return new Promise((done, fail) => {
-      queue.push({ tenant, job, deadlineMs, queuedAt: performance.now(), done, fail, signal });
+      queue.push({
+        tenant,
+        job,
+        deadlineMs,
+        queuedAt: performance.now(),
+        done,
+        fail,
+        signal,
+        ...this.traceWait(tenant),
+      });
       if (!this.queues.has(tenant)) {
         this.queues.set(tenant, queue);
         this.turns.push(tenant);
       }
       this.dispatch();
     });
+  }
+
+  /** The trace of the job that is being queued, and the end of its wait; undefined: the job has no trace. */
+  private traceWait(tenant: string): Required<Pick<Queued, "trace" | "left">> | undefined {
+    const { tracer } = this.base,
+      trace = tracer.headers();
+    if (!trace) return undefined;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    void tracer.span("scheduler.wait", { tenant }, () => promise);
+    return { trace, left: resolve };
   }
 
   /** The next query for a querier; undefined when the scheduler closes, or the querier gives up waiting. */
@@ -176,6 +197,7 @@ export class QueryScheduler {
       let item: Queued | undefined;
       // Expired and canceled queries are skipped without costing the tenant its turn.
       while ((item = queue.shift())) {
+        item.left?.();
         if (item.signal.aborted) {
           item.fail(new CinderblockError("canceled", "context canceled"));
           continue;
@@ -204,7 +226,10 @@ export class QueryScheduler {
   stop(): Promise<void> {
     this.closed = true;
     for (const q of this.queues.values())
-      for (const i of q) i.fail(new CinderblockError("unavailable", "the query-scheduler is shutting down"));
+      for (const i of q) {
+        i.left?.();
+        i.fail(new CinderblockError("unavailable", "the query-scheduler is shutting down"));
+      }
     this.queues.clear();
     this.turns = [];
     for (const w of this.waiting.splice(0)) w.take(undefined);

@@ -6,6 +6,7 @@ import type {
   PartitionedLog,
   PartitionReader,
   ReadOptions,
+  RecordHeaders,
   TopicOffsets,
 } from "./partitioned-log.ts";
 
@@ -111,12 +112,22 @@ export class InMemoryLog implements PartitionedLog {
 
   // ---- the log
 
-  async produce(partition: number, value: Uint8Array): Promise<number> {
+  async produce(
+    partition: number,
+    value: Uint8Array,
+    _timeoutMs?: number,
+    headers?: RecordHeaders,
+  ): Promise<number> {
     await this.pass(partition, "produce");
     const p = this.list[partition];
     if (!p) throw new CinderblockError("unavailable", `the topic has no partition ${partition}`);
     const offset = p.start + p.records.length;
-    p.records.push({ offset, timestampMs: Date.now(), value: value.slice() });
+    p.records.push({
+      offset,
+      timestampMs: Date.now(),
+      value: value.slice(),
+      ...(headers ? { headers } : {}),
+    });
     for (let bytes = sizeOf(p.records); bytes > this.retentionBytes && p.records.length > 1; ) {
       bytes -= p.records.shift()!.value.length;
       p.start++;

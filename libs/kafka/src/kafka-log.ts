@@ -10,6 +10,7 @@ import {
   type PartitionReader,
   offsetRange,
   type ReadOptions,
+  type RecordHeaders,
   type TopicOffsets,
 } from "./partitioned-log.ts";
 import { checkTopic } from "./topic-check.ts";
@@ -292,8 +293,8 @@ export class KafkaLog implements PartitionedLog {
 
   // ---- writes
 
-  produce(partition: number, value: Uint8Array, timeoutMs: number): Promise<number> {
-    return this.producer.produce(partition, value, timeoutMs);
+  produce(partition: number, value: Uint8Array, timeoutMs: number, headers?: RecordHeaders): Promise<number> {
+    return this.producer.produce(partition, value, timeoutMs, headers);
   }
 
   // ---- reads

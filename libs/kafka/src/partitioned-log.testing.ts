@@ -248,4 +248,18 @@ export function behavesAsPartitionedLog(
     expect(await log.committed(3, "recreated")).toBe(10);
     await next.reader.stop();
   }, 120_000);
+
+  it("keeps the headers of records that have some", async () => {
+    const { end } = offsetRange(await log.offsets(3), 3),
+      headers = { traceparent: "00-1-2-01", tracestate: "vendor=ü" };
+    await Promise.all([
+      log.produce(3, bytes("with"), 10_000, headers),
+      log.produce(3, bytes("without"), 10_000),
+    ]);
+    const seen = await Seen.of(log, 3, "headers", end);
+    await seen.until(2);
+    await seen.reader.stop();
+    expect(seen.records.map((r) => r.headers)).toEqual([headers, undefined]);
+    expect("headers" in seen.records[1]!).toBe(false);
+  }, 30_000);
 }

@@ -6,7 +6,12 @@ export interface LogRecord {
   /** time at which the broker received the record */
   timestampMs: number;
   value: Uint8Array;
+  /** absent: the record has none */
+  headers?: RecordHeaders;
 }
+
+/** Texts of a record in addition to its value, by name. */
+export type RecordHeaders = Readonly<Record<string, string>>;
 
 /** Offset range of a partition: the oldest kept record, and the next record to write. */
 export interface OffsetRange {
@@ -90,7 +95,7 @@ export interface PartitionedLog {
    * Resolves with the record's offset when all in-sync replicas have it. Rejects with `unavailable` after
    * `timeoutMs`, when the record may be stored nevertheless.
    */
-  produce(partition: number, value: Uint8Array, timeoutMs: number): Promise<number>;
+  produce(partition: number, value: Uint8Array, timeoutMs: number, headers?: RecordHeaders): Promise<number>;
   /** Current offsets of all partitions, or of one partition only. */
   offsets(partition?: number): Promise<TopicOffsets>;
   /**

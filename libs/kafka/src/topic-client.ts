@@ -297,12 +297,13 @@ export class TopicClient implements ProduceTransport {
         topicData: [
           {
             topic: this.topic,
-            partitions: batches.map(({ partition, firstSequence, values }) => ({
+            partitions: batches.map(({ partition, firstSequence, records }) => ({
               partition,
               firstSequence,
-              messages: values.map((v) => ({
+              messages: records.map(({ value, headers }) => ({
                 key: null,
-                value: Buffer.from(v.buffer, v.byteOffset, v.length),
+                value: Buffer.from(value.buffer, value.byteOffset, value.length),
+                headers,
               })),
             })),
           },

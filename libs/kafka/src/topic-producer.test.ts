@@ -70,9 +70,9 @@ class Brokers implements ProduceTransport {
     const records = this.stored.get(b.partition) ?? [];
     this.stored.set(b.partition, records);
     const offset = records.length;
-    records.push(...b.values.map((v) => Buffer.from(v).toString()));
+    records.push(...b.records.map((r) => Buffer.from(r.value).toString()));
     this.sequences.set(key, {
-      next: b.firstSequence + b.values.length,
+      next: b.firstSequence + b.records.length,
       last: { first: b.firstSequence, offset },
     });
     return { baseOffset: offset };
@@ -129,6 +129,29 @@ describe("a producer", () => {
     await pass(100);
     expect(writes.map((w) => w.outcome)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect(brokers.requests).toHaveLength(5);
+  });
+
+  it("counts the bytes of headers, and sends none for records without", async () => {
+    const brokers = new Brokers([1]),
+      p = producer(brokers),
+      sent: (readonly { headers: unknown }[])[] = [],
+      send = brokers.send.bind(brokers);
+    brokers.send = (node, identity, batches) => {
+      sent.push(...batches.map((b) => b.records));
+      return send(node, identity, batches);
+    };
+    const headers = { traceparent: "x".repeat(300) };
+    const offsets = Promise.all(
+      [headers, headers, undefined, headers].map((h) => p.produce(0, Buffer.alloc(200), 5000, h)),
+    );
+    await pass(100);
+    expect(await offsets).toEqual([0, 1, 2, 3]);
+    // 1,000 bytes have room for one record of 500 bytes and one of 200.
+    expect(sent.map((records) => records.map((r) => r.headers))).toEqual([
+      [headers],
+      [headers, undefined],
+      [headers],
+    ]);
   });
 
   it("writes all other partitions while one has no leader, and that one later", async () => {

@@ -1,6 +1,7 @@
 import { Deferred, sleep, withDeadline } from "@cinderblock/async";
 import { CinderblockError, messageOf } from "@cinderblock/errors";
 import type { Base } from "@cinderblock/telemetry";
+import type { RecordHeaders } from "./partitioned-log.ts";
 
 /** Identifies a producer to the brokers, which use it to store each of its batches once. */
 export interface ProducerIdentity {
@@ -8,11 +9,18 @@ export interface ProducerIdentity {
   epoch: number;
 }
 
+/** A record to write. */
+interface OutgoingRecord {
+  readonly value: Uint8Array;
+  /** undefined: none */
+  readonly headers: RecordHeaders | undefined;
+}
+
 /** Records of one partition in one request. */
 export interface OutgoingBatch {
   partition: number;
   firstSequence: number;
-  values: readonly Uint8Array[];
+  records: readonly OutgoingRecord[];
 }
 
 /** A broker's response for one partition. */
@@ -42,9 +50,10 @@ export interface TopicProducerConfig {
 
 /** Maximum bytes of records in one request. */
 const MAX_REQUEST = 4 << 20;
-/** Overhead in bytes of a batch and of each record: https://kafka.apache.org/documentation/#recordbatch */
+/** Overhead in bytes of a batch, of each record and of each header: https://kafka.apache.org/documentation/#recordbatch */
 const BATCH_BYTES = 64,
-  RECORD_BYTES = 24;
+  RECORD_BYTES = 24,
+  HEADER_BYTES = 4;
 /**
  * Initial and maximum delay of a batch's retries, and maximum delay of leader lookups; the delay doubles each
  * time.
@@ -78,9 +87,8 @@ const FORGOTTEN = new Set([
 ]);
 const STORED_BEFORE = "DUPLICATE_SEQUENCE_NUMBER";
 
-interface Waiting {
+interface Waiting extends OutgoingRecord {
   /** monotonic time of the call, in milliseconds */ since: number;
-  value: Uint8Array;
   done: Deferred<number>;
   timer: NodeJS.Timeout;
   /** the caller has its error: no one waits for the record */
@@ -136,12 +144,13 @@ export class TopicProducer {
    * Resolves with the record's offset when all in-sync replicas have it; -1 when the offset is unknown.
    * @throws `unavailable` after `timeoutMs`, when the record may be stored nevertheless
    */
-  produce(partition: number, value: Uint8Array, timeoutMs: number): Promise<number> {
+  produce(partition: number, value: Uint8Array, timeoutMs: number, headers?: RecordHeaders): Promise<number> {
     const done = new Deferred<number>();
     const lane = this.lane(partition);
     const w: Waiting = {
       since: performance.now(),
       value,
+      headers,
       done,
       over: false,
       timer: setTimeout(() => {
@@ -313,7 +322,7 @@ export class TopicProducer {
           lanes.map((l) => ({
             partition: l.partition,
             firstSequence: l.sequence,
-            values: l.batch!.records.map((w) => w.value),
+            records: l.batch!.records,
           })),
         ),
         ANSWER_MS,
@@ -347,7 +356,7 @@ export class TopicProducer {
       bytes = 0;
     for (const l of this.ready(node)) {
       if (!l.batch) this.form(l);
-      const size = l.batch!.records.reduce((n, w) => n + w.value.length, 0);
+      const size = l.batch!.records.reduce((n, w) => n + bytesOf(w), 0);
       if (lanes.length > 0 && bytes + size > MAX_REQUEST) break;
       l.identity ??= fresh;
       identity ??= l.identity;
@@ -374,7 +383,7 @@ export class TopicProducer {
   private form(lane: Lane): void {
     let n = 0;
     for (let bytes = BATCH_BYTES; n < lane.waiting.length; n++) {
-      bytes += lane.waiting[n]!.value.length + RECORD_BYTES;
+      bytes += bytesOf(lane.waiting[n]!) + RECORD_BYTES;
       if (n > 0 && bytes > Math.min(this.config.maxBatchBytes, MAX_REQUEST)) break;
     }
     lane.batch = { records: lane.waiting.splice(0, n), sent: false, failures: 0 };
@@ -434,6 +443,14 @@ export class TopicProducer {
       "Kafka refused records of partitions, retrying",
     );
   }
+}
+
+/** Bytes of a record's value and headers. */
+function bytesOf({ value, headers }: OutgoingRecord): number {
+  let bytes = value.length;
+  if (headers)
+    for (const [name, text] of Object.entries(headers)) bytes += name.length + text.length + HEADER_BYTES;
+  return bytes;
 }
 
 /** Settles a record once. */

@@ -6,6 +6,7 @@ import {
   type Consumer,
   type EachBatchPayload,
   type Kafka,
+  type KafkaMessage,
   type PartitionAssigner,
 } from "kafkajs";
 import type { LogRecord, OffsetRange, PartitionReader, ReadOptions } from "./partitioned-log.ts";
@@ -262,8 +263,7 @@ export class TopicReader implements PartitionReader {
     }
     const records: LogRecord[] = [];
     for (const m of batch.messages)
-      if (Number(m.offset) >= this.next && m.value)
-        records.push({ offset: Number(m.offset), timestampMs: Number(m.timestamp), value: m.value });
+      if (Number(m.offset) >= this.next && m.value) records.push(recordOf(m, m.value));
     // In pieces, so that a busy reader still sends heartbeats to the group.
     for (let at = 0; at < records.length; at += PIECE) {
       if (!isRunning() || isStale() || this.over) return;
@@ -387,6 +387,17 @@ export class TopicReader implements PartitionReader {
       );
     }
   }
+}
+
+/** A message of kafkajs as a record; of a header with several values, the first. */
+function recordOf({ offset, timestamp, headers }: KafkaMessage, value: Buffer): LogRecord {
+  const record: LogRecord = { offset: Number(offset), timestampMs: Number(timestamp), value };
+  const texts = Object.entries(headers ?? {}).flatMap(([name, found]) => {
+    const [text] = [found].flat();
+    return text === undefined ? [] : [[name, text.toString()] as const];
+  });
+  if (texts.length > 0) record.headers = Object.fromEntries(texts);
+  return record;
 }
 
 /** The offset that a batch was fetched from; kafkajs's types omit it. */

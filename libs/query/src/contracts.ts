@@ -1,5 +1,6 @@
 import type { Label } from "@cinderblock/model";
 import type { LabelSets, SourceForm } from "@cinderblock/block";
+import type { TraceHeaders } from "@cinderblock/telemetry";
 import type { Exclusions } from "./duplicates.ts";
 import type { PartialResult, RowKeys, SourceQuery } from "./execute.ts";
 import type { LabelQuery } from "./labels.ts";
@@ -147,6 +148,8 @@ export type JobResult =
  */
 export interface AssignedJob {
   tenant: string;
+  /** span of the request that queued the job; absent: the request has no trace */
+  trace?: TraceHeaders;
   job: QueryJob;
   deadlineMs: number;
   signal: AbortSignal;

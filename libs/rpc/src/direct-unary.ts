@@ -3,6 +3,7 @@ import { BodyCollector, type RawBodyOptions } from "./body.ts";
 import type { BodyTicket } from "./body-budget.ts";
 import { CinderblockError } from "@cinderblock/errors";
 import { connectError, type RawHandler } from "./raw-unary.ts";
+import type { ObservedRequest } from "./request-observer.ts";
 import { recordFailure } from "./request-failure.ts";
 
 /** A unary method that receives thousands of calls a second. */
@@ -30,7 +31,7 @@ export function answerDirectly(
   direct: DirectUnary,
   req: IncomingMessage,
   res: ServerResponse,
-  begun: () => (status: number) => void,
+  begin: () => ObservedRequest,
 ): boolean {
   const { headers } = req;
   if (
@@ -46,7 +47,7 @@ export function answerDirectly(
   const length = Number(headers["content-length"] ?? -1);
   if (!(length > 0 && length <= direct.limitBytes)) return false;
 
-  const done = begun();
+  const { span, end } = begin();
   const fail = (err: unknown): void => {
     const { status, headers: more, body } = connectError(req, err);
     res
@@ -57,7 +58,7 @@ export function answerDirectly(
         "content-length": body.length,
       })
       .end(body);
-    done(status);
+    end(status);
   };
   let ticket: BodyTicket;
   try {
@@ -73,13 +74,13 @@ export function answerDirectly(
   req.on("error", (err) => {
     ticket.release();
     recordFailure(req, new CinderblockError("canceled", `the client disconnected: ${err.message}`));
-    done(499);
+    end(undefined);
     res.destroy(err);
   });
   req.on("end", () => {
-    const body = collected.finish();
-    direct
-      .handler({ codec: "proto", gzip: false, body, headers, ticket })
+    const call = { codec: "proto", gzip: false, body: collected.finish(), headers, ticket } as const;
+    // The body arrives by events, which lose the span.
+    (span ? span.run(() => direct.handler(call)) : direct.handler(call))
       .then((out) => {
         if (out.length === 0) res.writeHead(200, ANSWER_HEADERS).end();
         else
@@ -90,7 +91,7 @@ export function answerDirectly(
               "content-length": out.length,
             })
             .end(out);
-        done(200);
+        end(200);
       })
       .catch(fail)
       .finally(() => ticket.release());

@@ -8,6 +8,7 @@ import {
   toErrorRecord,
 } from "@cinderblock/errors";
 import { decodeMessage, encodeMessage } from "@cinderblock/message";
+import { noTracer, type TraceHeaders, type Tracer } from "@cinderblock/telemetry";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { acceptRawBodies } from "./body.ts";
 import { ERROR_CODES } from "./error-codes.ts";
@@ -89,44 +90,58 @@ export class InternalClient {
   private readonly request: typeof httpRequest;
   private readonly traffic: Traffic;
   private readonly credentials: InternalCredentials;
+  private readonly tracer: Tracer;
 
   /**
    * @param credentials tokens that the other processes accept
    * @param tls creates the TLS agent; absent: cleartext
+   * @param tracer calls made within a trace carry it
    */
   constructor(
     credentials: InternalCredentials,
     traffic: Traffic = { sentBytes: 0, receivedBytes: 0 },
     tls?: (options: typeof KEPT) => TlsAgent,
+    tracer: Tracer = noTracer,
   ) {
     this.credentials = credentials;
+    this.tracer = tracer;
     this.traffic = traffic;
     this.agent = tls ? tls(KEPT) : new Agent(KEPT);
     this.request = tls ? httpsRequest : httpRequest;
   }
 
-  async call<T>(
+  call<T>(address: string, service: string, method: string, args: unknown, options: CallOptions): Promise<T> {
+    if (!this.tracer.enabled) return this.authorized(address, service, method, args, options, undefined);
+    return this.tracer.send("call", `${service}/${method}`, { "server.address": address }, (trace) =>
+      this.authorized(address, service, method, args, options, trace),
+    );
+  }
+
+  private async authorized<T>(
     address: string,
     service: string,
     method: string,
     args: unknown,
     options: CallOptions,
+    trace: TraceHeaders | undefined,
   ): Promise<T> {
     const body = encodeMessage(args),
       { credentials } = this;
     if (credentials.current() === undefined) await credentials.refresh();
     const shown = credentials.current();
     try {
-      return await this.send<T>(address, service, method, body, shown, options);
+      return await this.send<T>(address, service, method, body, shown, options, trace);
     } catch (err) {
       if (kindOf(err) !== "unauthenticated") throw err;
       // The other side has a newer or an older token: read the current token and retry.
       await credentials.refresh();
       const now = credentials.current();
       if (now !== undefined && now !== shown)
-        return await this.send<T>(address, service, method, body, now, options).catch((again: unknown) => {
-          throw kindOf(again) === "unauthenticated" ? refusedBy(service, address, again) : again;
-        });
+        return await this.send<T>(address, service, method, body, now, options, trace).catch(
+          (again: unknown) => {
+            throw kindOf(again) === "unauthenticated" ? refusedBy(service, address, again) : again;
+          },
+        );
       throw refusedBy(service, address, err);
     }
   }
@@ -138,6 +153,7 @@ export class InternalClient {
     body: Uint8Array,
     token: string | undefined,
     options: CallOptions,
+    trace: TraceHeaders | undefined,
   ): Promise<T> {
     const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(address) ?? ["", address, "4040"];
     this.traffic.sentBytes += body.length;
@@ -167,6 +183,7 @@ export class InternalClient {
             "content-length": body.length,
             [TIMEOUT_HEADER]: Math.ceil(options.timeoutMs),
             ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+            ...trace,
           },
         },
         (res) => {

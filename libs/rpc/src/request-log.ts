@@ -45,12 +45,13 @@ export interface LoggedRequest {
   socket: { remoteAddress?: string | undefined };
 }
 
-/** End of a request: route without parameters, status of the answer, duration. */
+/** End of a request: route without parameters, status of the answer, duration, trace if it has one. */
 export interface RequestEnd {
   method: string;
   url: string;
   status: number;
   seconds: number;
+  traceId?: string | undefined;
 }
 
 type Fields = Record<string, unknown>;
@@ -97,19 +98,23 @@ export class RequestLog {
     );
   }
 
-  /** @param route label of the route in metrics */
-  ended(request: LoggedRequest, end: RequestEnd, route: string): void {
+  /**
+   * @param route label of the route in metrics
+   * @returns kind of the error that the request ended with; undefined: none
+   */
+  ended(request: LoggedRequest, end: RequestEnd, route: string): ErrorKind | undefined {
     const failure = failureOf(request);
     if (failure === undefined && end.status < 400) {
       if (this.base.log.isLevelEnabled("debug"))
         this.base.log.debug(this.fields(request, end), "request served");
-      return;
+      return undefined;
     }
     const kind = failure === undefined ? kindOfStatus(end.status) : errorKind(failure);
     // A probe's answer is no failure of a request, and neither is a path that no route has.
     const counted = failure !== undefined || (end.url !== OTHER && roleOf(end.url) !== undefined);
     if (counted) this.failed.inc({ route, kind });
     this.write(request, end, failure, kind, counted);
+    return kind;
   }
 
   private write(
@@ -181,6 +186,8 @@ export class RequestLog {
       ms: Math.round(end.seconds * 1000),
       from: request.socket.remoteAddress,
       userAgent: short(request.headers["user-agent"] ?? "", MAX_TEXT) || undefined,
+      // Of this request, also when a timer of another request writes the line.
+      traceId: end.traceId,
     };
   }
 

@@ -20,7 +20,8 @@ import { MountedPaths } from "./mounted-path.ts";
 import { createPortServer } from "./port.ts";
 import { unsupportedType } from "./raw-unary.ts";
 import { recordFailure } from "./request-failure.ts";
-import { type LoggedRequest, OTHER, RequestLog } from "./request-log.ts";
+import { OTHER } from "./request-log.ts";
+import { type ObservedRequest, RequestObserver } from "./request-observer.ts";
 import { createTlsServer, type ServerTls } from "./tls.ts";
 
 /** Address, timeouts, limits and TLS of a server. */
@@ -73,16 +74,6 @@ const PLAIN_BODY_BYTES = 64 << 10;
  */
 const MESSAGE_BYTES = 4 << 20;
 
-/**
- * Counts a request as in flight until the returned function, the end of every route, receives its status and
- * duration.
- */
-type Observe = (
-  request: LoggedRequest,
-  method: string,
-  url: string,
-) => (status: number, seconds: number) => void;
-
 declare module "fastify" {
   interface FastifyInstance {
     /** path -> methods of all routes */ knownRoutes: ReadonlyMap<string, ReadonlySet<string>>;
@@ -110,7 +101,7 @@ export class ApiServer implements Service {
   private readonly routes: readonly Routes[];
   private readonly base: Base;
   private readonly gate: Gate;
-  private readonly requests: RequestLog;
+  private readonly observer: RequestObserver;
 
   constructor(
     config: ServerConfig,
@@ -124,12 +115,11 @@ export class ApiServer implements Service {
     this.config = config;
     this.routes = routes;
     this.base = base;
-    this.requests = new RequestLog(base, config);
+    this.observer = new RequestObserver(base, config);
   }
 
   async start(): Promise<void> {
     const { config, base, gate } = this;
-    const observe = this.observer();
     const direct = new Map(this.routes.flatMap((r) => (r.direct ? [[r.direct.path, r.direct]] : [])));
     const { tls } = config;
     const port = {
@@ -145,17 +135,11 @@ export class ApiServer implements Service {
         const req = anyRequest as IncomingMessage,
           res = anyResponse as ServerResponse;
         const d = direct.get(req.url ?? "");
-        const begun = (): ((status: number) => void) => {
-          const ended = observe(req, "POST", d!.path),
-            from = performance.now();
-          return (status) => ended(status, (performance.now() - from) / 1000);
-        };
         if (
           !d ||
-          base.tracer.enabled ||
           gate.enabled ||
           isFromBrowser(req.headers) ||
-          !answerDirectly(d, req, res, begun)
+          !answerDirectly(d, req, res, () => this.observer.begin(req, "POST", d.path))
         )
           handler(req, res);
       }, port) as unknown as Server) as FastifyServerFactory;
@@ -191,7 +175,7 @@ export class ApiServer implements Service {
       logger: false,
     }) as unknown as FastifyInstance;
     this.app = app;
-    this.measure(app, observe);
+    this.observe(app);
     app.decorate("knownRoutes", known);
     app.decorate("internalBodies", config.internalBodies);
     app.addHook("onRoute", (r) => {
@@ -275,78 +259,26 @@ export class ApiServer implements Service {
     return this.app ? [...this.app.knownRoutes.keys()].sort() : [];
   }
 
-  private observer(): Observe {
-    const { metrics } = this.base;
-    const duration = metrics.histogram(
-      "pyroscope_request_duration_seconds",
-      "Duration of HTTP requests.",
-      ["method", "route", "status_code", "ws"],
-      [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100],
-    );
-    const inflight = metrics.gauge("pyroscope_inflight_requests", "HTTP requests in flight.", [
-      "method",
-      "route",
-    ]);
-    const route = (url: string): string =>
-      url
-        .replace(/[^A-Za-z0-9]+/g, "_")
-        .replace(/^_|_$/g, "")
-        .toLowerCase() || "root";
-    // Look up the metrics once per route and status, not per request.
-    const known = new Map<
-      string,
-      { waiting: { inc(): void; dec(): void }; served: Map<number, { observe(seconds: number): void }> }
-    >();
-    return (request, method, url) => {
-      const key = `${method} ${url}`;
-      let k = known.get(key);
-      if (!k)
-        known.set(key, (k = { waiting: inflight.labels({ method, route: route(url) }), served: new Map() }));
-      const { waiting, served } = k;
-      waiting.inc();
-      return (status, seconds) => {
-        waiting.dec();
-        let child = served.get(status);
-        if (!child)
-          served.set(
-            status,
-            (child = duration.labels({
-              method,
-              route: route(url),
-              status_code: String(status),
-              ws: "false",
-            })),
-          );
-        child.observe(seconds);
-        this.requests.ended(request, { method, url, status, seconds }, route(url));
-      };
-    };
-  }
-
-  private measure(app: FastifyInstance, observe: Observe): void {
-    const { tracer } = this.base;
-    const spans = new WeakMap<object, ReturnType<typeof tracer.request>>();
-    if (tracer.enabled) {
-      app.addHook("onRequest", (request, _reply, done) => {
-        spans.set(
-          request,
-          tracer.request(`${request.method} ${request.routeOptions.url ?? OTHER}`, request.headers, done),
-        );
-      });
-      app.addHook("onResponse", (request, reply, done) => {
-        spans.get(request)?.setAttribute("http.response.status_code", reply.statusCode).end();
-        done();
-      });
-    }
-    const served = new WeakMap<object, ReturnType<Observe>>();
-    app.addHook("onRequest", (request, _reply, done) => {
-      served.set(request, observe(request.raw, request.method, request.routeOptions.url ?? OTHER));
+  private observe(app: FastifyInstance): void {
+    const served = new WeakMap<object, ObservedRequest>();
+    app.addHook("onRequest", (request, reply, done) => {
+      const observed = this.observer.begin(request.raw, request.method, request.routeOptions.url ?? OTHER);
+      served.set(request, observed);
+      // Without an answer, Fastify reports no end. An answer that has begun keeps its status.
+      reply.raw.once("close", () => observed.end(reply.raw.headersSent ? reply.statusCode : undefined));
       done();
     });
     app.addHook("onResponse", (request, reply, done) => {
-      served.get(request)?.(reply.statusCode, reply.elapsedTime / 1000);
+      served.get(request)?.end(reply.statusCode);
       done();
     });
+    // Fastify reads bodies by events, which lose the span: handlers enter it again.
+    if (this.base.tracer.enabled)
+      app.addHook("preHandler", (request, _reply, done) => {
+        const span = served.get(request)?.span;
+        if (span) span.run(done);
+        else done();
+      });
   }
 
   async stop(): Promise<void> {
@@ -359,7 +291,7 @@ export class ApiServer implements Service {
       await app.close();
     } finally {
       clearTimeout(timer);
-      this.requests.stop();
+      this.observer.stop();
     }
   }
 }

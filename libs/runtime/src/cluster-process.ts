@@ -1,4 +1,3 @@
-import { hostname } from "node:os";
 import { CinderblockError } from "@cinderblock/errors";
 import { RedisMembers } from "@cinderblock/redis";
 import {
@@ -31,6 +30,7 @@ import {
   internalListenAddress,
   chooseInternalPort,
 } from "./internal-address.ts";
+import { instanceIdOf } from "./instance-id.ts";
 import { checkInternalTokens, internalCredentialsOf } from "./internal-tokens.ts";
 import { type Resources, describeNotRunning } from "./resources.ts";
 import { DnsSchedulers, RingSchedulers, type Schedulers } from "./schedulers.ts";
@@ -100,7 +100,7 @@ export class ClusterProcess {
     this.resources = resources;
     this.base = resources.base;
     this.onFatal = onFatal;
-    this.id = config.instanceId !== "" ? config.instanceId : `${hostname()}-${config.httpPort}`;
+    this.id = instanceIdOf(config);
     this.members = new RedisMembers(redisConfigOf(config));
     const traffic = { sentBytes: 0, receivedBytes: 0 };
     const tls = clientTlsOf(config);
@@ -109,6 +109,7 @@ export class ClusterProcess {
       this.credentials,
       traffic,
       tls && ((options) => tlsAgent(tls, this.base.log, options)),
+      this.base.tracer,
     );
     this.base.metrics.gauge(
       "cinderblock_internal_sent_bytes",

@@ -15,6 +15,7 @@ import {
 import { largestBody } from "./budgets.ts";
 import { storageSchema } from "./storage-config.ts";
 import { tlsSchema } from "./tls-config.ts";
+import { tracingSchema } from "./tracing.ts";
 
 const MIB = 1048576;
 
@@ -369,13 +370,7 @@ export const commonSchema = {
   logFormat: str("log.format", "server.log_format", "logfmt", "Log format.", {
     choices: ["logfmt", "json"],
   }),
-  tracingEnabled: bool("tracing.enabled", "tracing.enabled", true, "Send traces to -tracing.otlp-endpoint."),
-  tracingEndpoint: str(
-    "tracing.otlp-endpoint",
-    "tracing.otlp_endpoint",
-    "",
-    "OTLP/HTTP endpoint for traces, for example http://localhost:4318/v1/traces. Empty: tracing is disabled.",
-  ),
+  ...tracingSchema,
   selfDisablePush: bool(
     "self-profiling.disable-push",
     "self_profiling.disable_push",

@@ -9,13 +9,21 @@ import {
 import { CinderblockError } from "@cinderblock/errors";
 import { checkTls } from "@cinderblock/rpc";
 import type { Service, ServiceGroup } from "@cinderblock/service";
-import { type Base, createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
+import {
+  type Base,
+  createLogger,
+  Metrics,
+  noTracer,
+  startTracing,
+  type Tracer,
+} from "@cinderblock/telemetry";
 import { authorizerOf } from "./auth.ts";
 import type { CommonConfig } from "./config.ts";
 import { bucketSpecOf } from "./storage-config.ts";
 import { type Build, Resources, type Scripts } from "./resources.ts";
 import { stopBoundMs, stopWithin } from "./stop.ts";
 import { clientTlsOf, serverTlsOf } from "./tls-config.ts";
+import { tracingOf } from "./tracing.ts";
 import { knownNames } from "./v1/known.ts";
 
 /** Wired components: services in start order, and the server. */
@@ -82,9 +90,25 @@ export async function run<S extends Schema>(
     return 1;
   }
   const config = loaded.config as unknown as CommonConfig;
-  const log = createLogger({ level: config.logLevel, format: config.logFormat as "logfmt" | "json" });
-  const tracer = startTracing(config.tracingEnabled ? config.tracingEndpoint : "", build.version);
-  const base: Base = { log, metrics: new Metrics(), tracer, now: () => Date.now() };
+  const tracing = tracingOf(config, process.env, program.name);
+  let tracer: Tracer = noTracer;
+  const log = createLogger({
+    level: config.logLevel,
+    format: config.logFormat as "logfmt" | "json",
+    // Lines that are written while a request is served name its trace.
+    ...(tracing.endpoint === ""
+      ? {}
+      : {
+          fields: () => {
+            const traceId = tracer.traceId();
+            return traceId === undefined ? {} : { traceId };
+          },
+        }),
+  });
+  const metrics = new Metrics();
+  tracer = startTracing(tracing.endpoint, build.version, { ...tracing, log, metrics });
+  const base: Base = { log, metrics, tracer, now: () => Date.now() };
+  for (const warning of tracing.warnings) log.warn({ warning }, "tracing configuration");
   base.metrics
     .gauge("pyroscope_build_info", "Build information of this process.", [
       "version",
@@ -208,6 +232,7 @@ function checkCommon(config: CommonConfig): void {
       `-write-path=${config.writePath}: segment-writer and combined belong to Pyroscope's v2 storage; set it to ingester or leave it out`,
     );
   bucketSpecOf(config);
+  tracingOf(config, {}, "");
   authorizerOf(config);
   checkTls(serverTlsOf(config), clientTlsOf(config), createLogger({ level: "error", format: "logfmt" }));
 }

@@ -33,15 +33,23 @@ function toLogfmt(line: string): string {
   return `ts=${String(time)} level=${LEVELS[Number(level)] ?? "info"} msg=${quote(msg)}${fields}\n`;
 }
 
-/** Creates a logger that writes to stderr by default. */
+/**
+ * Creates a logger that writes to stderr by default.
+ * @param options.fields additional fields of each line, such as the active trace; a line's own fields win
+ */
 export function createLogger(
-  options: { level: string; format: "logfmt" | "json" },
+  options: { level: string; format: "logfmt" | "json"; fields?: () => object },
   write: (text: string) => void = (t) => {
     process.stderr.write(t);
   },
 ): Logger {
   return pino(
-    { level: options.level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` },
+    {
+      level: options.level,
+      base: null,
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      ...(options.fields ? { mixin: options.fields } : {}),
+    },
     {
       write:
         options.format === "json"

@@ -28,6 +28,8 @@ export { tinyJfr } from "./tiny-jfr.ts";
 export type { TinyJfrEvent } from "./tiny-jfr.ts";
 export { tinyPprof } from "./tiny-pprof.ts";
 export type { TinyProfile } from "./tiny-pprof.ts";
+export { startSpanCollector } from "./span-collector.ts";
+export type { CollectedSpan, SpanCollector } from "./span-collector.ts";
 export { temporaryFolder } from "./folders.ts";
 export { bundledWorker } from "./worker-script.ts";
 export { atEnd, killed, startProcess } from "./at-end.ts";

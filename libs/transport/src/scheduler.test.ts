@@ -1,7 +1,8 @@
 import { CinderblockError } from "@cinderblock/errors";
 import type { JobResult, QueryJob } from "@cinderblock/query";
 import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
-import { type LocalScheduler, serveScheduler } from "./index.ts";
+import type { InternalClient } from "@cinderblock/rpc";
+import { type LocalScheduler, RemoteJobs, serveScheduler } from "./index.ts";
 
 const base = {
   log: createLogger({ level: "silent", format: "logfmt" }),
@@ -17,6 +18,7 @@ type Handed = { id: number; tenant: string } | null;
 function one(
   deadlineMs = 60_000,
   wanted = new AbortController().signal,
+  more: { trace?: { traceparent: string } } = {},
 ): { scheduler: LocalScheduler; outcome: Promise<JobResult> } {
   let done!: (r: JobResult) => void, fail!: (e: unknown) => void;
   const outcome = new Promise<JobResult>((a, b) => {
@@ -45,6 +47,7 @@ function one(
               signal: wanted,
               done,
               fail,
+              ...more,
             })),
     },
   };
@@ -160,5 +163,41 @@ describe("a scheduler over the network", () => {
     clearInterval(beat);
     expect(await methods.done.run([taken!.id, result, null], signal)).toBe(false);
     stop();
+  });
+
+  it("hands the trace of a query's request over, at each try, and no field without one", async () => {
+    const trace = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
+    for (const more of [{ trace }, {}]) {
+      const { scheduler, outcome } = one(60_000, undefined, more),
+        { methods, stop } = serveScheduler(scheduler, base);
+      const first = await next(methods, "a"),
+        second = await next(methods, "b");
+      expect(second!.id).not.toBe(first!.id);
+      for (const handed of [first, second])
+        expect(handed).toEqual({
+          id: expect.any(Number) as number,
+          tenant: "t",
+          job,
+          deadlineMs: expect.any(Number) as number,
+          ...more,
+        });
+      await methods.done.run([second!.id, result, null], signal);
+      await expect(outcome).resolves.toEqual(result);
+      stop();
+    }
+  });
+
+  it("gives a querier the trace of a job, and of a job of the previous release none", async () => {
+    const trace = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
+    const jobs = [
+      { id: 1, tenant: "t", job, deadlineMs: 1, trace },
+      { id: 2, tenant: "t", job, deadlineMs: 1 },
+    ];
+    const client = { call: () => Promise.resolve(jobs.shift()) } as unknown as InternalClient;
+    const remote = new RemoteJobs(client, () => ["scheduler:1"], base);
+    expect((await remote.next("q"))!.trace).toEqual(trace);
+    expect("trace" in (await remote.next("q"))!).toBe(false);
+    remote.stop();
+    await remote.drainResults();
   });
 });

@@ -26,6 +26,11 @@ export interface LocalScheduler {
   dropQuerier(querierId: string): void;
 }
 
+/** A query as a querier receives it; processes of the previous release leave the trace out. */
+interface HandedJob extends Pick<AssignedJob, "tenant" | "job" | "deadlineMs" | "trace"> {
+  id: number;
+}
+
 /** A query that a querier has taken. */
 interface Running extends AssignedJob {
   querier: string;
@@ -119,7 +124,7 @@ export function serveScheduler(
       if (r.querier === querier && now - r.handedAt > ARRIVED_MS && !ids.includes(id)) retry(id, r);
   };
 
-  const hand = (r: Running): { id: number; tenant: string; job: QueryJob; deadlineMs: number } => {
+  const hand = (r: Running): HandedJob => {
     const id = nextId++;
     running.set(id, r);
     // No caller waits any more: the querier learns that with its next heartbeat.
@@ -130,7 +135,8 @@ export function serveScheduler(
       },
       { once: true },
     );
-    return { id, tenant: r.tenant, job: r.job, deadlineMs: r.deadlineMs };
+    const { tenant, job, deadlineMs, trace } = r;
+    return { id, tenant, job, deadlineMs, ...(trace ? { trace } : {}) };
   };
   return {
     stop: () => void loop.stop(0),
@@ -294,12 +300,7 @@ export class RemoteJobs {
       const waitMs = all.every((a) => a === address || waitingAt(a) > 0) ? POLL_MS : SHORT_POLL_MS;
       this.polls.set(address, waitingAt(address) + 1);
       try {
-        const job = await this.client.call<{
-          id: number;
-          tenant: string;
-          job: QueryJob;
-          deadlineMs: number;
-        } | null>(
+        const job = await this.client.call<HandedJob | null>(
           address,
           "QueryScheduler",
           "next",
@@ -331,6 +332,7 @@ export class RemoteJobs {
           tenant: job.tenant,
           job: job.job,
           deadlineMs: job.deadlineMs,
+          ...(job.trace ? { trace: job.trace } : {}),
           signal: wanted.signal,
           done: (r) => post(r, null),
           fail: (err) => post(null, toErrorRecord(err)),

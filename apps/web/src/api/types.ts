@@ -38,7 +38,7 @@ export interface Timeline {
   total: number;
   series: TimelineSeries[];
 }
-export interface FunctionRow {
+interface FunctionRow {
   name: string;
   self: number;
   total: number;

@@ -254,6 +254,7 @@ symbolizer.query-wait|symbolizer.query_wait|duration|||-
 target|target|string|||-
 tracing.enabled|tracing.enabled|bool|||-
 tracing.otlp-endpoint|tracing.otlp_endpoint|string|||-
+tracing.sample-ratio|tracing.sample_ratio|string|||-
 validation.disable-label-sanitization|limits.disable_label_sanitization|bool|||-
 validation.enforce-labels-order|limits.enforce_labels_order|bool|||-
 validation.max-label-names-per-series|limits.max_label_names_per_series|int||1|-

@@ -8,8 +8,6 @@ import { changeTexts, type ComparisonFigures } from "../state/compare.ts";
 import { sourceLink } from "../state/source-link.ts";
 import { plural } from "../state/words.ts";
 import { CopyButton } from "./CopyButton.tsx";
-import { useFunctionRow } from "./function-row.ts";
-import { Icon } from "./Icon.tsx";
 import type { PaneProps } from "./tree.ts";
 
 const V1_FILTERS = "A plain Pyroscope v1 has no callers & callees and no function filters.";
@@ -55,9 +53,9 @@ function SourceFile({
         <table>
           <thead>
             <tr>
-              <th>Line</th>
-              <th>Self</th>
-              <th>Total</th>
+              <th>line</th>
+              <th>self</th>
+              <th>total</th>
             </tr>
           </thead>
           <tbody>
@@ -96,11 +94,18 @@ function SourceFile({
 }
 
 /** Panel of the selected function: exact values and actions. */
-export function Details({ selection, baseline, comparing }: PaneProps): ReactNode {
+export function Drawer({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
   const own = useValueUnit(selection);
   const { fn, stacks } = state;
-  const q = useFunctionRow(selection, baseline, fn);
+  const q = useQuery({
+    queryKey: ["function", client.tenant, selection, baseline, fn],
+    enabled: fn !== "" && can?.explore === true,
+    queryFn: async ({ signal }) => {
+      const { value } = await client.functions(selection, baseline, "", "total", false, 1, signal, [fn]);
+      return { row: value.rows[0], total: value.total, baseTotal: value.baseTotal };
+    },
+  });
   const lines = useQuery({
     queryKey: ["lines", client.tenant, selection, fn],
     enabled: fn !== "" && can?.explore === true,
@@ -108,16 +113,7 @@ export function Details({ selection, baseline, comparing }: PaneProps): ReactNod
     queryFn: ({ signal }) => client.functionLines(selection, fn, signal),
   });
   const files = (lines.data ?? []).filter((f) => f.filename !== "");
-  if (fn === "")
-    return (
-      <aside className="drawer" aria-label="Function">
-        <header>
-          <h2>Details</h2>
-          <CloseDetails />
-        </header>
-        <p className="quiet">Select a function in the flame graph or in the table.</p>
-      </aside>
-    );
+  if (fn === "") return null;
   const unit = comparing?.unit ?? own,
     row = q.data?.row,
     total = comparing?.sides.now.total ?? q.data?.total ?? 0,
@@ -148,24 +144,31 @@ export function Details({ selection, baseline, comparing }: PaneProps): ReactNod
     <aside className="drawer" aria-label="Function">
       <header>
         <h2 title={fn}>{fn}</h2>
-        <CloseDetails />
+        <button
+          type="button"
+          className="plain"
+          aria-label="Close details"
+          onClick={() => go({ fn: "" }, true)}
+        >
+          ✕
+        </button>
       </header>
       {row ? (
         <dl data-testid="function-values">
-          <dt>Self</dt>
+          <dt>self</dt>
           <dd>
             {formatValue(row.self, unit)} <span className="quiet">{formatShare(share(row.self, total))}</span>
           </dd>
-          <dt>Total</dt>
+          <dt>total</dt>
           <dd>
             {formatValue(row.total, unit)}{" "}
             <span className="quiet">{formatShare(share(row.total, total))}</span>
           </dd>
           {baseline ? (
             <>
-              <dt>Baseline self</dt>
+              <dt>baseline self</dt>
               <dd>{change(row.self, row.baseSelf)}</dd>
-              <dt>Baseline total</dt>
+              <dt>baseline total</dt>
               <dd>{change(row.total, row.baseTotal)}</dd>
             </>
           ) : null}
@@ -209,20 +212,5 @@ export function Details({ selection, baseline, comparing }: PaneProps): ReactNod
         <CopyButton text={fn}>Copy name</CopyButton>
       </div>
     </aside>
-  );
-}
-
-function CloseDetails(): ReactNode {
-  const { go } = useApp();
-  return (
-    <button
-      type="button"
-      className="plain"
-      aria-label="Close details"
-      title="Close details (d)"
-      onClick={() => go({ details: false }, true)}
-    >
-      <Icon name="close" />
-    </button>
   );
 }
