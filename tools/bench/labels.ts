@@ -1,8 +1,8 @@
-// Measures questions about labels with 1,000 and with 50,000 series, in a head and in a block; writes
-// docs/benchmarks-labels.md. If PYROSCOPE names a real server's binary, asks both in turns. Build first.
-// `--print` writes no page.
+// Measures questions about labels with 3,000, 9,000 and 50,000 series, in a head and in a block: milliseconds
+// and CPU milliseconds of a call. Writes docs/benchmarks-labels.md. If PYROSCOPE names a real server's binary,
+// asks both in turns. Build first. `--print` writes no page.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,10 +12,15 @@ import { PushRequestSchema, QuerierService } from "@cinderblock/api";
 import { tinyPprof } from "@cinderblock/testkit";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const SIZES = [1_000, 50_000],
+const SIZES = [3_000, 9_000, 50_000],
   SERVICES = 300,
-  ROUNDS = 9,
   BATCH = 500;
+/** Batches of calls of one question, in turns between the servers, after one batch that warms up. */
+const ROUNDS = 7;
+/** A batch lasts about this long, and has at most and at least so many calls. */
+const BATCH_MS = 150,
+  MOST_CALLS = 40,
+  FEWEST_CALLS = 2;
 const now = Date.now(),
   range = { start: BigInt(now - 3600_000), end: BigInt(now + 3600_000) };
 const work = mkdtempSync(join(tmpdir(), "cinderblock-labels-"));
@@ -150,9 +155,73 @@ const questions = [
 
 const median = (list: readonly number[]): number => [...list].sort((a, b) => a - b)[list.length >> 1]!;
 const names = ["cinderblock", ...(process.env.PYROSCOPE === undefined ? [] : ["pyroscope"])];
-/** place -> question -> server -> median ms */
-const figures = new Map<string, number[][]>();
 
+/** CPU milliseconds of all live threads of a process. */
+function cpuMs(pid: number): number {
+  let nanos = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`))
+    try {
+      nanos += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]);
+    } catch {
+      // the thread has ended
+    }
+  return nanos / 1e6;
+}
+
+/** Cost of one call. */
+interface Cost {
+  ms: number;
+  cpuMs: number;
+}
+
+/** Asks a question several times in a row. */
+async function batch(
+  server: Server,
+  { method, body }: (typeof questions)[number],
+  calls: number,
+): Promise<Cost> {
+  const url = `${server.url}/querier.v1.QuerierService/${method}`,
+    times: number[] = [],
+    before = cpuMs(server.process.pid!);
+  for (let i = 0; i < calls; i++) {
+    const from = performance.now(),
+      answer = await post(url, body);
+    times.push(performance.now() - from);
+    if (answer.length === 0) throw new Error(`${server.name} answers ${method} with nothing`);
+  }
+  return { ms: median(times), cpuMs: (cpuMs(server.process.pid!) - before) / calls };
+}
+
+/** First question, and medians over the rounds of all questions, for each server. */
+async function measure(servers: readonly Server[]): Promise<{ first: Cost[]; costs: Cost[][] }> {
+  const first: Cost[] = [];
+  // Selects by each label, so that it needs the index with all names.
+  const cold = ask("first", labelNames, { ...range, matchers: ['{pod=~"pod-7.*",namespace!="ns-1"}'] });
+  for (const server of servers) first.push(await batch(server, cold, 1));
+  const costs: Cost[][] = [];
+  for (const question of questions) {
+    const taken = servers.map((): Cost[] => []),
+      calls = await Promise.all(
+        servers.map(async (server) => {
+          const { ms } = await batch(server, question, FEWEST_CALLS);
+          return Math.min(MOST_CALLS, Math.max(FEWEST_CALLS, Math.round(BATCH_MS / ms)));
+        }),
+      );
+    // All rounds of a question in a row: garbage of a large answer would slow down the next question.
+    for (let round = -1; round < ROUNDS; round++)
+      for (const [i, server] of servers.entries()) {
+        const cost = await batch(server, question, calls[i]!);
+        if (round >= 0) taken[i]!.push(cost);
+      }
+    costs.push(
+      taken.map((list) => ({ ms: median(list.map((c) => c.ms)), cpuMs: median(list.map((c) => c.cpuMs)) })),
+    );
+  }
+  return { first, costs };
+}
+
+/** place and size -> figures */
+const figures = new Map<string, Awaited<ReturnType<typeof measure>>>();
 for (const [s, size] of SIZES.entries()) {
   const servers = names.map((name, i) => start(name, 14210 + 20 * s + 5 * i, size));
   try {
@@ -161,25 +230,11 @@ for (const [s, size] of SIZES.entries()) {
       await push(server, size);
     }
     for (const place of ["head", "block"]) {
-      if (place === "block") {
+      if (place === "block")
         for (const server of servers)
           await post(`${server.url}/ingester.v1.IngesterService/Flush`, new Uint8Array(0));
-        await sleep(3000);
-      }
-      const taken = questions.map(() => servers.map((): number[] => []));
-      // All rounds of a question in a row: garbage of a large answer would slow down the next question.
-      for (const [q, { method, body }] of questions.entries())
-        for (let round = -2; round < ROUNDS; round++)
-          for (const [i, server] of servers.entries()) {
-            const from = performance.now();
-            const answer = await post(`${server.url}/querier.v1.QuerierService/${method}`, body);
-            if (round >= 0) taken[q]![i]!.push(performance.now() - from);
-            if (answer.length === 0) throw new Error(`${server.name} answers ${method} with nothing`);
-          }
-      figures.set(
-        `${place} ${size}`,
-        taken.map((list) => list.map(median)),
-      );
+      await sleep(3000);
+      figures.set(`${place} ${size}`, await measure(servers));
       process.stderr.write(`${size} series in a ${place}: measured\n`);
     }
   } finally {
@@ -191,21 +246,30 @@ for (const [s, size] of SIZES.entries()) {
 }
 rmSync(work, { recursive: true, force: true });
 
-const text = ["head", "block"].map((place) => {
-  const [few, many] = SIZES.map((size) => figures.get(`${place} ${size}`)!);
-  const ratio = (f: number[]): string => (f.length > 1 ? `${(f[0]! / f[1]!).toFixed(2)} x` : "–");
-  const rows = questions.map(({ name }, q) => {
-    const a = few![q]!,
-      b = many![q]!;
-    return `| ${name} | ${a[0]!.toFixed(1)} | ${b[0]!.toFixed(1)} | ${(b[0]! / a[0]!).toFixed(1)} x | ${ratio(a)} | ${ratio(b)} |`;
-  });
-  return `## In a ${place}
+const rows = ["first question of all", ...questions.map((q) => q.name)];
+const text = ["head", "block"].flatMap((place) =>
+  (["cpuMs", "ms"] as const).map((unit) => {
+    const costOf = (size: number, row: number, server: number): number | undefined => {
+      const { first, costs } = figures.get(`${place} ${size}`)!;
+      return (row === 0 ? first : costs[row - 1]!)[server]?.[unit];
+    };
+    const lines = rows.map((name, row) => {
+      const ours = SIZES.map((size) => costOf(size, row, 0)!),
+        ratios = SIZES.map((size, i) => {
+          const v1 = costOf(size, row, 1);
+          return v1 === undefined ? "–" : `${(ours[i]! / v1).toFixed(2)} x`;
+        });
+      return `| ${[name, ...ours.map((v) => v.toFixed(1)), ...ratios].join(" | ")} |`;
+    });
+    const sizes = SIZES.map((n) => n.toLocaleString("en"));
+    return `## In a ${place}, ${unit === "ms" ? "milliseconds" : "CPU milliseconds"} of a call
 
-| question | ms, 1,000 series | ms, 50,000 series | growth | of v1's, 1,000 | of v1's, 50,000 |
-|---|---:|---:|---:|---:|---:|
-${rows.join("\n")}
+| question | ${sizes.join(" | ")} series | ${sizes.map((n) => `of v1's, ${n}`).join(" | ")} |
+|---|${"---:|".repeat(2 * SIZES.length)}
+${lines.join("\n")}
 `;
-});
+  }),
+);
 if (process.argv.includes("--print")) console.log(text.join("\n"));
 else {
   const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], {
@@ -216,7 +280,7 @@ else {
     join(root, "docs/benchmarks-labels.md"),
     `# Benchmarks of questions about labels
 
-Written by \`node tools/bench/labels.ts\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0]!.model.trim()}): the single binary with 1,000 and with 50,000 series of one profile, in ${SERVICES} services; medians of ${ROUNDS} rounds over HTTP, the answer not decoded. The growth from 1,000 to 50,000 series, and the share of the time that Pyroscope v1 takes for the same question in turns, are what survive a change of machine.
+Written by \`node tools/bench/labels.ts\` at commit ${commit}, ${new Date().toISOString().slice(0, 10)}, on ${cpus().length} cores (${cpus()[0]!.model.trim()}): the single binary with ${SIZES.map((n) => n.toLocaleString("en")).join(", ")} series of one profile, in ${SERVICES} services, over HTTP, the answer not decoded. Each figure is the median of ${ROUNDS} batches of calls, except for the first question of all, which builds or reads the index and is asked once. CPU is that of all threads of the server. The share of what Pyroscope v1 takes for the same question in turns is what survives a change of machine.
 
 ${text.join("\n")}`,
   );
