@@ -5,5 +5,12 @@ export type { BlockFiles } from "./files.ts";
 export { BlockSymbols } from "./symbols.ts";
 export { LabelIndex } from "./label-index.ts";
 export type { LabelSets } from "./label-index.ts";
-export type { DownsampledTable, ProfileSource, SourceForm, SourceSeries } from "./source.ts";
+export type {
+  DownsampledTable,
+  IndexedSeries,
+  LabelSource,
+  ProfileSource,
+  SourceForm,
+  SourceSeries,
+} from "./source.ts";
 export type { RowColumns, RowSource, RowTable, WantedRows } from "./rows.ts";

@@ -1,7 +1,8 @@
 import type { Pace } from "@cinderblock/async";
-import { type Label, type Labels, parseSelector, selectorMatches } from "@cinderblock/model";
+import { type Label, type Labels, parseSelector } from "@cinderblock/model";
 import fc from "fast-check";
 import { LabelIndex, type LabelSets } from "./label-index.ts";
+import { labelSet, selectors, unique, walk } from "./labels.testing.ts";
 
 const series = (values: readonly string[]): { labels: Labels }[] =>
   values.map((value) => ({ labels: [{ name: "path", value }] }));
@@ -68,30 +69,6 @@ describe("preparing a selection", () => {
 
 const label = (name: string, value: string | number): Label => ({ name, value: String(value) });
 
-/** Few names and values, so that sets repeat, lack and share labels; a set may repeat a name. */
-const labelSet = fc.array(
-  fc.record({ name: fc.constantFrom("a", "b", "c"), value: fc.constantFrom("", "1", "2", "3", "11") }),
-  { maxLength: 4 },
-);
-const matcher = fc
-  .tuple(
-    fc.constantFrom("a", "b", "c", "absent"),
-    fc.constantFrom("=", "!=", "=~", "!~"),
-    fc.constantFrom("", "1", "2", "1+", "1|2", ".*", ".+", "9"),
-  )
-  .map(([name, op, value]) => `${name}${op}"${value}"`);
-const selectors = fc.array(matcher, { maxLength: 3 }).map((list) => `{${list.join(",")}}`);
-
-/** The same questions answered by a walk over all series. */
-const walk = {
-  select: (list: readonly { labels: Labels }[], selector: string): number[] => {
-    const parsed = parseSelector(selector);
-    return list.flatMap(({ labels }, i) => (selectorMatches(parsed, labels) ? [i] : []));
-  },
-  of: (list: readonly { labels: Labels }[], positions: readonly number[]): Label[] =>
-    positions.flatMap((i) => [...list[i]!.labels]),
-};
-const unique = (list: readonly string[]): string[] => [...new Set(list)].sort();
 const setsOf = (s: LabelSets): Label[][] =>
   Array.from(s.ends, (end, i) =>
     Array.from(s.pairs.subarray(i === 0 ? 0 : s.ends[i - 1], end), (p) => ({

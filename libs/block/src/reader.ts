@@ -9,14 +9,18 @@ import { type BlockFiles } from "./files.ts";
 import { FlameIndex } from "./flame-index.ts";
 import { LabelIndex } from "./label-index.ts";
 import type { RowColumns, RowTable, WantedRows } from "./rows.ts";
-import type { DownsampledTable, ProfileSource, SourceSeries } from "./source.ts";
+import type { DownsampledTable, LabelSource, ProfileSource, SourceSeries } from "./source.ts";
+import { StoredLabels } from "./stored-labels.ts";
 import { BlockSymbols } from "./symbols.ts";
 
 /** Downsampled tables with sums: `profiles_5m_sum.parquet`. */
 const COARSE = /^profiles_(\d+)(m|h)_sum\.parquet$/;
 
+const INDEX = "index.tsdb";
+
 /**
  * One block, opened lazily: the index first, then columns and symbols on demand. Loaded data stays in memory.
+ * Label questions need no open block: `labels` reads what they need.
  */
 export class BlockReader implements ProfileSource {
   readonly ulid: string;
@@ -34,6 +38,7 @@ export class BlockReader implements ProfileSource {
   private leaf: Uint32Array | undefined;
   private readonly files: BlockFiles;
   private readonly hasher: Hasher;
+  private readonly storedLabels: StoredLabels;
   private opening: Promise<void> | undefined;
   private otherBytes = 0;
 
@@ -43,6 +48,23 @@ export class BlockReader implements ProfileSource {
     this.files = files;
     this.hasher = hasher;
     this.blockSymbols = new BlockSymbols(meta, files);
+    this.storedLabels = new StoredLabels({
+      ulid: meta.ulid,
+      // The index of a block whose meta.json has no list of files is read completely.
+      sizeBytes: meta.files.find((f) => f.relPath === INDEX)?.sizeBytes ?? 0,
+      minTimeMs: meta.minTimeMs,
+      maxTimeMs: meta.maxTimeMs,
+      read: (offset, size) => files.read(INDEX, offset, size),
+      loaded: () => (this.table ? this : undefined),
+      load: async () => {
+        await this.open();
+        return this;
+      },
+    });
+  }
+
+  get labels(): LabelSource {
+    return this.storedLabels;
   }
 
   get rowCount(): number {
@@ -51,7 +73,7 @@ export class BlockReader implements ProfileSource {
 
   /** bytes of the label index, decoded columns and symbols in memory */
   get heldBytes(): number {
-    let n = this.otherBytes + this.labelIndex.byteLength;
+    let n = this.otherBytes + this.labelIndex.byteLength + this.storedLabels.heldBytes;
     for (const t of this.tables) n += t.heldBytes;
     return n;
   }
@@ -66,8 +88,8 @@ export class BlockReader implements ProfileSource {
   }
 
   private async readIndex(): Promise<void> {
-    const bytes = await this.files.read("index.tsdb", 0, undefined);
-    const list = decodeIndex(bytes, `${this.ulid}/index.tsdb`);
+    const bytes = await this.files.read(INDEX, 0, undefined);
+    const list = decodeIndex(bytes, `${this.ulid}/${INDEX}`);
     this.series = list.map((s) => ({
       labels: s.labels,
       fingerprint: this.hasher.h64(fingerprintBytes(s.labels)),

@@ -33,6 +33,12 @@ export function blockFilesOf(bucket: Bucket, path: string, ulid: string): BlockF
   };
 }
 
+/** Blocks of a call, and the ULIDs of those that do not exist. */
+export interface FoundBlocks {
+  blocks: BlockReader[];
+  missing: string[];
+}
+
 /**
  * Open blocks of this worker, least recently used first. Blocks are closed when their memory exceeds the
  * budget.
@@ -52,13 +58,29 @@ export class BlockSet {
   }
 
   /** Opens the blocks that exist; also returns the ULIDs that do not. */
-  async get({ root, tenant, ulids }: BlocksCall): Promise<{ blocks: BlockReader[]; missing: string[] }> {
+  get(call: BlocksCall): Promise<FoundBlocks> {
+    return this.find(call, async (block) => {
+      await block.open();
+      return block;
+    });
+  }
+
+  /** Finds the blocks that exist, whose indexes may not be read yet. */
+  getClosed(call: BlocksCall): Promise<FoundBlocks> {
+    return this.find(call, (block) => block);
+  }
+
+  private async find(
+    { root, tenant, ulids }: BlocksCall,
+    ready: (block: BlockReader) => BlockReader | Promise<BlockReader>,
+  ): Promise<FoundBlocks> {
     const missing: string[] = [];
     const found = await Promise.all(
       ulids.map(async (ulid) => {
         try {
-          return await this.one(root, tenant, ulid);
+          return await ready(await this.one(root, tenant, ulid));
         } catch (err) {
+          this.forget({ root, tenant, ulids: [ulid] });
           if (err instanceof CinderblockError && err.kind === "not-found") {
             missing.push(ulid);
             return undefined;
@@ -96,9 +118,7 @@ export class BlockSet {
     const bucket = this.buckets[root];
     return withBlock(ulid, async () => {
       const meta = decodeMeta(await bucket.get(`${path}/meta.json`), `${ulid}/meta.json`);
-      const reader = new BlockReader(meta, blockFilesOf(bucket, path, ulid), this.hasher);
-      await reader.open();
-      return reader;
+      return new BlockReader(meta, blockFilesOf(bucket, path, ulid), this.hasher);
     });
   }
 

@@ -15,7 +15,7 @@ import {
 } from "@cinderblock/query";
 import { Symbolizer } from "@cinderblock/symbolizer";
 import { startData, serveWorker, Transfer, transferable } from "@cinderblock/threads";
-import { BlockSet } from "./block-set.ts";
+import { BlockSet, type FoundBlocks } from "./block-set.ts";
 import { DiskCache } from "./disk-cache.ts";
 import type { BlocksCall, QueryThreadData, QueryWorkerMethods, StoppableCall } from "./protocol.ts";
 import { render, renderFiles } from "./render.ts";
@@ -64,18 +64,19 @@ const paceOf = ({ stop }: StoppableCall): Pace =>
 const moved = <T>(value: T): Transfer<T> => new Transfer(value, transferable(value));
 
 /**
- * Runs `work` on the blocks that exist. If a block is deleted during the work, opens the set again and
- * reports that block as missing.
+ * Runs `work` on the blocks that exist; they are open unless `find` finds others. If a block is deleted during
+ * the work, finds the set again and reports that block as missing.
  */
 async function onOpen<T>(
   call: BlocksCall,
-  work: (open: BlockReader[]) => Promise<T>,
+  work: (found: BlockReader[]) => Promise<T>,
+  find: (set: BlockSet) => Promise<FoundBlocks> = (set) => set.get(call),
 ): Promise<{ value: T; missing: string[] }> {
   const set = await blocks;
   for (let tries = 0; ; tries++) {
-    const { blocks: open, missing } = await set.get(call);
+    const { blocks: found, missing } = await find(set);
     try {
-      return { value: await work(open), missing };
+      return { value: await work(found), missing };
     } catch (err) {
       if (kindOf(err) !== "not-found" || tries === 2) throw err;
       set.forget(call);
@@ -135,10 +136,19 @@ serveWorker<QueryWorkerMethods>({
     return moved((await onOpen(call, (open) => ofEach(open, (b) => rowKeys(b, select, pace)))).value);
   },
   async labels({ ask, ...call }) {
-    const set = await blocks,
-      { blocks: open, missing } = await set.get(call);
-    set.trim();
-    return moved({ ...(await labelAnswer(open, ask, paceOf(call))), missing });
+    const pace = paceOf(call);
+    const { value, missing } = await onOpen(
+      call,
+      (found) =>
+        labelAnswer(
+          found.map((b) => b.labels),
+          ask,
+          pace,
+        ),
+      (set) => set.getClosed(call),
+    );
+    (await blocks).trim();
+    return moved({ ...value, missing });
   },
   async render(call) {
     return moved(await render(call, paceOf(call)));

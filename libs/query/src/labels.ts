@@ -1,5 +1,5 @@
 import { type Pace, UNPACED } from "@cinderblock/async";
-import type { LabelSets, ProfileSource } from "@cinderblock/block";
+import type { IndexedSeries, LabelSets, LabelSource } from "@cinderblock/block";
 import { type Label, parseSelector, PatternBudget, type Selector } from "@cinderblock/model";
 import type { LabelAnswer, LabelRequest } from "./contracts.ts";
 import { LabelSetMerger, labelsOfSets } from "./label-sets.ts";
@@ -18,9 +18,14 @@ function selectorsOf(q: LabelQuery): Selector[] {
   return q.matchers.map((m) => parseSelector(m, budget));
 }
 
+/** Whether selectors match every series: none, or a first one without conditions. */
+function matchesAll(selectors: readonly Selector[]): boolean {
+  return selectors.length === 0 || selectors[0]!.length === 0;
+}
+
 /** Positions of the series that one of the selectors matches; undefined: all series. */
-function pickedOf(source: ProfileSource, selectors: readonly Selector[]): readonly number[] | undefined {
-  if (selectors.length === 0 || selectors[0]!.length === 0) return undefined;
+function pickedOf(source: IndexedSeries, selectors: readonly Selector[]): readonly number[] | undefined {
+  if (matchesAll(selectors)) return undefined;
   if (selectors.length === 1) return source.labelIndex.select(selectors[0]!);
   return [...new Set(selectors.flatMap((s) => source.labelIndex.select(s)))];
 }
@@ -28,65 +33,97 @@ function pickedOf(source: ProfileSource, selectors: readonly Selector[]): readon
 /**
  * Condition that the times of a series overlap the range of the query; undefined for a query without a range.
  */
-function overlaps({ series }: ProfileSource, q: LabelQuery): ((i: number) => boolean) | undefined {
+function overlaps({ series }: IndexedSeries, q: LabelQuery): ((i: number) => boolean) | undefined {
   if (q.startMs <= 0 || q.endMs <= 0) return undefined;
   const from = startNanos(q.startMs),
     to = endNanos(q.endMs);
   return (i) => series[i]!.minTimeNanos <= to && series[i]!.maxTimeNanos >= from;
 }
 
-/** Visits each source with the positions and the time condition of a query, ready for its label index. */
-async function eachSource(
-  sources: readonly ProfileSource[],
+/** A source whose series are in memory, or one that reads them when a query needs them. */
+type Source = IndexedSeries | LabelSource;
+
+/** Series of a source, and which of them a query counts. */
+interface Selected {
+  source: IndexedSeries;
+  /** positions; undefined: all */
+  picked: readonly number[] | undefined;
+  /** time condition; undefined: any time */
+  accepts: ((i: number) => boolean) | undefined;
+}
+
+/** Selects the series of a source that a query counts, ready for its label index. */
+async function select(
+  from: Source,
+  selectors: readonly Selector[],
   q: LabelQuery,
   pace: Pace,
-  visit: (
-    source: ProfileSource,
-    picked: readonly number[] | undefined,
-    accepts: ((i: number) => boolean) | undefined,
-  ) => void,
-): Promise<void> {
-  const selectors = selectorsOf(q);
+): Promise<Selected> {
+  const source =
+    "seriesFor" in from ? await from.seriesFor(matchesAll(selectors) ? [] : selectors, pace) : from;
+  for (const selector of selectors.length > 0 ? selectors : [[]])
+    await source.labelIndex.prepare(selector, pace);
+  return { source, picked: pickedOf(source, selectors), accepts: overlaps(source, q) };
+}
+
+/** Whether a query counts every series of a source that reads its series. */
+function countsAll(source: LabelSource, selectors: readonly Selector[], q: LabelQuery): boolean {
+  return (
+    matchesAll(selectors) &&
+    (q.startMs <= 0 ||
+      q.endMs <= 0 ||
+      (source.minTimeNanos >= startNanos(q.startMs) && source.maxTimeNanos <= endNanos(q.endMs)))
+  );
+}
+
+/** Texts from the sources, each once: from their lists if a query counts all series, else from its series. */
+async function textsOf(
+  sources: readonly Source[],
+  q: LabelQuery,
+  pace: Pace,
+  list: (source: LabelSource) => Promise<readonly string[] | undefined>,
+  ofSeries: (selected: Selected) => string[],
+): Promise<string[]> {
+  const selectors = selectorsOf(q),
+    parts: (readonly string[])[] = [];
   for (const s of sources) {
-    for (const selector of selectors.length > 0 ? selectors : [[]])
-      await s.labelIndex.prepare(selector, pace);
-    visit(s, pickedOf(s, selectors), overlaps(s, q));
+    const listed = "seriesFor" in s && countsAll(s, selectors, q) ? await list(s) : undefined;
+    parts.push(listed ?? ofSeries(await select(s, selectors, q, pace)));
     if (pace.due()) await pace.next();
   }
+  return parts.length === 1 ? [...parts[0]!] : [...new Set(parts.flat())];
 }
 
 /** Names of labels that a query matches. */
-export async function labelNames(
-  sources: readonly ProfileSource[],
-  q: LabelQuery,
-  pace = UNPACED,
-): Promise<string[]> {
-  const parts: string[][] = [];
-  await eachSource(sources, q, pace, (s, picked, accepts) => parts.push(s.labelIndex.names(picked, accepts)));
-  return distinct(parts);
+export function labelNames(sources: readonly Source[], q: LabelQuery, pace = UNPACED): Promise<string[]> {
+  return textsOf(
+    sources,
+    q,
+    pace,
+    (s) => s.list(),
+    ({ source, picked, accepts }) => source.labelIndex.names(picked, accepts),
+  );
 }
 
 /** Values of a label that a query matches. */
-export async function labelValues(
-  sources: readonly ProfileSource[],
+export function labelValues(
+  sources: readonly Source[],
   name: string,
   q: LabelQuery,
   pace = UNPACED,
 ): Promise<string[]> {
-  const parts: string[][] = [];
-  await eachSource(sources, q, pace, (s, picked, accepts) =>
-    parts.push(s.labelIndex.values(name, picked, accepts)),
+  return textsOf(
+    sources,
+    q,
+    pace,
+    (s) => s.list(name),
+    ({ source, picked, accepts }) => source.labelIndex.values(name, picked, accepts),
   );
-  return distinct(parts);
-}
-
-function distinct(parts: readonly string[][]): string[] {
-  return parts.length === 1 ? parts[0]! : [...new Set(parts.flat())];
 }
 
 /** Distinct label sets as columns, reduced to `names` if there are any. */
 async function labelSets(
-  sources: readonly ProfileSource[],
+  sources: readonly Source[],
   names: readonly string[],
   q: LabelQuery,
   pace = UNPACED,
@@ -94,15 +131,18 @@ async function labelSets(
   const merger = new LabelSetMerger(),
     wanted = new Set(names),
     name = wanted.size === 0 ? undefined : (n: string): boolean => wanted.has(n);
-  await eachSource(sources, q, pace, (s, picked, accepts) =>
-    merger.add(s.labelIndex.sets(), { picked, accepts, name }),
-  );
+  const selectors = selectorsOf(q);
+  for (const s of sources) {
+    const { source, picked, accepts } = await select(s, selectors, q, pace);
+    merger.add(source.labelIndex.sets(), { picked, accepts, name });
+    if (pace.due()) await pace.next();
+  }
   return merger.finish();
 }
 
 /** Distinct label sets, reduced to `names` if there are any. */
 export async function seriesLabels(
-  sources: readonly ProfileSource[],
+  sources: readonly Source[],
   names: readonly string[],
   q: LabelQuery,
   pace = UNPACED,
@@ -112,7 +152,7 @@ export async function seriesLabels(
 
 /** Runs a label query on sources. */
 export async function labelAnswer(
-  sources: readonly ProfileSource[],
+  sources: readonly Source[],
   ask: LabelRequest,
   pace = UNPACED,
 ): Promise<LabelAnswer> {

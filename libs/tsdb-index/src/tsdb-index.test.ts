@@ -1,7 +1,7 @@
-import { crc32c } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
 import { mutations, Random } from "@cinderblock/testkit";
 import { type IndexSeries, decodeIndex, encodeIndex } from "./index.ts";
+import { repaired } from "./repaired.testing.ts";
 
 // docs/formats/index-tsdb.md#vectors
 const ONE_SERIES = `uqrXAAIAAADFAAAADwhfX25hbWVfXw9fX3BlcmlvZF90eXBlX18PX19wZXJpb2RfdW5pdF9fEF9fcHJvZmlsZV90eXBlX18QX19zZXJ2aWNlX25hbWVfXwhfX3R5cGVfXwhfX3VuaXRfXwNjcHUCZXULbmFub3NlY29uZHMLcHJvY2Vzc19jcHUrcHJvY2Vzc19jcHU6Y3B1Om5hbm9zZWNvbmRzOmNwdTpuYW5vc2Vjb25kcwZyZWdpb24Mc2VydmljZV9uYW1lBHRpbnmNg1aWAAAAAAAAAAAAAAAAAAAsF5qOu6C8q98JAAoBBwIJAwsEDgUHBgkMCA0OAYCgsMqm/snqMQAAAAAAAACrOXbsAAAAAAAADAAAAAEAAAABAAAACoytJIEAAAAMAAAAAQAAAAEAAAAHM4VoUgAAAAwAAAABAAAAAQAAAAmf/dd1AAAADAAAAAEAAAABAAAAC37Gp4IAAAAMAAAAAQAAAAEAAAAOSzezngAAAAwAAAABAAAAAQAAAAczhWhSAAAADAAAAAEAAAABAAAACZ/913UAAAAMAAAAAQAAAAEAAAAIbZZUdgAAAAwAAAABAAAAAQAAAA5LN7OeAAAACAAAAAEAAAAOGEFiAQAAAAgAAAABAAAADhhBYgEAAAAIAAAAAQAAAA4YQWIBAAAACAAAAAEAAAAOGEFiAQAAAAgAAAABAAAADhhBYgEAAAAIAAAAAQAAAA4YQWIBAAAACAAAAAEAAAAOGEFiAQAAAAgAAAABAAAADhhBYgEAAAAIAAAAAQAAAA4YQWIBAAAACAAAAAEAAAAOGEFiAQAAAJAAAAAJAQhfX25hbWVfX5QCAQ9fX3BlcmlvZF90eXBlX1+oAgEPX19wZXJpb2RfdW5pdF9fvAIBEF9fcHJvZmlsZV90eXBlX1/QAgEQX19zZXJ2aWNlX25hbWVfX+QCAQhfX3R5cGVfX/gCAQhfX3VuaXRfX4wDAQZyZWdpb26gAwEMc2VydmljZV9uYW1ltAMHZzVQAAAA+gAAAAoCAADIAwIIX19uYW1lX18LcHJvY2Vzc19jcHXYAwIPX19wZXJpb2RfdHlwZV9fA2NwdegDAg9fX3BlcmlvZF91bml0X18LbmFub3NlY29uZHP4AwIQX19wcm9maWxlX3R5cGVfXytwcm9jZXNzX2NwdTpjcHU6bmFub3NlY29uZHM6Y3B1Om5hbm9zZWNvbmRziAQCEF9fc2VydmljZV9uYW1lX18EdGlueZgEAghfX3R5cGVfXwNjcHWoBAIIX191bml0X18LbmFub3NlY29uZHO4BAIGcmVnaW9uAmV1yAQCDHNlcnZpY2VfbmFtZQR0aW552AQPwxhwAAAAFAAAAAEAAAAAAAAADheajrugvKvfGoanpgAAAAAAAAAFAAAAAAAAANIAAAAAAAABEQAAAAAAAAJoAAAAAAAAAcgAAAAAAAADAAAAAAAAAAQCGOqT+TSmCAAY6pP5NKYIAOut4XE=`;
@@ -80,32 +80,3 @@ describe("index.tsdb", () => {
     expect(read).toBeGreaterThan(150);
   });
 });
-
-/**
- * Recomputes the checksums of sections, series and table of contents from the current bytes, as far as they
- * can be found.
- */
-function repaired(bytes: Uint8Array): Uint8Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const fix = (at: number, size: number): void => {
-    if (at >= 0 && size >= 0 && at + size + 4 <= bytes.length)
-      view.setUint32(at + size, crc32c(bytes, at, at + size));
-  };
-  const toc = bytes.length - 76;
-  if (toc < 0) return bytes;
-  const section = (at: number): void => {
-    if (at + 4 <= bytes.length) fix(at + 4, view.getUint32(at));
-  };
-  const at = (i: number): number => Number(view.getBigUint64(toc + 8 * i));
-  for (let i = 0; i < 6; i++) section(at(i));
-  // Series start at multiples of 16, each after its length.
-  for (
-    let p = Math.ceil(at(1) / 16) * 16;
-    p > 0 && p < Math.min(at(2), bytes.length);
-    p = Math.ceil((p + 5 + bytes[p]!) / 16) * 16
-  )
-    fix(p + 1, bytes[p]!);
-  section(at(3));
-  fix(toc, 72);
-  return bytes;
-}

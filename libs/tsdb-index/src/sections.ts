@@ -1,0 +1,124 @@
+import { ByteReader, crc32c, decodeUtf8, ShortRead } from "@cinderblock/bytes";
+import type { IndexSeries } from "./encode.ts";
+
+/** Bytes of the table of contents at the end of the file, and of the magic and the format at its start. */
+export const TOC_SIZE = 76,
+  MAGIC_SIZE = 5;
+
+/** Offsets of the sections. */
+export interface Toc {
+  symbols: number;
+  series: number;
+  labelIndices: number;
+  labelIndicesTable: number;
+  postings: number;
+  postingsTable: number;
+  fingerprints: number;
+}
+
+/** A section's payload, after a check of its length and CRC. */
+export function readSection(bytes: Uint8Array, at: number, what: string): ByteReader {
+  const r = new ByteReader(bytes, at, bytes.length);
+  const size = r.u32be();
+  const start = r.requireBytes(size, `bytes of the ${what}`);
+  if (crc32c(bytes, start, start + size) !== r.u32be())
+    throw new ShortRead(at, `expected the CRC of the ${what} to match`);
+  return new ByteReader(bytes, start, start + size);
+}
+
+/** Checks the magic and the format at the start of the file. */
+export function checkMagic(bytes: Uint8Array): void {
+  const r = new ByteReader(bytes);
+  if (r.u32be() !== 0xbaaad700) throw new ShortRead(0, "expected the magic BAAAD700");
+  const format = r.u8();
+  if (format !== 2) throw new ShortRead(4, `expected format 2, found ${format}`);
+}
+
+/** @param end bytes of the file before the table of contents: no section starts after it */
+export function readToc(bytes: Uint8Array, at: number, end: number): Toc {
+  const r = new ByteReader(bytes, at);
+  const [symbols, series, labelIndices, labelIndicesTable, postings, postingsTable, fingerprints] =
+    Array.from({ length: 7 }, () => r.size64be()) as [number, number, number, number, number, number, number];
+  if (crc32c(bytes, at, at + 72) !== r.view.getUint32(at + 72))
+    throw new ShortRead(at, "expected the CRC of the table of contents to match");
+  const toc = { symbols, series, labelIndices, labelIndicesTable, postings, postingsTable, fingerprints };
+  for (const o of Object.values(toc))
+    if (o > end) throw new ShortRead(at, `expected an offset inside the file, found ${o}`);
+  return toc;
+}
+
+/** The texts of a file, decoded when they are read. */
+export class SymbolTable {
+  private readonly bytes: Uint8Array;
+  private readonly start: Uint32Array;
+  private readonly end: Uint32Array;
+  private readonly texts: (string | undefined)[] = [];
+
+  constructor(section: ByteReader) {
+    const count = section.u32be();
+    if (count > section.left)
+      throw new ShortRead(section.pos, `expected at most ${section.left} symbols, found ${count}`);
+    this.bytes = section.bytes;
+    this.start = new Uint32Array(count);
+    this.end = new Uint32Array(count);
+    for (let i = 0; i < count; i++) {
+      const size = section.uvarint();
+      this.start[i] = section.requireBytes(size);
+      this.end[i] = section.pos;
+    }
+  }
+
+  get length(): number {
+    return this.start.length;
+  }
+
+  /** bytes in memory, if each text is decoded once */
+  get byteLength(): number {
+    return 3 * this.bytes.length + 24 * this.start.length;
+  }
+
+  /** @throws ShortRead for a number outside of the table; `at` is where the number was read */
+  text(id: number, at: number): string {
+    if (id >= this.start.length) throw new ShortRead(at, "expected a symbol that exists");
+    return (this.texts[id] ??= decodeUtf8(this.bytes, this.start[id]!, this.end[id]!));
+  }
+}
+
+/** Bytes of the series at `at`, from its length to its CRC, as far as `bytes` holds the length. */
+export function seriesSize(bytes: Uint8Array, at: number): number {
+  const r = new ByteReader(bytes, Math.min(at, bytes.length));
+  const size = r.uvarint();
+  return r.pos - at + size + 4;
+}
+
+export function readSeries(bytes: Uint8Array, at: number, symbols: SymbolTable): IndexSeries {
+  const outer = new ByteReader(bytes, Math.min(at, bytes.length));
+  const size = outer.uvarint();
+  const start = outer.requireBytes(size, "bytes of a series");
+  if (crc32c(bytes, start, start + size) !== outer.u32be())
+    throw new ShortRead(at, "expected the CRC of the series to match");
+  const r = new ByteReader(bytes, start, start + size);
+  const fingerprint = r.u64be();
+  const n = r.uvarint();
+  if (n > r.left) throw new ShortRead(r.pos, `expected at most ${r.left} labels, found ${n}`);
+  const labels: { name: string; value: string }[] = [];
+  for (let i = 0; i < n; i++)
+    labels.push({ name: symbols.text(r.uvarint(), r.pos), value: symbols.text(r.uvarint(), r.pos) });
+  const chunks = r.uvarint();
+  if (chunks === 0) throw new ShortRead(r.pos, "expected at least one chunk");
+  let minTime = 0n,
+    maxTime = 0n,
+    seriesIndex = 0,
+    kb = 0,
+    checksum = 0;
+  for (let i = 0; i < chunks; i++) {
+    const delta = r.varint64();
+    const first = i === 0 ? delta : maxTime + delta;
+    if (i === 0) minTime = first;
+    maxTime = first + r.uvarint64();
+    kb = r.uvarint();
+    seriesIndex = r.uvarint();
+    checksum = r.u32be();
+  }
+  return { labels, fingerprint, minTime, maxTime, seriesIndex, kb, checksum };
+}
