@@ -40,7 +40,7 @@ describe("preparing a selection", () => {
 
   it("runs a regular expression only on values of series that the equalities leave", async () => {
     const index = new LabelIndex(list.map(({ labels }, i) => ({ labels: [...labels, label("n", i)] }))),
-      selector = parseSelector('{path=~"a.*", n="3"}');
+      selector = parseSelector('{path=~"a.{0,9}", n="3"}');
     await index.prepare(selector, new Impatient());
     expect(["", "a2", "a1", "b"].map((v) => selector[0]!.isCostly(v))).toEqual([false, false, true, true]);
     expect(index.select(selector)).toEqual([3]);

@@ -5,6 +5,7 @@ import { anchoredPredicate, literalAlternatives, regexInstructionBound } from ".
 
 const limits = { characters: 1000, matchers: 5, instructions: 200 };
 const budget = (): PatternBudget => new PatternBudget(limits);
+const budgetOf = (instructions: number): PatternBudget => new PatternBudget({ ...limits, instructions });
 
 /** Regular expressions with all constructs of RE2. */
 const pattern: fc.Arbitrary<string> = fc.letrec<{ re: string; atom: string }>((tie) => ({
@@ -118,11 +119,13 @@ describe("an anchored test", () => {
     const text = fc.oneof(
       pattern,
       fc
-        .array(fc.constantFrom("a", "b", ".", "\\.", "|", "\\|", "(", ")", "\\-", "é", ".*", ".+"))
+        .array(
+          fc.constantFrom("a", "b", ".", "\\.", "|", "\\|", "(", ")", "\\-", "é", "\u{1f600}", ".*", ".+"),
+        )
         .map((x) => x.join("")),
     );
     const value = fc
-      .array(fc.constantFrom("a", "b", ".", "|", "(", ")", "-", "é", "\n", "x"))
+      .array(fc.constantFrom("a", "b", ".", "|", "(", ")", "-", "é", "\u{1f600}", "\n", "x"))
       .map((x) => x.join(""));
     fc.assert(
       fc.property(text, fc.array(value), (t, values) => {
@@ -147,8 +150,30 @@ describe("an anchored test", () => {
     expect(() => anchoredPredicate(text, new PatternBudget())).not.toThrow(/\(\?s/);
   });
 
+  it.each([
+    ["pod-7.*", "pod-7", true],
+    ["pod-7.*", "pod-7\n8", true],
+    ["pod-7.*", "a-pod-7", false],
+    [".*\\.shop", "cart.shop", true],
+    [".+\\.shop", ".shop", false],
+    [".*cart.*", "my-cart-7", true],
+    ["a.+b.*c", "abbc", true],
+    ["a.+b.*c", "abc", false],
+    ["aba.*aba", "ababa", false],
+    ["a.+", "a\u{1f600}", true],
+  ])("of plain text with wildcards costs no instructions: %j, %j", (text, value, expected) => {
+    const m = new Matcher("a", "=~", text, "1:2", budgetOf(0));
+    expect(m.matches(value)).toBe(expected);
+    expect(m.isCostly("another value")).toBe(false);
+  });
+
+  it("counts the instructions of two wildcards in a row", () => {
+    expect(new Matcher("a", "=~", ".+.+").matches("\u{1f600}")).toBe(false);
+    expect(() => new Matcher("a", "=~", ".+.+", "1:2", budgetOf(0))).toThrow(/instructions/);
+  });
+
   it("remembers its verdict of each value", () => {
-    const m = new Matcher("a", "=~", "x.*");
+    const m = new Matcher("a", "=~", "x[a-z]*");
     expect(m.isCostly("xy")).toBe(true);
     expect(m.matches("xy")).toBe(true);
     expect(m.isCostly("xy")).toBe(false);

@@ -83,17 +83,23 @@ export class PatternBudget {
 export type TextPredicate = (text: string) => boolean;
 
 /**
- * Predicate of a fully anchored regular expression. A list of plain alternatives, as dashboards write it for
- * the values of a variable, becomes a set and costs no instructions.
+ * Predicate of a fully anchored regular expression without a program: a list of plain alternatives, as
+ * dashboards write it for the values of a variable, or plain texts with `.*` and `.+` between them. Undefined for
+ * other expressions.
  */
-export function anchoredPredicate(text: string, budget: PatternBudget): TextPredicate {
-  if (text === ".*") return () => true;
-  if (text === ".+") return (value) => value !== "";
+export function plainPredicate(text: string): TextPredicate | undefined {
   const literals = literalAlternatives(text);
   if (literals) {
     const set = new Set(literals);
     return (value) => set.has(value);
   }
+  return wildcardPredicate(text);
+}
+
+/** Predicate of a fully anchored regular expression. A plain one costs no instructions. */
+export function anchoredPredicate(text: string, budget: PatternBudget): TextPredicate {
+  const plain = plainPredicate(text);
+  if (plain) return plain;
   const re = anchoredPattern(text, budget);
   return (value) => re.matcher(value).find();
 }
@@ -132,16 +138,73 @@ export function literalAlternatives(text: string): string[] | undefined {
       out.push(one);
       one = "";
     } else if (c === "\\") {
-      const escaped = text[++i];
-      // A letter or digit after a backslash is a class or another construct.
-      if (i >= end || escaped === undefined || /[A-Za-z0-9]/.test(escaped) || escaped > "\u007e")
-        return undefined;
+      const escaped = escapedLiteral(text, ++i);
+      if (i >= end || escaped === undefined) return undefined;
       one += escaped;
     } else if (META.has(c)) return undefined;
     else one += c;
   }
   out.push(one);
   return out;
+}
+
+/** Character after a backslash that stands for itself: a letter or digit is a class or another construct. */
+function escapedLiteral(text: string, at: number): string | undefined {
+  const c = text[at];
+  return c === undefined || /[A-Za-z0-9]/.test(c) || c > "\u007e" ? undefined : c;
+}
+
+/** Plain texts between `.*` and `.+`: each wildcard takes at least so many characters. */
+interface Wildcards {
+  /** one more than `least` */
+  texts: string[];
+  least: number[];
+}
+
+/** Parts of a regular expression of plain text, `.*` and `.+` only; undefined for other expressions. */
+function wildcardsOf(text: string): Wildcards | undefined {
+  const out: Wildcards = { texts: [], least: [] };
+  let one = "";
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i]!;
+    if (c === ".") {
+      const times = text[++i];
+      // `.*?` matches the same texts, but is rare; the end of `.*+` and `.**` is an error.
+      if ((times !== "*" && times !== "+") || "*+?{".includes(text[i + 1] ?? " ")) return undefined;
+      out.texts.push(one);
+      out.least.push(times === "+" ? 1 : 0);
+      one = "";
+    } else if (c === "\\") {
+      const escaped = escapedLiteral(text, ++i);
+      if (escaped === undefined) return undefined;
+      one += escaped;
+    } else if (META.has(c)) return undefined;
+    else one += c;
+  }
+  out.texts.push(one);
+  // Two wildcards in a row would have to count characters of two code units.
+  return out.least.length > 0 && !out.texts.slice(1, -1).includes("") ? out : undefined;
+}
+
+/** Predicate of plain texts with wildcards between them; undefined for other expressions. */
+function wildcardPredicate(text: string): TextPredicate | undefined {
+  const parts = wildcardsOf(text);
+  if (!parts) return undefined;
+  const { texts, least } = parts,
+    first = texts[0]!,
+    last = texts.length - 1,
+    end = texts[last]!;
+  return (value) => {
+    if (!value.startsWith(first) || !value.endsWith(end)) return false;
+    let at = first.length;
+    // The earliest match of each text leaves the most for the others.
+    for (let i = 1; i < last; i++) {
+      at = value.indexOf(texts[i]!, at + least[i - 1]!);
+      if (at < 0) return false;
+      at += texts[i]!.length;
+    }
+    return at + least[last - 1]! <= value.length - end.length;
+  };
 }
 
 /** Whether the parentheses of a text are balanced. Skips escapes and classes. */

@@ -1,7 +1,13 @@
 import { RE2JS } from "re2js";
 import { invalidError } from "@cinderblock/errors";
 import { type Labels, LABEL_NAME } from "./labels.ts";
-import { anchoredPattern, anchoredPredicate, PatternBudget, type TextPredicate } from "./pattern.ts";
+import {
+  anchoredPattern,
+  anchoredPredicate,
+  PatternBudget,
+  plainPredicate,
+  type TextPredicate,
+} from "./pattern.ts";
 
 /** Operator of a matcher, as in PromQL. */
 export type MatchOp = "=" | "!=" | "=~" | "!~";
@@ -41,6 +47,8 @@ export class Matcher {
   readonly op: MatchOp;
   readonly value: string;
   private readonly test: TextPredicate | undefined;
+  /** whether the regular expression is tested without a program, which costs less than a cached result */
+  private readonly isPlain: boolean = false;
   /** cached results of a regular expression, because label values repeat */
   private readonly known = new Map<string, boolean>();
 
@@ -51,7 +59,9 @@ export class Matcher {
     budget.countMatcher();
     if (op === "=~" || op === "!~") {
       try {
-        this.test = anchoredPredicate(value, budget);
+        const plain = plainPredicate(value);
+        this.isPlain = plain !== undefined;
+        this.test = plain ?? anchoredPredicate(value, budget);
       } catch (err) {
         throw invalidError(`${position}: parse error: ${(err as Error).message}`);
       }
@@ -65,7 +75,7 @@ export class Matcher {
 
   /** Whether `matches` has to run a regular expression for this value. */
   isCostly(value: string): boolean {
-    return this.test !== undefined && !this.known.has(value);
+    return this.test !== undefined && !this.isPlain && !this.known.has(value);
   }
 
   matches(value: string): boolean {
@@ -82,6 +92,7 @@ export class Matcher {
   }
 
   private found(value: string): boolean {
+    if (this.isPlain) return this.test!(value);
     let found = this.known.get(value);
     if (found === undefined) {
       found = this.test!(value);
