@@ -1,6 +1,7 @@
 import type { Pace } from "@cinderblock/async";
 import { U32Column } from "@cinderblock/columnar";
 import type { Labels, Matcher, Selector } from "@cinderblock/model";
+import { PostingLists } from "./posting-lists.ts";
 
 /**
  * Label sets as columns. A pair is a name with a value, and each pair is stored once:
@@ -27,15 +28,14 @@ interface NameEntry {
 const AT_ONCE = 1024;
 
 /**
- * Bytes of one entry of a posting list, of a pair (its value's map entry and its list) and of a name,
- * measured with 50,000 series of nine labels, two of them different in each.
+ * Bytes of a pair (its value's map entry) and of a name besides columns, measured with 50,000 series of nine
+ * labels, two of them different in each.
  */
-const POSTING_BYTES = 12,
-  PAIR_BYTES = 96,
+const PAIR_BYTES = 48,
   NAME_BYTES = 512;
 
 /** Empty list of series positions. */
-const NONE: readonly number[] = [];
+const NONE = new Uint32Array(0);
 
 /**
  * Names, values and postings by value of a list of series that grows at its end. Series are indexed when a
@@ -49,9 +49,7 @@ export class LabelIndex {
   private readonly nameOfPair = new U32Column(4);
   private readonly seriesPairs = new U32Column(4);
   private readonly seriesEnds = new U32Column(1);
-  /** pair -> positions of its series, ascending */
-  private readonly postings: number[][] = [];
-  private postingCount = 0;
+  private readonly postings = new PostingLists();
 
   constructor(series: readonly { readonly labels: Labels }[]) {
     this.series = series;
@@ -63,8 +61,8 @@ export class LabelIndex {
       this.nameOfPair.byteLength +
       this.seriesPairs.byteLength +
       this.seriesEnds.byteLength +
-      this.postingCount * POSTING_BYTES +
-      this.postings.length * PAIR_BYTES +
+      this.postings.byteLength +
+      this.valueList.length * PAIR_BYTES +
       this.nameList.length * NAME_BYTES
     );
   }
@@ -74,15 +72,9 @@ export class LabelIndex {
     const end = Math.min(this.series.length, this.seriesEnds.length + limit);
     for (let i = this.seriesEnds.length; i < end; i++) {
       for (const { name, value } of this.series[i]!.labels) {
-        const pair = this.pairOf(name, value),
-          list = this.postings[pair];
+        const pair = this.pairOf(name, value);
         this.seriesPairs.push(pair);
-        // An empty list that grows reserves 17 entries, and most values of some labels have one series.
-        if (!list) this.postings.push([i]);
-        else if (list[list.length - 1] === i)
-          continue; // the series has this label twice
-        else list.push(i);
-        this.postingCount++;
+        this.postings.add(pair, i);
       }
       this.seriesEnds.push(this.seriesPairs.length);
     }
@@ -99,6 +91,7 @@ export class LabelIndex {
       pair = this.nameOfPair.push(entry.id);
       entry.pairs.set(value, pair);
       this.valueList.push(value);
+      this.postings.addList();
     }
     return pair;
   }
@@ -138,10 +131,7 @@ export class LabelIndex {
   }
 
   /** Values of a name that `select` compares when it starts from `start`, and "" for an absent label. */
-  private *valuesToMatch(
-    entry: NameEntry | undefined,
-    start: readonly number[] | undefined,
-  ): Generator<string> {
+  private *valuesToMatch(entry: NameEntry | undefined, start: Uint32Array | undefined): Generator<string> {
     yield "";
     if (!entry) return;
     if (start === undefined || start.length >= entry.pairs.size) {
@@ -171,19 +161,19 @@ export class LabelIndex {
   }
 
   /** Shortest posting list of the selector's equalities; undefined if it has none that requires a label. */
-  private shortestPostings(selector: Selector): readonly number[] | undefined {
-    let best: readonly number[] | undefined;
+  private shortestPostings(selector: Selector): Uint32Array | undefined {
+    let best: number | undefined;
     for (const m of selector) {
       if (m.op !== "=" || m.value === "") continue;
-      const pair = this.entries.get(m.name)?.pairs.get(m.value),
-        list = pair === undefined ? NONE : this.postings[pair]!;
-      if (best === undefined || list.length < best.length) best = list;
+      const pair = this.entries.get(m.name)?.pairs.get(m.value);
+      if (pair === undefined) return NONE;
+      if (best === undefined || this.postings.lengthOf(pair) < this.postings.lengthOf(best)) best = pair;
     }
-    return best;
+    return best === undefined ? undefined : this.postings.union([best]);
   }
 
   /** Series with a matching value, for the matcher with the fewest; undefined: most series match every one. */
-  private smallestUnion(selector: Selector): readonly number[] | undefined {
+  private smallestUnion(selector: Selector): Uint32Array | undefined {
     let best: number[] | undefined,
       size = this.series.length / 2;
     for (const m of selector) {
@@ -194,21 +184,14 @@ export class LabelIndex {
       for (const [value, pair] of this.entries.get(m.name)?.pairs ?? []) {
         if (!m.matches(value)) continue;
         pairs.push(pair);
-        n += this.postings[pair]!.length;
+        n += this.postings.lengthOf(pair);
         if (n > size) break;
       }
       if (n > size) continue;
       best = pairs;
       size = n;
     }
-    if (!best) return undefined;
-    if (best.length === 1) return this.postings[best[0]!]!;
-    const all = new Uint32Array(best.reduce((n, p) => n + this.postings[p]!.length, 0));
-    let at = 0;
-    for (const p of best) for (const i of this.postings[p]!) all[at++] = i;
-    all.sort();
-    // A label set may repeat a name with two values.
-    return Array.from(all.filter((i, k) => k === 0 || i !== all[k - 1]));
+    return best && this.postings.union(best);
   }
 
   /** Condition of a matcher on the series at a position; it compares each value once. */
@@ -259,7 +242,7 @@ export class LabelIndex {
     const counts = this.filter(picked, accepts);
     return this.nameList.filter((name) => {
       for (const pair of this.entries.get(name)!.pairs.values())
-        if (this.postings[pair]!.some(counts)) return true;
+        if (this.postings.some(pair, counts)) return true;
       return false;
     });
   }
@@ -279,7 +262,7 @@ export class LabelIndex {
     }
     const counts = this.filter(picked, accepts),
       out: string[] = [];
-    for (const [value, pair] of entry.pairs) if (this.postings[pair]!.some(counts)) out.push(value);
+    for (const [value, pair] of entry.pairs) if (this.postings.some(pair, counts)) out.push(value);
     return out;
   }
 

@@ -820,7 +820,7 @@ export const commonSchema = {
     "querier.max-regex-instructions",
     "limits.max_regex_instructions",
     1000,
-    "Maximum number of compiled instructions of all regular expressions in a query; 0 disables the limit. One instruction costs about 20 µs in the worst case for a value of 2,000 characters; lists of literal values cost none.",
+    "Maximum number of compiled instructions of all regular expressions in a query; 0 disables the limit. One instruction costs about 20 µs in the worst case for a value of 2,000 characters; lists of literal values, and literal text with .* and .+, cost none.",
     { min: 0 },
   ),
   maxSelectorLength: int(
