@@ -108,6 +108,15 @@ function pick(ulids: readonly string[]): { heads: Head[]; missing: string[] } {
   return { heads, missing };
 }
 
+/** Runs a query on heads, then counts the label indexes that it has built in the memory of the heads. */
+async function onHeads<T>(heads: readonly Head[], work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } finally {
+    shard.measureIndexed(heads);
+  }
+}
+
 /** The deadline is long because a pass may cut many heads. */
 const maintenance = new Periodic(
   { everyMs: 1000, firstMs: 0, deadlineMs: 600_000 },
@@ -208,25 +217,34 @@ const served = serveWorker<IngestWorkerMethods, IngestWorkerNotices>({
     if (heads.length === 0) return { result: undefined, missing };
     const symbolizer = await symbols,
       pace = paceOf(stop);
-    if (!symbolizer) return moved({ result: await executeOn(heads, query, exclude, pace), missing });
-    const { result, unnamed } = await symbolizer.execute(heads, tenant, query, exclude, pace);
+    if (!symbolizer)
+      return moved({
+        result: await onHeads(heads, () => executeOn(heads, query, exclude, pace)),
+        missing,
+      });
+    const { result, unnamed } = await onHeads(heads, () =>
+      symbolizer.execute(heads, tenant, query, exclude, pace),
+    );
     return moved({ result, missing, ...(unnamed === undefined ? {} : { unnamed }) });
   },
   async ranges({ ulids, select, stop }) {
     const pace = paceOf(stop);
-    return Promise.all(pick(ulids).heads.map((h) => seriesRanges(h, select, pace)));
+    const { heads } = pick(ulids);
+    return onHeads(heads, () => Promise.all(heads.map((h) => seriesRanges(h, select, pace))));
   },
   async times({ ulids, select, stop }) {
     const pace = paceOf(stop);
-    return moved(await Promise.all(pick(ulids).heads.map((h) => rowTimes(h, select, pace))));
+    const { heads } = pick(ulids);
+    return moved(await onHeads(heads, () => Promise.all(heads.map((h) => rowTimes(h, select, pace)))));
   },
   async keys({ ulids, select, stop }) {
     const pace = paceOf(stop);
-    return moved(await Promise.all(pick(ulids).heads.map((h) => rowKeys(h, select, pace))));
+    const { heads } = pick(ulids);
+    return moved(await onHeads(heads, () => Promise.all(heads.map((h) => rowKeys(h, select, pace)))));
   },
   async labels({ ulids, ask, stop }) {
     const { heads, missing } = pick(ulids);
-    return moved({ ...(await labelAnswer(heads, ask, paceOf(stop))), missing });
+    return moved({ ...(await onHeads(heads, () => labelAnswer(heads, ask, paceOf(stop)))), missing });
   },
   stats: () => shard.stats(),
   close: () => shard.close(),

@@ -156,8 +156,13 @@ export class Head implements ProfileSource {
     return (this.labels ??= new LabelIndex(this.series));
   }
 
+  /** bytes of the label index */
+  get indexBytes(): number {
+    return this.labels?.byteLength ?? 0;
+  }
+
   get byteLength(): number {
-    let n = this.labels?.byteLength ?? 0;
+    let n = this.indexBytes;
     for (const c of [
       this.rowSeries,
       this.rowPartition,

@@ -42,5 +42,11 @@ describe("the label index of a head", () => {
     const index = head!.labelIndex.byteLength;
     expect(index).toBeGreaterThan(20 * 120);
     expect(head!.byteLength - before).toBe(index);
+    const used = a.shard.stats().headBytes;
+    a.shard.measureIndexed([head!]);
+    expect(a.shard.stats().headBytes - used).toBe(index);
+    await a.shard.flush();
+    a.shard.measureIndexed([head!]);
+    expect(a.shard.stats().headBytes).toBe(0);
   });
 });

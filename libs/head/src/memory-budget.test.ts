@@ -5,6 +5,7 @@ import { type MeasuredHead, MemoryBudget } from "./memory-budget.ts";
 class Thing implements MeasuredHead {
   readonly tenant: string;
   byteLength: number;
+  indexBytes = 0;
   constructor(tenant: string, byteLength: number) {
     this.tenant = tenant;
     this.byteLength = byteLength;
@@ -55,6 +56,24 @@ describe("the memory budget of heads", () => {
         },
       ),
     );
+  });
+
+  it("measures a head whose index a query has extended, until it is dropped", () => {
+    const b = new MemoryBudget(1e9),
+      head = new Thing("t", 1e6);
+    b.measureIndexed(head);
+    expect(b.usedBytes).toBe(0);
+    b.measure(head);
+    head.byteLength = 2e6;
+    b.measureIndexed(head);
+    expect(b.usedBytes).toBe(1e6);
+    head.indexBytes = 5e5;
+    b.measureIndexed(head);
+    expect(b.usedBytes).toBe(2e6);
+    b.drop(head);
+    head.indexBytes = 6e5;
+    b.measureIndexed(head);
+    expect(b.usedBytes).toBe(0);
   });
 
   it("measures a small head after each profile and a large one after some", () => {

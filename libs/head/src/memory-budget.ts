@@ -23,10 +23,13 @@ const MEASURE_PROFILES = 16,
 export interface MeasuredHead {
   readonly tenant: string;
   readonly byteLength: number;
+  /** bytes of `byteLength` that grow with queries */
+  readonly indexBytes: number;
 }
 
 interface Entry {
   bytes: number;
+  indexBytes: number;
   profiles: number;
   logBytes: number;
   /** is being cut: its tenant's share no longer counts it */
@@ -79,12 +82,20 @@ export class MemoryBudget {
 
   measure(head: MeasuredHead): void {
     let entry = this.entries.get(head);
-    if (!entry) this.entries.set(head, (entry = { bytes: 0, profiles: 0, logBytes: 0, leaving: false }));
+    if (!entry)
+      this.entries.set(head, (entry = { bytes: 0, indexBytes: 0, profiles: 0, logBytes: 0, leaving: false }));
     entry.profiles = entry.logBytes = 0;
     const bytes = head.byteLength;
     this.use(bytes - entry.bytes);
     if (!entry.leaving) this.own(head.tenant, bytes - entry.bytes);
     entry.bytes = bytes;
+    entry.indexBytes = head.indexBytes;
+  }
+
+  /** Measures a head that a query has indexed further, unless it was dropped meanwhile. */
+  measureIndexed(head: MeasuredHead): void {
+    const entry = this.entries.get(head);
+    if (entry && entry.indexBytes !== head.indexBytes) this.measure(head);
   }
 
   /** Marks a head that accepts no more profiles: its tenant may fill another head during the cut. */

@@ -360,6 +360,11 @@ export class HeadShard implements ProfileSink {
     return out;
   }
 
+  /** Measures heads whose label index a query has extended: its bytes count before the next push. */
+  measureIndexed(heads: readonly Head[]): void {
+    for (const head of heads) this.budget.measureIndexed(head);
+  }
+
   /** Tenants that have a head. */
   tenants(): string[] {
     return [...new Set([...this.byUlid.values()].map((h) => h.head.tenant))];
