@@ -20,7 +20,7 @@ const INDEX = "index.tsdb";
 
 /**
  * One block, opened lazily: the index first, then columns and symbols on demand. Loaded data stays in memory.
- * Label questions need no open block: `labels` reads what they need.
+ * Label questions need no open block: `labels` reads parts of the index.
  */
 export class BlockReader implements ProfileSource {
   readonly ulid: string;

@@ -33,7 +33,7 @@ export function blockFilesOf(bucket: Bucket, path: string, ulid: string): BlockF
   };
 }
 
-/** Blocks of a call, and the ULIDs of those that do not exist. */
+/** The blocks of a call that exist, and the ULIDs of the others. */
 export interface FoundBlocks {
   blocks: BlockReader[];
   missing: string[];

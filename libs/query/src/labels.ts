@@ -40,7 +40,7 @@ function overlaps({ series }: IndexedSeries, q: LabelQuery): ((i: number) => boo
   return (i) => series[i]!.minTimeNanos <= to && series[i]!.maxTimeNanos >= from;
 }
 
-/** A source whose series are in memory, or one that reads them when a query needs them. */
+/** A source whose series are in memory, or that reads them when a query needs them. */
 type Source = IndexedSeries | LabelSource;
 
 /** Series of a source, and which of them a query counts. */
