@@ -139,6 +139,6 @@ describe("a label index", () => {
         return index.byteLength;
       });
     expect(sizes[0]).toBeLessThan(200);
-    expect(sizes[2]! - sizes[1]!).toBeGreaterThan(1000 * 120);
+    expect(sizes[2]! - sizes[1]!).toBeGreaterThan(1000 * 80);
   });
 });
