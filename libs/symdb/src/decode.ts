@@ -22,15 +22,28 @@ import {
   type SymbolTables,
 } from "./tables.ts";
 
-/** Maximum number of stack nodes over all blocks of a partition. */
+/**
+ * Maximum number of stack nodes over all trees of a partition: 2 GiB of columns. A header cannot claim more.
+ */
 const MAX_NODES = 1 << 28;
 
+// Turns a decoder's position in its bytes into an error with the file and its offset in bytes.
 function corrupt(file: string, err: unknown, base = 0): never {
   if (err instanceof ShortRead) throw new CorruptError(file, base + err.at, err.message, { cause: err });
   throw err;
 }
 
-/** Decodes the stack trees of a partition into one ID space: stacktrace ID = block * maxNodes + node. */
+/**
+ * Decodes the stack trees of a partition into one ID space: stacktrace ID = tree * maxNodes + node.
+ *
+ *   ID   0 ... nodes - 1 |  gap  | maxNodes ... maxNodes + nodes - 1 |  gap  | 2 * maxNodes ...
+ *        tree 0                    tree 1                                      tree 2
+ *
+ * Every tree has its own root. IDs in a gap have no location and count as roots, parent -1. With one tree,
+ * the columns have exactly its nodes, because current writers put 2^32 - 1 into maxNodes.
+ * @param read returns the bytes of one tree, which are needed during the call only
+ * @throws CorruptError for a wrong CRC, too many nodes, or a parent that follows its child
+ */
 export function decodeStacks(
   stacks: readonly StackBlockHeader[],
   read: (h: StackBlockHeader) => Uint8Array,
@@ -47,6 +60,7 @@ export function decodeStacks(
     const bytes = read(h);
     if (crc32c(bytes) !== h.crc)
       throw new CorruptError(file, h.offset, "expected the CRC of the stack tree to match");
+    // Two nodes take at least five bytes, so that more nodes than bytes are damage.
     if (h.nodes > bytes.length || (stacks.length > 1 && h.nodes > h.maxNodes))
       throw new CorruptError(
         file,
@@ -62,7 +76,12 @@ export function decodeStacks(
   return { stackParent, stackLocation };
 }
 
-/** Decodes one partition of a v3 file; `read(offset, size)` gives its bytes. */
+/**
+ * Decodes one partition of a v3 file; `read(offset, size)` returns its bytes. The result holds no views of
+ * them.
+ * @throws CorruptError for a wrong table format or CRC, and for counts or sizes that do not fit; errors
+ * inside of a table have an offset from the start of that table
+ */
 export function decodePartitionV3(
   p: PartitionIndex,
   read: (offset: number, size: number) => Uint8Array,
@@ -100,7 +119,7 @@ export function decodePartitionV3(
 
 /**
  * All rows of the four symbol tables in Parquet (v2 folder, and the root files of older blocks), by row
- * group.
+ * group. A partition selects its rows by ranges; references count from the start of the selected rows.
  */
 export interface ParquetSymbols {
   strings: RowGroupTable<BinaryValues>;
@@ -108,10 +127,12 @@ export interface ParquetSymbols {
   mappings: RowGroupTable<Uint32Array>;
   locations: RowGroupTable<{ words: Uint32Array; offset: Uint32Array }>;
 }
+// `data` has the layout of the matching column of SymbolTables, for the rows of one row group.
 interface RowGroupTable<T> {
   groups: { rows: number; data: T }[];
 }
 
+// Walks the row groups of one Parquet file in memory. The last 8 bytes are: footer size <4b> | "PAR1".
 function readTable<T>(
   bytes: Uint8Array,
   file: string,
@@ -135,12 +156,13 @@ function readTable<T>(
   };
 }
 
+// 64-bit values as (lo, hi) words: IDs and lines of these tables fit the low word, at index 2 * i.
 function lows(c: ColumnData): Int32Array {
   const v = c.values as BigInt64Array;
   return new Int32Array(v.buffer, v.byteOffset, v.length * 2);
 }
 
-/** Parquet files of symbol tables, version 2. */
+/** Whole contents of the four Parquet files, from `symbols/` (version 2) or the block's root (version 1). */
 export interface SymbolFiles {
   strings: Uint8Array;
   functions: Uint8Array;
@@ -148,7 +170,11 @@ export interface SymbolFiles {
   locations: Uint8Array;
 }
 
-/** Decodes the symbol tables of format version 2. */
+/**
+ * Decodes the four Parquet files. The Id columns are not read, because a row's position is its ID.
+ * @param block block ID for the errors' file names
+ * @throws CorruptError for a missing column, a column outside of the file, or a damaged page
+ */
 export function decodeParquetSymbols(files: SymbolFiles, block: string): ParquetSymbols {
   try {
     return {
@@ -214,7 +240,12 @@ export function decodeParquetSymbols(files: SymbolFiles, block: string): Parquet
   }
 }
 
-/** Tables of one partition: the rows in the index, or all rows (symdb v1 shares its tables). */
+/**
+ * Tables of one partition: the rows of its ranges, concatenated, or all rows (symdb v1 shares its tables).
+ * All columns are copies.
+ * @param ranges [4][ranges] for locations, mappings, functions, strings
+ * @throws CorruptError for a range past the end of its row group
+ */
 export function selectPartition(
   symbols: ParquetSymbols,
   ranges: RowRange[][] | undefined,
@@ -283,8 +314,10 @@ export function selectPartition(
 }
 
 /**
- * Decodes stack trees of meta version 1: `stacktraces.parquet` lists location IDs, leaf first; the row number
- * is the stacktrace ID.
+ * Decodes the stacks of meta version 1: `stacktraces.parquet` lists location IDs, leaf first, and the row
+ * number is the stacktrace ID.
+ * @returns a tree in which each row has nodes for itself alone, and `leaf`: [rows] row -> node of its leaf
+ * @throws CorruptError for a missing column or a damaged page
  */
 export function decodeStacktraceTable(
   bytes: Uint8Array,
@@ -294,9 +327,8 @@ export function decodeStacktraceTable(
     const ids = column("LocationIDs.list.element");
     return { ids: lows(ids), offset: rowOffsets(ids, rows, ids.leaf.maxDef) };
   });
-  // IDs are row numbers, so the rows come first, followed by the inner nodes of each stack. A parent may then
-  // follow its child, which readers of SymbolTables do not expect: the caller maps rows to leaves with
-  // `leaf`.
+  // Each row gets a chain of its own nodes, without shared prefixes; `leaf` maps a row to the end of its
+  // chain.
   const parent: number[] = [-1],
     location: number[] = [0];
   const leaf: number[] = [];

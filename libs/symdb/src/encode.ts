@@ -17,7 +17,8 @@ import {
 import { FUNCTION_WORDS, locationCount, MAPPING_WORDS, stringCount, type SymbolTables } from "./tables.ts";
 
 /**
- * One symbol partition to write; `stacktraces` is the number of distinct stacks, which readers do not need.
+ * One symbol partition to write. `partition` is the unsigned 64-bit ID, xxHash64 of the partition's name.
+ * `stacktraces` is the number of distinct stacks: written into the tree header, and only informative.
  */
 export interface PartitionSource {
   partition: bigint;
@@ -25,7 +26,15 @@ export interface PartitionSource {
   stacktraces: number;
 }
 
-/** Writes `symbols.symdb`, version 3, partition by partition in ascending ID. */
+/**
+ * Writer of `symbols.symdb`, version 3. The file has no back references, so partitions stream out one by one.
+ *
+ *   partition 1                                                   partition 2             24 bytes
+ *   | strings | mappings | functions | locations | stack tree | ... | strings | ... | index section | footer |
+ *
+ * The caller adds partitions in ascending order of their ID; the writer keeps the order and does not check
+ * it.
+ */
 export class SymdbWriter {
   private readonly out = new ByteWriter(1 << 12);
   private readonly index: PartitionIndex[] = [];
@@ -45,6 +54,7 @@ export class SymdbWriter {
     return this.index.length;
   }
 
+  /** Encodes one partition and records its headers for the index section. The tables are read, not kept. */
   add({ partition, tables: t, stacktraces }: PartitionSource): void {
     const { out } = this;
     const table = (
@@ -87,6 +97,7 @@ export class SymdbWriter {
           blockIndex: 0,
           stacktraces,
           nodes: t.stackParent.length,
+          // v1 writes 0 here, and one tree per partition whose ID space has no limit.
           maxDepth: 0,
           maxNodes: 0xffffffff,
           crc: crc32c(out.buffer, offset, out.length),
@@ -99,6 +110,10 @@ export class SymdbWriter {
     out.reset();
   }
 
+  /**
+   * Appends the index section and the footer.
+   * @returns a view of the unflushed rest: the whole file without a sink, index section and footer with one
+   */
   finish(): Uint8Array {
     const { out } = this;
     const offset = this.flushed + out.length;

@@ -1,49 +1,89 @@
 import { ByteReader, ByteWriter, crc32c, ShortRead } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
 
-/** Position and shape of a stack tree (64 bytes). */
+/**
+ * Position and shape of one stack tree: 64 bytes in an index of each version, big endian.
+ *
+ *    0        8      16          24      26  27         28      32
+ *    | offset | size | partition | block | 0 | encoding | 0 <4> | stacktraces |
+ *    | u64    | u64  | u64       | u16   |   | u8 = 1   |       | u32         |
+ *    36      40          44                48       60       64
+ *    | nodes | max depth | nodes per block | 0 <12> | crc32c |
+ *    | u32   | u32       | u32             |        | u32    |
+ */
 export interface StackBlockHeader {
+  /** bytes from the start of `stacktraces.symdb` (v1, v2) or of `symbols.symdb` (v3) */
   offset: number;
   size: number;
   partition: bigint;
+  /** number of the tree in its partition in v1; current writers have one tree and write 0 */
   blockIndex: number;
+  /** number of distinct stacks; informative, 0 in old files */
   stacktraces: number;
+  /** number of nodes including the root: the decoder reads exactly this many */
   nodes: number;
+  /** always 0 */
   maxDepth: number;
+  /** size of each tree's ID range: stacktrace ID = tree * maxNodes + node; never 0 */
   maxNodes: number;
+  /** crc32c of the tree's bytes */
   crc: number;
 }
-/** A range of rows in `symbols/<table>.parquet` (v2). */
+/**
+ * Range of rows in `symbols/<table>.parquet` (v2): 12 bytes, three u32. A partition's table is the
+ * concatenation of its ranges.
+ */
 export interface RowRange {
   rowGroup: number;
+  /** first row, counted from the start of the row group */
   first: number;
   rows: number;
 }
-/** A table of a v3 file (32 bytes). */
+/**
+ * Position and shape of one table of a v3 file: 32 bytes in the index section, big endian.
+ *
+ *    0        8      12       16      20          24          26       28             32
+ *    | offset | size | crc32c | items | items per | size of a | format | 4 zero bytes |
+ *    | u64    | u32  | u32    | u32   | block u32 | header u16| u16    |              |
+ */
 export interface TableHeader {
   offset: number;
   size: number;
+  /** crc32c of all bytes of the table, in addition to the one in each block header */
   crc: number;
+  /** number of items in all blocks */
   length: number;
+  /** items per block: 1,024 in files of current writers */
   blockSize: number;
+  /** bytes of each block header, including its crc32c; a larger value means fields that this reader skips */
   headerSize: number;
+  /** TABLE_FORMAT of the table */
   format: number;
 }
 
-/** Index entry of one symbol partition: its stack trees and its tables. */
+/** Index entry of one symbol partition: its stack trees and, from version 2 on, its tables. */
 export interface PartitionIndex {
   partition: bigint;
   stacks: StackBlockHeader[];
-  /** format version 2: row ranges in the tables of locations, mappings, functions and strings */
+  /**
+   * version 2, [4][ranges]: row ranges in the tables of locations, mappings, functions, strings, in this
+   * order
+   */
   ranges?: RowRange[][];
-  /** format version 3: headers of the tables of locations, mappings, functions and strings */
+  /** version 3, [4]: headers of the tables of locations, mappings, functions, strings, in this order */
   tables?: TableHeader[];
 }
 
-/** Index section: the location of every symbol partition's tables. */
+/**
+ * Decoded index section. Version 1 lists only trees, because its four tables are shared by all partitions.
+ */
 export interface SymdbIndex {
   version: 1 | 2 | 3;
+  /**
+   * 8 bytes after the version: 0 today; kept, because older writers left other values and the CRC covers them
+   */
   reserved: bigint;
+  /** in file order; ascending IDs in files of current writers */
   partitions: PartitionIndex[];
 }
 
@@ -88,13 +128,23 @@ function writeStackHeader(out: ByteWriter, h: StackBlockHeader): void {
   out.u32be(h.crc);
 }
 
+// Refuses a count before the allocation: `size` is the minimum size of an entry in bytes.
 function list<T>(r: ByteReader, count: number, size: number, read: () => T): T[] {
   if (count * size > r.left)
     throw new ShortRead(r.pos, `expected ${count} entries of ${size} bytes, ${r.left} bytes left`);
   return Array.from({ length: count }, read);
 }
 
-/** Decodes an index section: `index.symdb`, or the part of `symbols.symdb` before the footer. */
+/**
+ * Decodes an index section: `index.symdb`, or the part of `symbols.symdb` before the footer.
+ *
+ *    0        4         8          16     24            32        32 + size
+ *    | "sym1" | version | reserved | size | offset (32) | content | crc32c of all before |
+ *    | u32    | u32     | 8 bytes  | u64  | u64         |         | u32                  |
+ *
+ * Integers are big endian. In the table of contents the size precedes the offset.
+ * @throws CorruptError for a wrong magic, version, CRC or encoding, and for counts that exceed the bytes
+ */
 export function decodeIndex(bytes: Uint8Array, file: string): SymdbIndex {
   const r = new ByteReader(bytes);
   try {
@@ -113,6 +163,7 @@ export function decodeIndex(bytes: Uint8Array, file: string): SymdbIndex {
     r.pos = offset;
     r.end = offset + size;
     if (version === 1) {
+      // Version 1 has no partition records: consecutive trees with the same ID form one.
       const headers = list(r, Math.floor(size / 64), 64, () => readStackHeader(r));
       const partitions: PartitionIndex[] = [];
       for (const h of headers) {
@@ -157,7 +208,11 @@ export function decodeIndex(bytes: Uint8Array, file: string): SymdbIndex {
   }
 }
 
-/** Encodes an index section of any version. */
+/**
+ * Appends an index section of any version; `ranges` or `tables` must be present as the version requires. The
+ * content's offset is relative to the section, so that one encoder suits a file of its own and
+ * `symbols.symdb`.
+ */
 export function encodeIndex(index: SymdbIndex, out: ByteWriter): void {
   const start = out.length;
   const body = new ByteWriter(1024);
@@ -198,7 +253,13 @@ export function encodeIndex(index: SymdbIndex, out: ByteWriter): void {
   out.u32be(crc32c(out.buffer, start, out.length));
 }
 
-/** Appends the footer of `symbols.symdb`, which has the offset of the index section. */
+/**
+ * Appends the footer of `symbols.symdb`, 24 bytes, big endian.
+ *
+ *    0        4             8                             16      20
+ *    | "sym1" | version = 3 | offset of the index section | 0     | crc32c of the 20 bytes before |
+ *    | u32    | u32         | u64, from the file's start  | u32   | u32                           |
+ */
 export function encodeFooter(indexOffset: number, out: ByteWriter): void {
   const at = out.length;
   out.u32be(MAGIC);
@@ -208,7 +269,10 @@ export function encodeFooter(indexOffset: number, out: ByteWriter): void {
   out.u32be(crc32c(out.buffer, at, out.length));
 }
 
-/** Offset of the index section, from the last 24 bytes of `symbols.symdb`. */
+/**
+ * Offset of the index section in bytes, from the last 24 bytes of `symbols.symdb`.
+ * @throws CorruptError for a wrong magic, a version other than 3, or a wrong CRC
+ */
 export function decodeFooter(bytes: Uint8Array, file: string): number {
   const r = new ByteReader(bytes);
   try {

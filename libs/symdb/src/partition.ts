@@ -9,7 +9,13 @@ import {
 } from "./tables.ts";
 import { WordTuples } from "./word-tuples.ts";
 
-/** A growing symbol partition: equal content gets the same ID; IDs follow the order of first use. */
+/**
+ * A growing symbol partition: equal content gets the same ID, and IDs follow the order of first use, as in
+ * v1's writer.
+ *
+ * IDs are dense from 0. String 0 is "" and stack node 0 is the root, both from the start. The columns have
+ * the layout of `SymbolTables`; a lookup costs one hash of the content.
+ */
 export class SymbolPartition {
   readonly strings = new ByteStrings();
   readonly functions = new WordTuples();
@@ -17,6 +23,7 @@ export class SymbolPartition {
   readonly locations = new WordTuples();
   readonly stackParent = new I32Column(16);
   readonly stackLocation = new U32Column(16);
+  /** (parent, location) -> child */
   private readonly children = new PairTable(8);
 
   constructor() {
@@ -35,7 +42,10 @@ export class SymbolPartition {
     return node;
   }
 
-  /** The current columns. They stay valid; later symbols are not in them. */
+  /**
+   * Views of the current columns, without a copy. They stay valid, because columns grow into new memory and
+   * never change written values. Symbols added later are not in them.
+   */
   tables(): SymbolTables {
     return {
       stringBytes: this.strings.bytes.view(),
@@ -49,6 +59,7 @@ export class SymbolPartition {
     };
   }
 
+  /** Allocated memory in bytes, including free capacity and hash tables. */
   get byteLength(): number {
     return (
       this.strings.byteLength +
@@ -62,11 +73,18 @@ export class SymbolPartition {
   }
 }
 
+/** Entry of a map whose source ID has no target yet. */
 const NONE = 0xffffffff;
 
 /**
- * Copies symbols of one partition into another, each at most once and only reached ones: `targetStack(node)`
- * returns the node of the same stack in the target.
+ * Copies symbols of one partition into another: only reached symbols, each at most once. Each map is
+ * `[source IDs] -> target ID`, so that a repeated ID costs one array read.
+ *
+ *   targetStack(node) -> targetLocation -> targetFunction -> targetString
+ *                                      `-> targetMapping  -> targetString
+ *
+ * References past the end of a damaged source do not throw: strings become "", functions, mappings and
+ * locations all-zero entries, stacks the root.
  */
 export class SymbolRewriter {
   private readonly from: SymbolTables;
@@ -90,6 +108,7 @@ export class SymbolRewriter {
     this.stackMap = new Uint32Array(from.stackParent.length).fill(NONE);
   }
 
+  /** Target ID of a source string; "" for an ID past the end. */
   targetString(id: number): number {
     const { from } = this;
     if (id >= this.stringMap.length) return 0;
@@ -102,6 +121,7 @@ export class SymbolRewriter {
     ));
   }
 
+  /** Target ID of a source function, whose three strings are copied with it. */
   targetFunction(id: number): number {
     if (id >= this.functionMap.length)
       return this.to.functions.intern(this.tuple.fill(0, 0, FUNCTION_WORDS), FUNCTION_WORDS);
@@ -120,6 +140,7 @@ export class SymbolRewriter {
     return (this.functionMap[id] = this.to.functions.intern(tuple, FUNCTION_WORDS));
   }
 
+  /** Target ID of a source mapping, whose file name and build ID are copied with it. */
   targetMapping(id: number): number {
     if (id >= this.mappingMap.length)
       return this.to.mappings.intern(this.tuple.fill(0, 0, MAPPING_WORDS), MAPPING_WORDS);
@@ -136,6 +157,10 @@ export class SymbolRewriter {
     return (this.mappingMap[id] = this.to.mappings.intern(tuple, MAPPING_WORDS));
   }
 
+  /**
+   * Target ID of a source location, whose mapping and functions are copied with it. The folded flag is part
+   * of the compared content.
+   */
   targetLocation(id: number): number {
     if (id >= this.locationMap.length) id = NONE;
     const known = id === NONE ? NONE : this.locationMap[id]!;
@@ -160,7 +185,10 @@ export class SymbolRewriter {
     return out;
   }
 
-  /** Node in the target of the stack that ends in `node` of the source. */
+  /**
+   * Node in the target of the stack that ends in `node` of the source. O(depth) for a new stack, O(1) for a
+   * known one.
+   */
   targetStack(node: number): number {
     const { stackParent, stackLocation } = this.from;
     if (node >= this.stackMap.length) return 0;

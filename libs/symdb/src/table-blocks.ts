@@ -20,6 +20,7 @@ import {
 /** Table rows per packed block of a symbols file, as in v1. */
 export const ITEMS_PER_BLOCK = 1024;
 
+// Appends one delta-packed column of 32-bit values and returns its size in bytes.
 function pack32(get: (i: number) => number, count: number, out: ByteWriter): number {
   const from = out.length;
   const values = new Int32Array(count);
@@ -28,6 +29,7 @@ function pack32(get: (i: number) => number, count: number, out: ByteWriter): num
   return out.length - from;
 }
 
+// Like pack32 for 64-bit values in two words. A column of zeros is left out; its size of 0 says so.
 function pack64(
   lo: (i: number) => number,
   hi: (i: number) => number,
@@ -48,15 +50,28 @@ function pack64(
   return out.length - from;
 }
 
+// Appends a block header: the words as u32 big endian, then their crc32c.
 function header(out: ByteWriter, words: readonly number[]): void {
   const at = out.length;
   for (const w of words) out.u32be(w);
   out.u32be(crc32c(out.buffer, at, out.length));
 }
 
+/**
+ * Longest string of a table in bytes, because its length is a u16. Longer strings are cut before their length
+ * is written; v1 writes the length modulo 65,536 and damages the table.
+ */
 const MAX_STRING = 65535;
 
-/** Encodes the string table of a symbol partition. */
+/**
+ * Appends the string table. Each block of at most 1,024 strings:
+ *
+ *    0       4   5       6     8        12
+ *    | count | 0 | width | 0,0 | crc32c | count lengths (u8, or u16 BE) | bytes of all strings |
+ *
+ * Width is 16 if a string of the block has more than 255 bytes, else 8. The reader ignores byte 4: v1 leaves
+ * remains of its buffer there.
+ */
 export function encodeStrings(t: SymbolTables, out: ByteWriter): void {
   const n = stringCount(t);
   for (let from = 0; from < n; from += ITEMS_PER_BLOCK) {
@@ -82,7 +97,11 @@ export function encodeStrings(t: SymbolTables, out: ByteWriter): void {
   }
 }
 
-/** Encodes the function table of a symbol partition. */
+/**
+ * Appends the function table. Each block has a header of 24 bytes and four delta-packed int32 columns:
+ *
+ *   | count | size of each column, 4 x u32 | crc32c | names | system names | filenames | start lines |
+ */
 export function encodeFunctions(t: SymbolTables, out: ByteWriter): void {
   const w = t.functionWords,
     n = w.length / FUNCTION_WORDS;
@@ -95,7 +114,12 @@ export function encodeFunctions(t: SymbolTables, out: ByteWriter): void {
   }
 }
 
-/** Encodes the mapping table of a symbol partition. */
+/**
+ * Appends the mapping table. Each block has a header of 32 bytes and six delta-packed columns:
+ *
+ *   | count | 6 sizes | crc32c | filenames | build IDs | flags | starts | limits | file offsets |
+ *                              | int32     | int32     | int32 | int64; absent with size 0 if all are 0
+ */
 export function encodeMappings(t: SymbolTables, out: ByteWriter): void {
   const w = t.mappingWords,
     n = w.length / MAPPING_WORDS;
@@ -118,7 +142,14 @@ export function encodeMappings(t: SymbolTables, out: ByteWriter): void {
   }
 }
 
-/** Encodes the location table of a symbol partition, with its lines. */
+/**
+ * Appends the location table with its lines. Each block has a header of 28 bytes, seven u32:
+ *
+ *   | count | size of mappings | lines | size of lines | size of addresses | size of bitmap | crc32c |
+ *   | mappings, int32 | line counts, u8 each | (function, line) pairs, int32 | addresses, int64 | folded bits |
+ *
+ * Lines after the 255th of a location are dropped, because their number is one byte.
+ */
 export function encodeLocations(t: SymbolTables, out: ByteWriter): void {
   const w = t.locationWords,
     o = t.locationOffset,
@@ -170,12 +201,14 @@ function readHeader(r: ByteReader, size: number, words: number, what: string): n
   return out;
 }
 
+// Items of one block: at least one, so that a loop over blocks ends, and at most the rest of the table.
 function count(value: number, left: number, what: string): number {
   if (value === 0 || value > left)
     throw new ShortRead(0, `expected at most ${left} ${what}, the block header says ${value}`);
   return value;
 }
 
+// Reads one packed column of `size` bytes, which must hold exactly `n` values.
 function unpack32(r: ByteReader, size: number, n: number): Int32Array {
   const part = new ByteReader(r.bytes, r.requireBytes(size), r.pos);
   const out = deltaUnpackInt32(part, { max: n });
@@ -183,6 +216,7 @@ function unpack32(r: ByteReader, size: number, n: number): Int32Array {
   return out;
 }
 
+// Like unpack32; each value is two words, (lo, hi). Size 0 stands for a column of zeros.
 function unpack64(r: ByteReader, size: number, n: number): Int32Array {
   if (size === 0) return new Int32Array(2 * n);
   const part = new ByteReader(r.bytes, r.requireBytes(size), r.pos);
@@ -191,7 +225,12 @@ function unpack64(r: ByteReader, size: number, n: number): Int32Array {
   return new Int32Array(out.buffer);
 }
 
-/** Decodes a string table. @throws ShortRead for damaged bytes */
+/**
+ * Decodes a string table of `length` strings. `headerSize` is that of the table header: bytes above 12 are
+ * skipped in each block.
+ * @returns copies of the bytes; stringOffset has length + 1 entries
+ * @throws ShortRead for a count, size or CRC that does not fit
+ */
 export function decodeStrings(
   bytes: Uint8Array,
   length: number,
@@ -229,7 +268,10 @@ export function decodeStrings(
   return { stringBytes, stringOffset };
 }
 
-/** Decodes a function table. @throws ShortRead for damaged bytes */
+/**
+ * Decodes a function table of `length` functions into `FUNCTION_WORDS` words each.
+ * @throws ShortRead for a count, size or CRC that does not fit
+ */
 export function decodeFunctions(bytes: Uint8Array, length: number, headerSize: number): Uint32Array {
   const r = new ByteReader(bytes);
   const columns: Int32Array[][] = [];
@@ -247,7 +289,10 @@ export function decodeFunctions(bytes: Uint8Array, length: number, headerSize: n
   return out;
 }
 
-/** Decodes a mapping table. @throws ShortRead for damaged bytes */
+/**
+ * Decodes a mapping table of `length` mappings into `MAPPING_WORDS` words each.
+ * @throws ShortRead for a count, size or CRC that does not fit
+ */
 export function decodeMappings(bytes: Uint8Array, length: number, headerSize: number): Uint32Array {
   const r = new ByteReader(bytes);
   const parts: Uint32Array[] = [];
@@ -277,13 +322,19 @@ export function decodeMappings(bytes: Uint8Array, length: number, headerSize: nu
   return out;
 }
 
-/** Decodes a location table with its lines. @throws ShortRead for damaged bytes */
+/**
+ * Decodes a location table of `length` locations. The folded flag exists for the first three items of a block
+ * only: v1's writer and reader both mask the bitmap with 7.
+ * @throws ShortRead for a count, size or CRC that does not fit, or fewer lines than the line counts add up to
+ */
 export function decodeLocations(
   bytes: Uint8Array,
   length: number,
   headerSize: number,
 ): Pick<SymbolTables, "locationWords" | "locationOffset"> {
   const r = new ByteReader(bytes);
+  // Each location has at least the byte of its line count; the generous bound only stops absurd
+  // allocations.
   if (length > bytes.length * 64)
     throw new ShortRead(0, `expected fewer locations, the header says ${length}`);
   const locationOffset = new Uint32Array(length + 1);

@@ -1,27 +1,47 @@
 /**
- * The symbols of one symbol partition as columns. All references are 0-based positions in that partition.
- * Format: docs/formats/symbols-symdb.md
+ * Symbols of one symbol partition as columns. All references are 0-based positions in that partition, unlike
+ * pprof, where IDs start at 1 and 0 means "none". Format: docs/formats/symbols-symdb.md
  *
- *   stacktrace id -> stack node -> location -> line -> function -> string
- *                                     \-> mapping -> string
+ *   stacktrace ID = stack node -> location -> line -> function -> string
+ *          |                         |
+ *          `-> parent node           `-> mapping -> string
+ *
+ * Decoders check the sizes of the columns and not the references. Readers of a damaged block must therefore
+ * expect a reference past the end of its column. String 0 is "" in tables of all current writers.
  */
 export interface SymbolTables {
-  /** string -> stringBytes[stringOffset[i], stringOffset[i + 1]) */
+  /** UTF-8 bytes without separators; string i is stringBytes[stringOffset[i], stringOffset[i + 1]) */
   stringBytes: Uint8Array;
+  /** [strings + 1], ascending from 0 */
   stringOffset: Uint32Array;
-  /** function -> name, systemName, filename (strings), startLine */
+  /**
+   * [functions * 4] function -> name, system name, filename (strings), start line
+   *
+   *    word   0      1             2          3
+   *         | name | system name | filename | start line |
+   */
   functionWords: Uint32Array;
-  /** mapping -> start lo, hi, limit lo, hi, file offset lo, hi, filename, buildId (strings), flags */
+  /**
+   * [mappings * 9] mapping -> addresses in bytes as two words each, strings, HAS_* bits
+   *
+   *    word   0          1          2          3          4           5           6          7          8
+   *         | start lo | start hi | limit lo | limit hi | offset lo | offset hi | filename | build ID | flags |
+   */
   mappingWords: Uint32Array;
   /**
-   * location -> locationWords[locationOffset[i], locationOffset[i + 1]): mapping, address lo, hi, folded,
-   * then (function, line) innermost first
+   * location -> words [locationOffset[i], locationOffset[i + 1]); the size depends on its lines
+   *
+   *    word   0         1            2            3            4          5      6          7
+   *         | mapping | address lo | address hi | folded 0/1 | function | line | function | line | ...
+   *
+   * Lines are in pprof's order: the innermost inlined call first.
    */
   locationWords: Uint32Array;
+  /** [locations + 1] in words, ascending from 0 */
   locationOffset: Uint32Array;
-  /** stack node -> parent node, -1 for a root; a parent precedes its children */
+  /** [nodes] node -> parent, -1 for a root; a parent's node number is below those of its children */
   stackParent: Int32Array;
-  /** stack node -> location; meaningless for a root */
+  /** [nodes] node -> location; 0 and without meaning for a root */
   stackLocation: Uint32Array;
 }
 
@@ -29,7 +49,7 @@ export interface SymbolTables {
 export const FUNCTION_WORDS = 4;
 /** Words per mapping. */
 export const MAPPING_WORDS = 9;
-/** Words of a location before its lines. */
+/** Words of a location before its lines; a location with n lines has LOCATION_HEAD + 2n words. */
 export const LOCATION_HEAD = 4;
 /** Mapping flag: its locations have functions. */
 export const HAS_FUNCTIONS = 8;

@@ -1,10 +1,17 @@
 import { U32Column } from "@cinderblock/columnar";
 
-/** Interned tuples of u32 words: id -> words[offset[id], offset[id + 1]). */
+/**
+ * Interned tuples of u32 words of any size: id -> words[offset[id], offset[id + 1]). IDs are dense from 0 and
+ * follow the order of first use. Tuples of different sizes are different.
+ *
+ * Open addressing with linear probing; the table doubles when it is half full.
+ */
 export class WordTuples {
   readonly words = new U32Column(16);
   readonly offset = new U32Column(8);
+  /** [tuples] hash of each tuple, so that growing the table hashes nothing again */
   private readonly hashes = new U32Column(8);
+  /** [slots] ID + 1, or 0 for a free slot; the number of slots is a power of two */
   private slot = new Uint32Array(16);
   /** hash of each slot's tuple, next to the slots: most probes end here */
   private slotHash = new Uint32Array(16);
@@ -13,11 +20,15 @@ export class WordTuples {
     this.offset.push(0);
   }
 
+  /** Number of tuples. */
   get length(): number {
     return this.offset.length - 1;
   }
 
-  /** ID of tuple[0, size); adds a new tuple and then sets `added`. */
+  /**
+   * ID of tuple[0, size). A new tuple is copied and gets the next ID: the caller sees an addition by
+   * `length`.
+   */
   intern(tuple: Uint32Array, size: number): number {
     let hash = 0x811c9dc5 ^ size;
     for (let i = 0; i < size; i++) {
@@ -75,6 +86,7 @@ export class WordTuples {
     this.slotHash = slotHash;
   }
 
+  /** Allocated memory in bytes, including free capacity. */
   get byteLength(): number {
     return this.words.byteLength + this.offset.byteLength + this.hashes.byteLength + this.slot.byteLength * 2;
   }
