@@ -3,18 +3,26 @@ import { ShortRead } from "./reader.ts";
 import type { ByteWriter } from "./writer.ts";
 
 /**
- * DELTA_BINARY_PACKED of Parquet, which symdb v3 uses as well:
- *   uvarint 128 | uvarint 4 | uvarint count | varint first, then for each 128 deltas
- *   varint minDelta | 4 bit widths <1b> | mini-blocks of 32 values, least significant bit first.
+ * DELTA_BINARY_PACKED of Parquet (Encodings.md, "Delta Encoding"), which symdb v3 uses as well:
+ *
+ *   uvarint 128 | uvarint 4 | uvarint count | varint first | block ...       a count below 2 ends here
+ *   block: varint minDelta | 4 bit widths <1b> | 4 mini-blocks of 32 values, 4 * width bytes each
+ *
+ * A stored value is delta - minDelta, thus never negative, least significant bit first. An incomplete block
+ * keeps all four widths: an unused mini-block has width 0 and no bytes, a partly used one is complete.
  * Format: docs/formats/symbols-symdb.md#delta-packing
  */
 const BLOCK = 128;
+/** Values per mini-block. */
 const MINI = 32;
 const TWO32 = 4294967296;
 /** Below this, sums and differences of two values are exact in a double. */
 const EXACT = 2 ** 51;
 
-/** Bit reader and writer work on 32-bit words: widths up to 32 in one step, wider values in two. */
+/**
+ * Bit writer, least significant bit first. The accumulator is a 32-bit integer, so that at most 24 bits enter
+ * at once next to the 7 that may be left.
+ */
 class BitSink {
   private acc = 0;
   private bits = 0;
@@ -56,12 +64,14 @@ class BitSink {
     if (rest > 16) this.small(rest === 32 ? hi >>> 16 : (hi >>> 16) & ((1 << (rest - 16)) - 1), rest - 16);
   }
 
+  /** Starts the next mini-block. Nothing is lost: 32 values of any width end at a byte. */
   reset(): void {
     this.acc = 0;
     this.bits = 0;
   }
 }
 
+// Bits of a non-negative value below 2^53.
 function bitLength(value: number): number {
   return value < TWO32 ? 32 - Math.clz32(value) : 64 - Math.clz32(Math.floor(value / TWO32));
 }
@@ -124,6 +134,10 @@ function packNumbers(get: (i: number) => number, count: number, out: ByteWriter,
   }
 }
 
+/**
+ * Packs values beyond the exact range of doubles; deltas and their offsets wrap at 64 bits. The minimum of
+ * the last block is not padded as in packNumbers: any lower bound decodes to the same values.
+ */
 function packBigInts(values: BigInt64Array, count: number, out: ByteWriter): void {
   out.uvarint(BLOCK);
   out.uvarint(4);
@@ -163,12 +177,18 @@ function packBigInts(values: BigInt64Array, count: number, out: ByteWriter): voi
   }
 }
 
-/** Packs 32-bit values; u32 values from 2^31 on are written as negative values. */
+/**
+ * Appends `count` 32-bit values; u32 values from 2^31 on are written as negative values. O(count); 8 bytes of
+ * memory for each of 128 deltas.
+ */
 export function deltaPackInt32(values: ArrayLike<number>, count: number, out: ByteWriter): void {
   packNumbers((i) => values[i]! | 0, count, out, true);
 }
 
-/** Packs 64-bit values. Uses doubles where they are exact, BigInt otherwise. */
+/**
+ * Appends `count` 64-bit values. Uses doubles where they are exact, BigInt otherwise. Values of a
+ * Float64Array must be safe integers.
+ */
 export function deltaPackInt64(
   values: BigInt64Array | BigUint64Array | Uint32Array | Float64Array,
   count: number,
@@ -189,11 +209,17 @@ export function deltaPackInt64(
   packNumbers((i) => words[2 * i + 1]! * TWO32 + (words[2 * i]! >>> 0), count, out, false);
 }
 
-/** Maximum count that a table may claim, so that a broken header cannot request much memory. */
+/**
+ * Maximum number of values that a packed column may claim, so that a broken header cannot request much
+ * memory.
+ */
 export interface DeltaBounds {
   max: number;
 }
 
+/**
+ * Header of a packed column: values per block, mini-blocks per block, values in total, values per mini-block.
+ */
 interface Header {
   block: number;
   minis: number;
@@ -201,6 +227,8 @@ interface Header {
   perMini: number;
 }
 
+// Accepts block sizes of other writers: multiples of 128 up to 65,536, with mini-blocks of a multiple of
+// 32.
 function header(r: ByteReader, bounds: DeltaBounds): Header {
   const block = r.uvarint(),
     minis = r.uvarint(),
@@ -229,7 +257,12 @@ function bits32(bytes: Uint8Array, bit: number, width: number): number {
   return width === 32 ? value >>> 0 : (value & ((1 << width) - 1)) >>> 0;
 }
 
-/** Unpacks 32-bit values; arithmetic wraps at 32 bits. */
+/**
+ * Reads one packed column of 32-bit values and leaves the cursor after it; arithmetic wraps at 32 bits.
+ * @returns [count], with the count of the column's header
+ * @throws ShortRead for a count above `bounds.max`, an unknown block shape, a width above 32, or too few
+ * bytes
+ */
 export function deltaUnpackInt32(r: ByteReader, bounds: DeltaBounds): Int32Array {
   const h = header(r, bounds);
   const out = new Int32Array(h.count);
@@ -262,10 +295,16 @@ export function deltaUnpackInt32(r: ByteReader, bounds: DeltaBounds): Int32Array
   return out;
 }
 
-/** Unpacks 64-bit values. */
+/**
+ * Reads one packed column of 64-bit values and leaves the cursor after it; arithmetic wraps at 64 bits.
+ * @returns [count], with the count of the column's header
+ * @throws ShortRead for a count above `bounds.max`, an unknown block shape, a width above 64, or too few
+ * bytes
+ */
 export function deltaUnpackInt64(r: ByteReader, bounds: DeltaBounds): BigInt64Array {
   const h = header(r, bounds);
   const out = new BigInt64Array(h.count);
+  // Values within ±2^51 are safe: their high word decides, and the difference of two is exact in a double.
   const words = new Int32Array(out.buffer);
   const first = r.varint64();
   if (h.count === 0) return out;

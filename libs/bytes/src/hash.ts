@@ -1,20 +1,26 @@
 import xxhash from "xxhash-wasm";
 
-/** xxHash64 over bytes. The WebAssembly module is compiled once per thread: await `loadHasher()` at start. */
+/**
+ * xxHash64 over bytes. The WebAssembly module is compiled once per thread: await `loadHasher()` at start.
+ * Series fingerprints, symbol partitions and profile IDs use it, so that its values are part of file formats.
+ */
 export interface Hasher {
-  /** xxHash64 of `bytes` with `seed`. */
+  /** xxHash64 of `bytes` with `seed`, as an unsigned 64-bit integer. */
   h64(bytes: Uint8Array, seed?: bigint): bigint;
 }
 
 let loading: Promise<Hasher> | undefined;
 
-/** Loads the hasher, once per thread. */
+/** Loads the hasher, once per thread; later calls return the same promise. */
 export function loadHasher(): Promise<Hasher> {
   loading ??= xxhash().then((wasm) => ({ h64: (bytes, seed = 0n) => wasm.h64Raw(bytes, seed) }));
   return loading;
 }
 
-/** 128 bits of `bytes`: xxHash64 with the seeds 1 and 2, big endian. */
+/**
+ * 128 bits of `bytes`: xxHash64 with the seeds 1 and 2, big endian.
+ * @returns [16] bytes
+ */
 export function hash128(hasher: Hasher, bytes: Uint8Array): Uint8Array {
   const out = new Uint8Array(16),
     view = new DataView(out.buffer);
@@ -23,14 +29,22 @@ export function hash128(hasher: Hasher, bytes: Uint8Array): Uint8Array {
   return out;
 }
 
-/** FNV-1 32 bit (multiply, then xor): distributor tokens and block tokens. */
+/**
+ * FNV-1 32 bit (multiply, then xor): ring tokens of series and of blocks, as in v1.
+ * @param seed hash of the bytes before, to continue with
+ * @returns an unsigned 32-bit number
+ */
 export function fnv1(bytes: Uint8Array, seed = 2166136261): number {
   let h = seed;
   for (let i = 0; i < bytes.length; i++) h = Math.imul(h, 16777619) ^ bytes[i]!;
   return h >>> 0;
 }
 
-/** FNV-1a 32 bit (xor, then multiply): compaction job and tenant ownership. */
+/**
+ * FNV-1a 32 bit (xor, then multiply): owner of a compaction job or of a tenant, as in v1.
+ * @param seed hash of the bytes before, to continue with
+ * @returns an unsigned 32-bit number
+ */
 export function fnv1a(bytes: Uint8Array, seed = 2166136261): number {
   let h = seed;
   for (let i = 0; i < bytes.length; i++) h = Math.imul(h ^ bytes[i]!, 16777619);
@@ -38,8 +52,8 @@ export function fnv1a(bytes: Uint8Array, seed = 2166136261): number {
 }
 
 /**
- * A fast 32-bit hash of a byte range for in-memory tables; never persisted. Four bytes per step through a
- * DataView.
+ * Fast unsigned 32-bit hash of bytes [start, end) of a view, for hash tables in memory; never persisted.
+ * Reads four bytes per step through a DataView.
  */
 export function hashRange(view: DataView, start: number, end: number): number {
   let h = 0x9747b28c ^ (end - start);
@@ -59,7 +73,7 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Mixes two 32-bit words into one, for keys made of IDs. */
+/** Unsigned 32-bit hash of two words, for keys made of IDs; never persisted. */
 export function mix32(a: number, b: number): number {
   let h = Math.imul(a ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(b, 0xc2b2ae35);
   h ^= h >>> 15;

@@ -1,6 +1,9 @@
 import { decodeUtf8 } from "./utf8.ts";
 
-/** Thrown by ByteReader for a value that does not fit into the remaining bytes; callers add the file name. */
+/**
+ * Error for a value that does not fit into the remaining bytes, or that its format does not allow. `at` is
+ * the byte offset in the reader's bytes; callers turn the error into a CorruptError with the file's name.
+ */
 export class ShortRead extends Error {
   readonly at: number;
   constructor(at: number, wanted: string) {
@@ -10,11 +13,16 @@ export class ShortRead extends Error {
   }
 }
 
-/** A cursor over bytes. Every read checks the remaining length. */
+/**
+ * Cursor over bytes [pos, end). Every read checks the remaining length and moves `pos`; a read that fails
+ * throws ShortRead. Names say width and byte order: `u32be` is unsigned, 32 bits, big endian.
+ */
 export class ByteReader {
   readonly bytes: Uint8Array;
   private words: DataView | undefined;
+  /** offset of the next read in `bytes` */
   pos: number;
+  /** first offset that no read may touch; callers narrow it for nested messages */
   end: number;
 
   constructor(bytes: Uint8Array, pos = 0, end = bytes.length) {
@@ -30,10 +38,12 @@ export class ByteReader {
   get view(): DataView {
     return (this.words ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength));
   }
+  /** Unread bytes. */
   get left(): number {
     return this.end - this.pos;
   }
 
+  /** Skips `count` bytes and returns the offset of the first one. `what` names the bytes in the error. */
   requireBytes(count: number, what = "bytes"): number {
     const at = this.pos;
     if (count < 0 || at + count > this.end)
@@ -78,7 +88,7 @@ export class ByteReader {
     return Number(value);
   }
 
-  /** LEB128, up to 2^53. */
+  /** LEB128 below 2^53: 7 bits per byte, low bits first, at most 8 bytes. */
   uvarint(): number {
     const { bytes, end } = this;
     let at = this.pos;
@@ -98,6 +108,7 @@ export class ByteReader {
     throw new ShortRead(this.pos, "expected a uvarint below 2^53");
   }
 
+  /** LEB128 of 64 bits, at most 10 bytes; bits above the 64th are dropped. */
   uvarint64(): bigint {
     let value = 0n;
     for (let shift = 0n; shift < 70n; shift += 7n) {
@@ -108,22 +119,24 @@ export class ByteReader {
     throw new ShortRead(this.pos, "expected a uvarint of at most 10 bytes");
   }
 
+  /** Zig-zag LEB128 of a signed 64-bit value. */
   varint64(): bigint {
     const v = this.uvarint64();
     return (v >> 1n) ^ -(v & 1n);
   }
 
-  /** zig-zag varint that fits a safe integer. */
+  /** Zig-zag LEB128 of a signed value that fits a safe integer. */
   varint(): number {
     const v = this.uvarint();
     return v % 2 === 0 ? v / 2 : -(v + 1) / 2;
   }
 
-  /** A view of the next `count` bytes. */
+  /** View of the next `count` bytes, valid while the source is. */
   readBytes(count: number): Uint8Array {
     const at = this.requireBytes(count);
     return this.bytes.subarray(at, at + count);
   }
+  /** Text: uvarint size in bytes, then UTF-8. */
   str(): string {
     const n = this.uvarint();
     const at = this.requireBytes(n);

@@ -1,7 +1,8 @@
 const encoder = new TextEncoder();
+// A byte order mark is content, not a marker: a label value may start with U+FEFF.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** Encodes a string as UTF-8 bytes. */
+/** Encodes a string as UTF-8 bytes; a lone surrogate becomes U+FFFD. */
 export function encodeUtf8(text: string): Uint8Array {
   return encoder.encode(text);
 }
@@ -14,7 +15,10 @@ export function encodeUtf8Into(text: string, target: Uint8Array, at: number): vo
   encoder.encodeInto(text, at === 0 ? target : target.subarray(at));
 }
 
-/** Text of `bytes[start, end)`; invalid sequences become U+FFFD. */
+/**
+ * Text of `bytes[start, end)`; invalid sequences become U+FFFD. Short ASCII texts avoid the call into
+ * TextDecoder.
+ */
 export function decodeUtf8(bytes: Uint8Array, start = 0, end = bytes.length): string {
   if (end - start < 24) {
     let text = "";
@@ -29,8 +33,8 @@ export function decodeUtf8(bytes: Uint8Array, start = 0, end = bytes.length): st
 }
 
 /**
- * Order of two strings by their UTF-8 bytes; JavaScript's `<` orders UTF-16 units and differs for astral
- * characters.
+ * Order of two strings by their UTF-8 bytes, which all file formats use; below 0 if `a` comes first.
+ * JavaScript's `<` orders UTF-16 units and differs for astral characters.
  */
 export function compareUtf8(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
@@ -61,7 +65,10 @@ export function sortUtf8(texts: string[]): string[] {
   return texts.some((t) => OUT_OF_ORDER.test(t)) ? texts.sort(compareUtf8) : texts.sort();
 }
 
-/** Order of two byte ranges, as memcmp, the shorter first on a common prefix. */
+/**
+ * Order of two byte ranges, as memcmp; on a common prefix the shorter one is first. Below 0 if `a` comes
+ * first.
+ */
 export function compareBytes(
   a: Uint8Array,
   aStart: number,

@@ -1,6 +1,11 @@
 /**
  * Base of decoders for large messages: walks protobuf's wire format in place, without an object per message.
- * `end` is the end of the current message. Integers are two words, `lo` and `hi`.
+ * `end` is the end of the current message. Integers are two words, `lo` and `hi`, both unsigned.
+ *
+ *   field: varint tag = number << 3 | wire type, then by wire type
+ *     0 varint | 1 eight bytes | 2 varint size, bytes | 5 four bytes | 3, 4 groups: refused
+ *
+ * Subclasses read tags and fields in a loop until `end`, and call `skip` for unknown ones.
  */
 export abstract class WireReader {
   protected bytes: Uint8Array = new Uint8Array(0);
@@ -9,10 +14,16 @@ export abstract class WireReader {
   protected lo = 0;
   protected hi = 0;
 
-  /** Error of a decoder for bytes that are not its message. */
+  /**
+   * Creates the error for bytes that are not the decoder's message. The texts of `what` are those of Go's
+   * generated protobuf code, because clients of v1 know them.
+   */
   protected abstract error(what: string): Error;
 
-  /** Reads a varint into `lo` and `hi`; returns `lo` unsigned. */
+  /**
+   * Reads a varint of at most 10 bytes into `lo` and `hi`; returns `lo`. One byte, the usual case, takes a
+   * short path.
+   */
   protected varint(end: number): number {
     const { bytes } = this;
     let pos = this.pos;
@@ -44,7 +55,10 @@ export abstract class WireReader {
     return this.lo;
   }
 
-  /** Reads the size of a bytes field, which lies inside the message. */
+  /**
+   * Reads the size in bytes of a length-delimited field, and checks that the field lies inside of the
+   * message.
+   */
   protected size(end: number): number {
     this.varint(end);
     if (this.hi !== 0 || this.lo > end - this.pos) throw this.error("unexpected EOF");
@@ -58,6 +72,7 @@ export abstract class WireReader {
     this.varint(end);
     return this.asIndex();
   }
+  /** The last varint as an index. */
   protected asIndex(): number {
     return this.hi === 0 ? this.lo : 0xffffffff;
   }
@@ -66,6 +81,9 @@ export abstract class WireReader {
     return BigInt.asIntN(64, (BigInt(this.hi) << 32n) | BigInt(this.lo));
   }
 
+  /**
+   * Skips the value of an unknown field of wire type `wire`. Groups are an error: no message here has them.
+   */
   protected skip(wire: number, end: number): void {
     switch (wire) {
       case 0:

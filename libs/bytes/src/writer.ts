@@ -1,8 +1,16 @@
 import { encodeUtf8Into, utf8Length } from "./utf8.ts";
 
-/** A growable byte buffer. Capacity is checked once per call, not once per byte. */
+/**
+ * Growable byte buffer. Capacity is checked once per call, not once per byte, and at least doubles when it is
+ * short. Names say width and byte order as in ByteReader. Values that are too wide lose their upper bits.
+ */
 export class ByteWriter {
+  /**
+   * [capacity]; bytes [0, length) are written. Growing replaces the buffer, so that callers read it again
+   * after a write
+   */
   buffer: Uint8Array;
+  /** over all of `buffer` */
   view: DataView;
   length = 0;
 
@@ -11,7 +19,7 @@ export class ByteWriter {
     this.view = new DataView(this.buffer.buffer);
   }
 
-  /** Reserves space for `extra` more bytes. */
+  /** Reserves space for `extra` more bytes, so that writes into `buffer` need no check. */
   reserve(extra: number): void {
     const needed = this.length + extra;
     if (needed <= this.buffer.length) return;
@@ -118,6 +126,7 @@ export class ByteWriter {
     this.digits(v, size);
   }
 
+  /** The last `size` digits of a value below 10^9, with leading zeros. */
   private digits(value: number, size: number): void {
     this.reserve(size);
     const { buffer } = this;
@@ -162,7 +171,7 @@ export class ByteWriter {
     if (rest !== 0) this.zeros(alignment - rest);
   }
 
-  /** A view of the written bytes, valid until the next write. */
+  /** View of the written bytes, valid until the next write or `reset`. */
   finish(): Uint8Array {
     return this.buffer.subarray(0, this.length);
   }
@@ -177,10 +186,11 @@ export class ByteWriter {
     this.length = 0;
     return out;
   }
-  /** A copy of the written bytes. */
+  /** Copy of the written bytes, which the caller owns. */
   copy(): Uint8Array {
     return this.buffer.slice(0, this.length);
   }
+  /** Empties the writer and keeps its capacity; views from `finish` then show later writes. */
   reset(): void {
     this.length = 0;
   }

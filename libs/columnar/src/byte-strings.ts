@@ -3,11 +3,20 @@ import { ByteColumn, U32Column } from "./columns.ts";
 
 const EMPTY_VIEW = new DataView(new ArrayBuffer(0));
 
-/** Interned byte strings: ID -> bytes[offset[id], offset[id + 1]). IDs follow the order of first use. */
+/**
+ * Interned byte strings: ID -> bytes[offset[id], offset[id + 1]). IDs are dense from 0 and follow the order
+ * of first use; no two IDs have equal bytes.
+ *
+ *   slot[hash & mask] = ID + 1 -> hashes[ID] = hash -> offset[ID], offset[ID + 1] -> bytes
+ *
+ * Linear probing; the table doubles when it is half full. A lookup costs one hash of the string and one
+ * comparison.
+ */
 export class ByteStrings {
   readonly bytes = new ByteColumn(64);
-  /** string ID -> start of the string in `bytes`; one more entry than strings */
+  /** [strings + 1] string ID -> start of the string in `bytes`, ascending from 0 */
   readonly offset = new U32Column(16);
+  /** [strings] string ID -> hash, so that most probes compare no bytes and growing hashes nothing again */
   private readonly hashes = new U32Column(16);
   /** hash slot -> ID + 1; 0: the slot is free */
   private slot = new Uint32Array(16);
@@ -16,10 +25,13 @@ export class ByteStrings {
     this.offset.push(0);
   }
 
+  /** Number of strings. */
   get length(): number {
     return this.offset.length - 1;
   }
 
+  // The DataViews of the last source and of `bytes`: creating one for each lookup would cost more than the
+  // lookup.
   private source: Uint8Array | undefined;
   private sourceView: DataView = EMPTY_VIEW;
   private own: Uint8Array | undefined;
@@ -33,7 +45,7 @@ export class ByteStrings {
     return this.sourceView;
   }
 
-  /** ID of `source[start, end)`; adds a new string. */
+  /** ID of `source[start, end)`; a new string is copied. Keeps a reference to the source until `release`. */
   intern(source: Uint8Array, start: number, end: number): number {
     const view = this.view(source);
     const hash = hashRange(view, start, end);
@@ -42,12 +54,13 @@ export class ByteStrings {
     return this.append(source, start, end, hash);
   }
 
-  /** Releases the reference to the last interned source. */
+  /** Releases the reference to the last interned source, so that its memory can be freed. */
   release(): void {
     this.source = undefined;
     this.sourceView = EMPTY_VIEW;
   }
 
+  /** ID of a known string, or -1. */
   private lookup(view: DataView, start: number, end: number, hash: number): number {
     if (this.own !== this.bytes.data) {
       this.own = this.bytes.data;
@@ -96,6 +109,7 @@ export class ByteStrings {
     for (let id = 0; id < this.length; id++) this.place(id, this.hashes.data[id]!);
   }
 
+  /** Allocated memory in bytes, including free capacity. */
   get byteLength(): number {
     return this.bytes.byteLength + this.offset.byteLength + this.hashes.byteLength + this.slot.byteLength;
   }

@@ -1,10 +1,18 @@
-/** Growable typed-array columns: `data` may be longer than `length`; it grows by doubling. */
+/**
+ * Growable column of uint32 values. All columns here share these rules:
+ *
+ *   data   | value 0 | ... | value length - 1 | free capacity |
+ *
+ * `data` is replaced when it grows, by at least doubling: loops that push read it again. `view` shares memory
+ * with the column at the time of the call, so that later growth leaves the view behind, valid and unchanged.
+ */
 export class U32Column {
   data: Uint32Array;
   length = 0;
   constructor(capacity = 16) {
     this.data = new Uint32Array(capacity);
   }
+  /** Makes room for `extra` more values, so that a loop may write into `data` and advance `length` itself. */
   reserve(extra: number): void {
     const needed = this.length + extra;
     if (needed <= this.data.length) return;
@@ -12,6 +20,7 @@ export class U32Column {
     grown.set(this.data.subarray(0, this.length));
     this.data = grown;
   }
+  /** Appends one value and returns its position; amortized O(1). */
   push(value: number): number {
     if (this.length === this.data.length) this.reserve(1);
     this.data[this.length] = value;
@@ -22,6 +31,7 @@ export class U32Column {
     this.data.set(values, this.length);
     this.length += values.length;
   }
+  /** The values without the free capacity, not a copy. */
   view(): Uint32Array {
     return this.data.subarray(0, this.length);
   }
@@ -30,7 +40,7 @@ export class U32Column {
   }
 }
 
-/** Growable column of int32 values. */
+/** Growable column of int32 values; rules as for U32Column. */
 export class I32Column {
   data: Int32Array;
   length = 0;
@@ -57,9 +67,10 @@ export class I32Column {
   }
 }
 
-/** int64 column; `words` is the same memory as pairs (low, high) of 32-bit words, little endian. */
+/** Growable column of int64 values; rules as for U32Column. */
 export class I64Column {
   data: BigInt64Array;
+  /** the same memory in 32-bit words, little endian: value i is (words[2i], words[2i + 1]) = (low, high) */
   words: Int32Array;
   length = 0;
   constructor(capacity = 16) {
@@ -92,13 +103,14 @@ export class I64Column {
   }
 }
 
-/** Growable column of bytes. */
+/** Growable column of bytes; rules as for U32Column. */
 export class ByteColumn {
   data: Uint8Array;
   length = 0;
   constructor(capacity = 256) {
     this.data = new Uint8Array(capacity);
   }
+  /** Appends source[start, end). */
   append(source: Uint8Array, start: number, end: number): void {
     const needed = this.length + end - start;
     if (needed > this.data.length) {
@@ -106,6 +118,7 @@ export class ByteColumn {
       grown.set(this.data.subarray(0, this.length));
       this.data = grown;
     }
+    // A loop is faster than `set` with its subarray for short ranges.
     if (end - start < 32) {
       const { data } = this;
       for (let i = start, at = this.length; i < end; i++) data[at++] = source[i]!;

@@ -1,4 +1,4 @@
-/** Row numbers 0..count-1, sorted by `compare`; stable. */
+/** Row numbers 0..count-1, sorted by `compare` of row numbers; stable. O(n log n) calls. */
 export function sortedIndex(count: number, compare: (a: number, b: number) => number): Uint32Array {
   const index = new Uint32Array(count);
   for (let i = 0; i < count; i++) index[i] = i;
@@ -55,11 +55,13 @@ function partition(values: Float64Array, range: { low: number; high: number }, w
   else range.low = range.high = wanted;
 }
 
+/** Counters of one radix pass: 2^11 digits and one more. Shared, because no pass yields to other code. */
 const COUNTS = new Uint32Array(2049);
 
 /**
- * Positions 0..n-1 by ascending value; stable. A radix sort, so the time is linear. Skips all work if the
- * values already ascend.
+ * Positions 0..n-1 by ascending value; stable. A radix sort with digits of 8 or 11 bits, so the time is
+ * linear. Skips all work if the values already ascend.
+ * @returns [n] -> position in `values`
  */
 export function sortedOrder(values: Uint32Array): Uint32Array {
   const n = values.length,
@@ -91,7 +93,11 @@ export function sortedOrder(values: Uint32Array): Uint32Array {
   return from;
 }
 
-/** Positions by ascending value, where `compare` orders the positions of equal values. */
+/**
+ * Positions by ascending value, where `compare` orders the positions of equal values; positions that compare
+ * as equal keep their order.
+ * @returns [n] -> position in `values`
+ */
 export function positionsByValue(
   values: Uint32Array,
   compare: (a: number, b: number) => number,
@@ -106,7 +112,7 @@ export function positionsByValue(
   return order;
 }
 
-/** Reorders positions by one digit of their values, keeping the order of equal digits. */
+/** Stable counting sort of positions by one digit of their values: bits [shift, shift + bits). */
 function countDigits(
   values: Uint32Array,
   from: Uint32Array,
@@ -117,6 +123,7 @@ function countDigits(
   const buckets = 1 << bits,
     mask = buckets - 1,
     n = from.length;
+  // Count into the next bucket, then add up: COUNTS[k] is the first position of digit k in `to`.
   COUNTS.fill(0, 0, buckets + 1);
   for (let i = 0; i < n; i++) COUNTS[((values[i]! >>> shift) & mask) + 1]!++;
   for (let k = 0; k < buckets; k++) COUNTS[k + 1]! += COUNTS[k]!;
