@@ -2,7 +2,10 @@ import { WireReader } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import { PprofTables } from "./tables.ts";
 
-/** Error of bytes that are not a protobuf message; the caller decides the status. */
+/**
+ * Error for bytes that are not a google.v1.Profile, with the byte offset in the uncompressed profile; the
+ * caller decides the status.
+ */
 export class PprofSyntaxError extends CinderblockError {
   constructor(what: string, at: number) {
     super("unknown", `proto: Profile: ${what} at byte ${at}`, { reason: "malformed_profile" });
@@ -12,11 +15,20 @@ export class PprofSyntaxError extends CinderblockError {
 
 /**
  * Decodes pprof in place, without an object per message, sample or location. A decoder has one set of tables
- * and reuses them.
+ * and reuses them. O(bytes); memory is that of the largest profile so far.
+ *
+ * Fields may appear in any order, and repeated ones packed or one by one. Tags in the methods below are
+ * number * 8 + wire type: 8 is field 1 as a varint, 10 is field 1 as bytes.
  */
 export class PprofDecoder extends WireReader {
   readonly tables = new PprofTables();
 
+  /**
+   * Decodes one uncompressed profile.
+   * @returns the decoder's tables, valid until the next call; they refer to `bytes`
+   * @throws PprofSyntaxError for truncated fields, overlong varints, groups, or a wrong wire type of a
+   * message field
+   */
   decode(bytes: Uint8Array): PprofTables {
     const t = this.tables;
     t.clear(bytes);
@@ -112,6 +124,7 @@ export class PprofDecoder extends WireReader {
     return new PprofSyntaxError(what, this.pos);
   }
 
+  /** ValueType: 1 type, 2 unit. The result of `valueType`, without an object. */
   private vtType = 0;
   private vtUnit = 0;
   private valueType(to: number): void {
@@ -124,6 +137,7 @@ export class PprofDecoder extends WireReader {
     }
   }
 
+  /** Sample: 1 location_id, 2 value, 3 label. Almost all bytes of a profile are here. */
   private sample(to: number): void {
     const t = this.tables;
     const { locationIdLo, locationIdHi, value } = t;
@@ -134,6 +148,7 @@ export class PprofDecoder extends WireReader {
           // the sample's location IDs, packed
           const size = this.size(to);
           const end = this.pos + size;
+          // An ID takes at least one byte, so that `size` entries suffice and the loop needs no check.
           locationIdLo.reserve(size);
           locationIdHi.reserve(size);
           const lo = locationIdLo.data,
@@ -167,6 +182,7 @@ export class PprofDecoder extends WireReader {
           locationIdHi.push(this.hi);
           break;
         case 18: {
+          // the sample's values, packed: two's complement in 64 bits
           const size = this.size(to);
           const end = this.pos + size;
           value.reserve(size);
@@ -184,6 +200,7 @@ export class PprofDecoder extends WireReader {
           value.words[2 * value.length++ + 1] = this.hi;
           break;
         case 26: {
+          // Label: 1 key, 2 str; 3 num and 4 num_unit are skipped
           const end = this.size(to) + this.pos;
           let key = 0,
             str = 0;
@@ -206,6 +223,10 @@ export class PprofDecoder extends WireReader {
     t.sampleLabels.push(t.labelKey.length);
   }
 
+  /**
+   * Mapping: 1 id, 2 memory_start, 3 memory_limit, 4 file_offset, 5 filename, 6 build_id, 7 to 10 has_functions,
+   * has_filenames, has_line_numbers, has_inline_frames.
+   */
   private mapping(to: number): void {
     const t = this.tables;
     let idLo = 0,
@@ -269,6 +290,7 @@ export class PprofDecoder extends WireReader {
     t.mappingFlags.push(flags);
   }
 
+  /** Location: 1 id, 2 mapping_id, 3 address, 4 line, 5 is_folded. */
   private location(to: number): void {
     const t = this.tables;
     let idLo = 0,
@@ -297,6 +319,7 @@ export class PprofDecoder extends WireReader {
           addressHi = this.hi;
           break;
         case 34: {
+          // Line: 1 function_id, 2 line
           const end = this.size(to) + this.pos;
           let fnLo = 0,
             fnHi = 0,
@@ -334,6 +357,7 @@ export class PprofDecoder extends WireReader {
     t.locLines.push(t.lineNumber.length);
   }
 
+  /** Function: 1 id, 2 name, 3 system_name, 4 filename, 5 start_line. */
   private func(to: number): void {
     const t = this.tables;
     let idLo = 0,

@@ -1,6 +1,9 @@
 import { ByteWriter } from "@cinderblock/bytes";
 
-/** Metadata of a merged profile; strings are texts here. */
+/**
+ * Metadata of a merged profile; strings are texts here. `period` is in the unit of `periodType`; the times
+ * are nanoseconds. 0 and absent fields are left out.
+ */
 export interface PprofHeader {
   sampleTypes: readonly { type: string; unit: string }[];
   periodType?: { type: string; unit: string };
@@ -9,28 +12,49 @@ export interface PprofHeader {
   durationNanos: bigint;
 }
 
-/** Columns of a profile to encode; all references are 0-based. */
+/**
+ * Columns of a profile to encode, in the layout of a symbol partition; all references are 0-based. The
+ * encoder reads the columns only.
+ */
 export interface PprofSource {
+  /** string i is bytes[offset[i], offset[i + 1]); string 0 must be "" */
   strings: { bytes: Uint8Array; offset: Uint32Array };
-  /** function -> name, systemName, filename, startLine */
+  /** [functions * 4] function -> name, system name, filename (strings), start line */
   functionWords: Uint32Array;
-  /** mapping -> start lo, hi, limit lo, hi, offset lo, hi, filename, buildId, flags */
+  /**
+   * [mappings * 9] mapping -> start lo, hi, limit lo, hi, offset lo, hi, filename, build ID (strings), flags
+   */
   mappingWords: Uint32Array;
-  /** location -> mapping, address lo, hi, folded, (function, line)… */
+  /**
+   * location -> words [locationOffset[i], locationOffset[i + 1]): mapping, address lo, hi, folded, then
+   * (function, line) pairs
+   */
   locationWords: Uint32Array;
   locationOffset: Uint32Array;
-  /** sample -> locations[start, end), leaf first */
+  /** [samples + 1] sample -> sampleLocation[start, end), leaf first */
   sampleOffset: Uint32Array;
   sampleLocation: Uint32Array;
-  /** sample -> one value per sample type; samples whose values are all 0 are allowed */
+  /**
+   * [samples * sample types] sample -> one value per sample type; samples whose values are all 0 are allowed
+   */
   value: BigInt64Array;
-  /** sample -> its string labels [offset[i], offset[i + 1]) */
+  /**
+   * sample -> its string labels [offset[i], offset[i + 1]), as string indices; `offset` has one entry more
+   * than samples
+   */
   labels?: { offset: Uint32Array; key: Uint32Array; value: Uint32Array };
 }
 
 /**
- * Encodes google.v1.Profile: IDs are positions + 1; `strings` must start with "". Format:
- * docs/formats/pprof.md
+ * Encodes google.v1.Profile, uncompressed: IDs are positions + 1, because pprof reserves 0. Fields are in
+ * ascending order. Format: docs/formats/pprof.md
+ *
+ * The texts of the header follow the source's strings in the string table (field 6):
+ *
+ *   string   0    ...   base - 1          base  ...
+ *          | "" | strings of the source | header's texts, each once |
+ *
+ * @returns bytes that the caller owns, in a buffer of exactly their size
  */
 export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
   const out = new ByteWriter(

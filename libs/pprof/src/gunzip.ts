@@ -22,6 +22,7 @@ interface Engine {
   _writeState: Uint32Array;
 }
 
+/** Output memory at the start; larger profiles grow it, up to MOST_BYTES. */
 const FIRST_BYTES = 128 << 10;
 /**
  * Maximum size for the reused memory: larger profiles use the plain call, so that one large profile does not
@@ -50,6 +51,7 @@ export class ReusedGunzip {
     };
   }
 
+  /** Creates an engine, or returns undefined if this Node version's zlib has another shape. */
   static create(): ReusedGunzip | undefined {
     const engine = createGunzip() as unknown as Partial<Engine>;
     const usable =
@@ -61,10 +63,11 @@ export class ReusedGunzip {
   }
 
   /**
-   * Inflates a body; the result is valid until the next call. Returns undefined for bodies that need the
-   * plain call: more than 4 MB, more than `limit`, broken, truncated, or with bytes after the stream. Several
-   * members form one stream.
-   * @param hint size stated by the stream, in bytes
+   * Inflates a body; the result is a view that is valid until the next call. Returns undefined for bodies
+   * that need the plain call: more than 4 MiB, more than `limit`, broken, truncated, or with bytes after the
+   * stream. Several members form one stream.
+   * @param hint size in bytes that the stream states
+   * @param limit maximum size of the result in bytes
    */
   inflate(bytes: Uint8Array, hint: number, limit: number): Uint8Array | undefined {
     const most = Math.min(MOST_BYTES, limit);

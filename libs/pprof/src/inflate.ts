@@ -2,15 +2,20 @@ import { gunzipSync } from "node:zlib";
 import { CinderblockError } from "@cinderblock/errors";
 import type { ReusedGunzip } from "./gunzip.ts";
 
-/** Whether bytes begin with the gzip magic. */
+/** Whether bytes begin with the gzip magic (RFC 1952, 2.3.1: ID1 0x1f, ID2 0x8b). */
 export function isGzip(bytes: Uint8Array): boolean {
   return bytes.length >= 2 && bytes[0] === 0x1f && bytes[1] === 0x8b;
 }
 
 /**
- * The uncompressed profile; plain bytes pass through. Refuses more than `limit` bytes before they are
- * produced, so that a decompression bomb costs no more than the limit. Several gzip members form one stream;
- * bytes after it are an error. With `engine` the result is valid until the engine's next use.
+ * The uncompressed profile; plain bytes pass through without a copy. Refuses more than `limit` bytes before
+ * they are produced, so that a decompression bomb costs no more than the limit. Several gzip members form one
+ * stream; bytes after it are an error.
+ * @param limit maximum uncompressed size in bytes; 0 stands for 1 GiB of compressed profiles and no limit of
+ * plain ones
+ * @param engine memory to reuse; the result is then valid until the engine's next use
+ * @throws CinderblockError `invalid` with the reason `profile_size_limit`, or `unknown` with
+ * `malformed_profile` for damaged gzip and for plain bytes below 10, the size of a gzip header
  */
 export function inflateProfile(bytes: Uint8Array, limit: number, engine?: ReusedGunzip): Uint8Array {
   const tooLarge = (): CinderblockError =>
@@ -30,7 +35,8 @@ export function inflateProfile(bytes: Uint8Array, limit: number, engine?: Reused
     return bytes;
   }
   const n = bytes.length;
-  // The last four bytes of a gzip stream are its size: an untrusted hint, so it is capped.
+  // The last four bytes of a gzip member are its size modulo 2^32 (RFC 1952, ISIZE): an untrusted hint, so the
+  // code caps its effect. A header of 10 bytes and a trailer of 8 are the minimum.
   const hint =
     n > 18 ? (bytes[n - 4]! | (bytes[n - 3]! << 8) | (bytes[n - 2]! << 16) | (bytes[n - 1]! << 24)) >>> 0 : 0;
   const cap = limit > 0 ? limit : 1 << 30;
@@ -61,7 +67,7 @@ export function inflateProfile(bytes: Uint8Array, limit: number, engine?: Reused
   }
 }
 
-/** `4.2 MB`: decimal units with one digit, as v1 prints sizes in this message. */
+/** `4.2 MB`: decimal units, with one digit below 10, as v1 prints sizes in this message. */
 export function humanBytes(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let value = bytes,

@@ -1,9 +1,11 @@
 import { type ParquetFooter, PhysicalType, type RowGroup, type SchemaElement } from "@cinderblock/parquet";
 
 const { INT32, INT64, BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY } = PhysicalType;
+// FieldRepetitionType of parquet.thrift
 const REQUIRED = 0,
   OPTIONAL = 1,
   REPEATED = 2;
+// ConvertedType of parquet.thrift: written next to the logical types, for older readers
 const UTF8 = 0,
   LIST = 3,
   UINT_32 = 13,
@@ -40,7 +42,19 @@ function text(name: string): SchemaElement {
   return { name, type: BYTE_ARRAY, repetition: REQUIRED, converted: UTF8, logical: { kind: "string" } };
 }
 
-/** Schema of `profiles.parquet` in current v1. Format: docs/formats/profiles-parquet.md */
+/**
+ * Schema of `profiles.parquet` in current v1, in the pre-order of Parquet's footer: each group is followed by
+ * its children. Format: docs/formats/profiles-parquet.md
+ *
+ *   Profile
+ *     ID, SeriesIndex, StacktracePartition, TotalValue
+ *     Samples.list.element      StacktraceID, Value, Labels (always empty), SpanID?, TraceID?
+ *     DropFrames?, KeepFrames?, TimeNanos, DurationNanos?, Period?, Comments.list.element, DefaultSampleType?
+ *     Annotations.list.element  Key, Value                                     (? = optional)
+ *
+ * v1 looks columns up by name. The names of lists must be `list` and `element`: with others v1's queries
+ * fail, and its compaction drops the samples without an error.
+ */
 export const PROFILE_SCHEMA: readonly SchemaElement[] = [
   { name: "Profile", children: 13 },
   { name: "ID", type: FIXED_LEN_BYTE_ARRAY, typeLength: 16, repetition: REQUIRED, logical: { kind: "uuid" } },
@@ -91,8 +105,8 @@ export const PROFILE_SCHEMA: readonly SchemaElement[] = [
 ];
 
 /**
- * Schema of the downsampled tables (docs/formats/profiles-parquet.md#downsampled): sums by five minutes and
- * by hour.
+ * Schema of the downsampled tables, sums by five minutes and by hour: the profile schema without IDs, labels,
+ * spans, durations and pprof's remains. Format: docs/formats/profiles-parquet.md#downsampled
  */
 export const DOWNSAMPLED_SCHEMA: readonly SchemaElement[] = [
   { name: "DownsampledProfile", children: 6 },
@@ -125,7 +139,7 @@ export const DOWNSAMPLED_SCHEMA: readonly SchemaElement[] = [
   text("Value"),
 ];
 
-/** Paths of the leaf columns with content. */
+/** Paths of the leaf columns with content; the others of the schema hold only nulls or empty lists. */
 export const ColumnPath = {
   id: "ID",
   seriesIndex: "SeriesIndex",
@@ -141,12 +155,13 @@ export const ColumnPath = {
   annotationValue: "Annotations.list.element.Value",
 } as const;
 
-/** Name of the writer in Cinderblock's tables. */
+/** `created_by` in the footer of Cinderblock's tables, which `mayHaveAnnotations` relies on. */
 export const CREATED_BY = "cinderblock";
 
 /**
- * Whether rows of a group may have annotations, decided by the footer: older tables lack the column, and
- * Cinderblock's tables use a dictionary only if there are annotations.
+ * Whether rows of a group may have annotations, decided by the footer without reading a page. Older tables
+ * lack the column, and Cinderblock's tables use a dictionary only if there are annotations; tables of other
+ * writers always may.
  */
 export function mayHaveAnnotations(file: ParquetFooter, group: RowGroup): boolean {
   const chunk = group.columns.get(ColumnPath.annotationKey);

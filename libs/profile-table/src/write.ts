@@ -5,32 +5,44 @@ import { ColumnPath, DOWNSAMPLED_SCHEMA, PROFILE_SCHEMA } from "./schema.ts";
 
 /**
  * Rows of `profiles.parquet` as columns, ascending by (seriesIndex, timeNanos). Row i owns samples
- * [sampleOffset[i], sampleOffset[i + 1]).
+ * [sampleOffset[i], sampleOffset[i + 1]). Writers check neither order nor sums, and keep no reference to the
+ * columns.
+ *
+ *   row    | id | seriesIndex | partition | totalValue | timeNanos | durationNanos | annotations.set |
+ *             `-> sampleOffset -> sample | stacktraceId | value | spanId | hasSpan | traceId |
  */
 export interface ProfileRows {
+  /** number of rows; the columns of rows have at least this many entries */
   length: number;
-  /** row -> the 16 bytes of its profile ID */
+  /** [rows * 16] row -> the 16 bytes of its profile ID, which all sample types of one profile share */
   id: Uint8Array;
+  /** [rows] row -> ordinal of its series in index.tsdb */
   seriesIndex: Int32Array;
+  /** [rows] row -> symbol partition, the bits of a u64 */
   partition: BigInt64Array;
+  /** [rows] row -> sum of its samples' values */
   totalValue: BigInt64Array;
+  /** [rows] row -> nanoseconds since 1970 */
   timeNanos: BigInt64Array;
-  /** a duration of 0 is stored as null */
+  /** [rows] row -> nanoseconds; 0 is stored as null */
   durationNanos: BigInt64Array;
+  /** [rows + 1] row -> first sample */
   sampleOffset: Uint32Array;
+  /** [samples] sample -> node of the partition's stack tree; 0 for a sample without a stack */
   stacktraceId: Uint32Array;
+  /** [samples] sample -> value above 0, in the unit of the series' profile type */
   value: BigInt64Array;
-  /** sample -> span ID; absent if no row has spans */
+  /** [samples] sample -> span ID, its 8 bytes read little endian; absent if no row has spans */
   spanId?: BigInt64Array;
-  /** sample -> whether its row has spans (a sample without one then stores 0) */
+  /** [samples] sample -> 1 if its row has spans: a sample without one then stores 0, otherwise null */
   hasSpan?: Uint8Array;
-  /** sample -> 16 bytes, all zero without a trace ID; absent if no row has trace IDs */
+  /** [samples * 16] sample -> 16 bytes; all zero is stored as null. Absent if no row has trace IDs */
   traceId?: Uint8Array;
-  /** row -> its list in `sets`; absent if no row has annotations */
+  /** [rows] row -> its list in `sets`; absent if no row has annotations */
   annotations?: { set: Uint32Array; sets: AnnotationSets };
 }
 
-/** Maximum number of rows in a row group. */
+/** Maximum number of rows in a row group, as in v1. */
 export const ROWS_PER_GROUP = 100_000;
 const { INT32, INT64, BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY } = PhysicalType;
 const { PLAIN, DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY, RLE_DICTIONARY } = Encoding;
@@ -43,8 +55,9 @@ const { PLAIN, DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY, RLE_DICTIONARY } = 
 const OPTIONS = { codec: Codec.ZSTD, level: 3, rowsPerPage: 8192, entriesPerPage: 262_144 };
 
 /**
- * Encodes the table with zstd pages, which v1's readers accept
- * (docs/formats/profiles-parquet.md#compression).
+ * Encodes a whole table with zstd pages, which v1's readers accept
+ * (docs/formats/profiles-parquet.md#compression). A table without rows has one empty row group.
+ * @returns the file's bytes, and the number of row groups for `meta.json`
  */
 export function encodeProfileTable(
   rows: ProfileRows,
@@ -60,7 +73,10 @@ export function encodeProfileTable(
   return { bytes: writer.finish(), rowGroups: writer.rowGroups };
 }
 
-/** Writes a table to a sink, row group by row group; the sink gets views that are valid during the call. */
+/**
+ * Writes a table to a sink, row group by row group; the sink gets views that are valid during the call.
+ * Memory is that of one row group.
+ */
 export class ProfileTableWriter {
   private readonly writer: ParquetWriter;
   private readonly sink: (bytes: Uint8Array) => void;
@@ -68,13 +84,15 @@ export class ProfileTableWriter {
     this.sink = sink;
     this.writer = new ParquetWriter(PROFILE_SCHEMA, { createdBy, ...OPTIONS, sink });
   }
+  /** Number of row groups written. */
   get rowGroups(): number {
     return this.writer.rowGroups;
   }
-  /** Appends a row group. */
+  /** Appends all rows as one row group; the caller keeps to ROWS_PER_GROUP. */
   write(rows: ProfileRows): void {
     this.writer.writeRowGroup(rows.length, columnsOf(rows, 0, rows.length));
   }
+  /** Writes indexes and footer. */
   finish(): void {
     this.sink(this.writer.finish());
   }
@@ -97,7 +115,7 @@ export type DownsampledRows = Pick<
   | "annotations"
 >;
 
-/** Writes a downsampled table, one row group per call. */
+/** Writes a downsampled table, one row group per call; rules as for ProfileTableWriter. */
 export class DownsampledTableWriter {
   private readonly writer: ParquetWriter;
   private readonly sink: (bytes: Uint8Array) => void;
@@ -116,6 +134,7 @@ export class DownsampledTableWriter {
   }
 }
 
+// A required column of the top level: one value per row, no levels.
 function flatColumn(
   path: string,
   type: number,
@@ -137,8 +156,8 @@ function flatColumn(
 }
 
 /**
- * Keys and values of the annotations of rows [from, to). They have a dictionary only if there are
- * annotations, which `mayHaveAnnotations` detects in the footer.
+ * Keys and values of the annotations of rows [from, to), as lists of equal length. They have a dictionary
+ * only if there are annotations, which `mayHaveAnnotations` detects in the footer.
  */
 function annotationColumns(r: Pick<ProfileRows, "annotations">, from: number, to: number): ColumnSource[] {
   const offset = new Uint32Array(to - from + 1),
@@ -206,6 +225,8 @@ function downsampledColumns(r: DownsampledRows): ColumnSource[] {
   ];
 }
 
+// All leaf columns of rows [from, to), in the order of PROFILE_SCHEMA. A definition level of 1 is an entry
+// of the Samples list; its optional leaves reach 2, and Labels' leaves 2 and 3 below a list of their own.
 function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
   const n = to - from;
   const s0 = r.sampleOffset[from]!,
@@ -221,6 +242,7 @@ function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
     values: ColumnSource["values"],
     typeLength?: number,
   ): ColumnSource => flatColumn(path, type, encoding, values, n, typeLength);
+  // An optional column of the top level without any value.
   const nulls = (path: string, encoding: number): ColumnSource => ({
     path,
     type: INT64,
@@ -231,6 +253,8 @@ function columnsOf(r: ProfileRows, from: number, to: number): ColumnSource[] {
     count: 0,
     allNullAt: 0,
   });
+  // A leaf of the Labels list inside of each sample, always empty: one entry per sample, which ends at
+  // level 1.
   const label = (name: string, maxDef: number): ColumnSource => ({
     path: `Samples.list.element.Labels.list.element.${name}`,
     type: INT64,
@@ -313,6 +337,7 @@ function widen(ids: Uint32Array, from: number, to: number): BigInt64Array {
   return out;
 }
 
+// Parquet stores no values for nulls: only the present ones, in order.
 function compact(values: BigInt64Array, present: Uint8Array): { values: BigInt64Array; count: number } {
   const out = new BigInt64Array(values.length);
   let at = 0;
@@ -320,6 +345,7 @@ function compact(values: BigInt64Array, present: Uint8Array): { values: BigInt64
   return { values: out.subarray(0, at), count: at };
 }
 
+// With a dictionary, as in v1: all samples of one span repeat its ID.
 function spans(r: ProfileRows, s0: number, s1: number, offset: Uint32Array): ColumnSource {
   const base = {
     path: ColumnPath.spanId,
@@ -334,6 +360,8 @@ function spans(r: ProfileRows, s0: number, s1: number, offset: Uint32Array): Col
   return { ...base, ...compact(r.spanId.subarray(s0, s1), present), present };
 }
 
+// Like spans; presence follows from the bytes, because an all-zero trace ID is invalid in W3C Trace
+// Context.
 function traces(r: ProfileRows, s0: number, s1: number, offset: Uint32Array): ColumnSource {
   const base = {
     path: ColumnPath.traceId,
