@@ -3,7 +3,13 @@ import { ShortRead } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
 import { Codec } from "./metadata.ts";
 
-/** Decompresses a page; `size` is the size in the page header and bounds the output. */
+/**
+ * Decompresses a page; `size` is the size in the page header and bounds the output, so that a decompression
+ * bomb costs no more than that.
+ * @returns `bytes` for UNCOMPRESSED, otherwise a copy
+ * @throws ShortRead for damaged bytes or another size, CinderblockError `corrupt` for a codec that is not
+ * supported, and zlib's errors, which the caller turns into a CorruptError
+ */
 export function decompress(codec: number, bytes: Uint8Array, size: number): Uint8Array {
   if (size === 0 && bytes.length === 0) return bytes; // an empty page may have no compressed bytes at all
   const options = { maxOutputLength: Math.max(size, 1) };
@@ -37,7 +43,10 @@ export function decompress(codec: number, bytes: Uint8Array, size: number): Uint
   return out;
 }
 
-/** Copies `length` bytes from `distance` bytes back; the ranges may overlap. */
+/**
+ * Copies `length` bytes from `distance` bytes back; the ranges may overlap, which repeats the last `distance`
+ * bytes.
+ */
 function copyBack(out: Uint8Array, at: number, distance: number, length: number): number {
   if (distance === 0 || distance > at || at + length > out.length)
     throw new ShortRead(at, "expected a copy inside the output");
@@ -52,6 +61,14 @@ function copyLiteral(out: Uint8Array, at: number, from: Uint8Array, pos: number,
   return at + length;
 }
 
+/**
+ * Snappy's raw format (format_description.txt): uvarint size, then elements by the low two bits of their tag.
+ *
+ *   00  literal: length - 1 in 6 bits; 60 to 63: in the next 1 to 4 bytes
+ *   01  copy: length 4 to 11 in 3 bits, distance in 11 bits (3 of the tag, 1 byte)
+ *   10  copy: length 1 to 64 in 6 bits, distance in 2 bytes, LE
+ *   11  copy: as 10, distance in 4 bytes
+ */
 function snappyDecompress(bytes: Uint8Array, size: number): Uint8Array {
   let pos = 0,
     shift = 0,
@@ -88,6 +105,14 @@ function snappyDecompress(bytes: Uint8Array, size: number): Uint8Array {
   return at === size ? out : out.subarray(0, at);
 }
 
+/**
+ * LZ4's block format (lz4_Block_format.md), without frames: sequences, the last of them without a
+ * match.
+ *
+ *   token: literal length <4 bits>, match length - 4 <4 bits> | literals | distance <2b LE>
+ *
+ * A length of 15 continues in the next bytes, until one is below 255.
+ */
 function lz4Decompress(bytes: Uint8Array, size: number): Uint8Array {
   const out = new Uint8Array(size);
   let pos = 0,

@@ -6,40 +6,49 @@ import {
   type PageLocation,
   PhysicalType,
 } from "./metadata.ts";
-import {
-  type BinaryValues,
-  type ColumnData,
-  decodeChunk,
-  decodeDictionary,
-  rowOffsets,
-  type Values,
-} from "./read.ts";
+import type { BinaryValues, Values } from "./decode-values.ts";
+import { type ColumnData, decodeChunk, decodeDictionary, rowOffsets } from "./read.ts";
 
 /**
  * Values of a run, one slot per entry, 0 without a value; 16 bytes per entry for fixed-length columns of 16.
+ * Other fixed lengths are refused.
  */
 type Slots = BigInt64Array | Int32Array | Uint8Array;
 
 /**
  * Consecutive rows of a column. A flat column has one entry per row; row i of a list owns the entries
  * [offset[i], offset[i + 1]).
+ *
+ *   row      0               1     2
+ *   offset | 4             | 7   | 7 ...            row 1 is an empty list
+ *   entry    4    5    6     7                      indices of slots and present
+ *   slots  | v4 | v5 | v6  | v7
+ *
+ * Runs may be views of a page: they are valid and unchanged, but hold the page's memory.
  */
 export interface ColumnRun {
   rows: number;
   /** lists only; offset[0] may be above 0: entries are indices of `slots` */
   offset: Uint32Array | undefined;
   slots: Slots;
-  /** byte strings instead of `slots`; none is null */
+  /** [entries] byte strings instead of `slots`; none is null */
   texts?: BinaryValues;
   /**
-   * entry -> whether it has a value; absent if all have one. If no entry has a value, `slots` may be empty
+   * [entries] entry -> 1 if it has a value; absent if all have one. If no entry has a value, `slots` may be
+   * empty
    */
   present: Uint8Array | undefined;
 }
 
 /**
- * Reads one column sequentially in runs of rows. Holds the decoded pages of the current run and a window of
- * the file, for columns of any size. Requires an offset index; a chunk without one counts as one page.
+ * Reads one column sequentially in runs of rows, for columns of any size. Holds the decoded page of the
+ * current run and a window of the file. Requires an offset index; a chunk without one counts as one page.
+ *
+ *   file:   | page | page | page | page | page | ...
+ *                  |<---- window ---->|                 one read for some pages
+ *                  | page |                             decoded; readRun returns parts of it
+ *
+ * Calls must not overlap: the cursor has one position. The cursor holds no resources to close.
  */
 export class ColumnCursor {
   private group = -1;
@@ -57,7 +66,11 @@ export class ColumnCursor {
   private readonly windowBytes: number;
   private readonly read: (offset: number, size: number) => Promise<Uint8Array>;
 
-  /** Fetches `windowBytes` of pages at a time, or one larger page. */
+  /**
+   * @param name of the file, for errors
+   * @param windowBytes bytes of pages to fetch at a time; a larger page is fetched alone
+   * @param read returns bytes of the file; may return fewer at its end
+   */
   constructor(
     file: ParquetFooter,
     path: string,
@@ -74,7 +87,8 @@ export class ColumnCursor {
 
   /**
    * Rows available without reading another page; for a list, with at most `maxEntries` entries, and at least
-   * one row. 0 at the end.
+   * one row. 0 at the end of the file. Reads the next page if the current one is used up.
+   * @throws CorruptError for a damaged page or a row group without the column
    */
   async available(maxRows: number, maxEntries = Infinity): Promise<number> {
     if (!this.run || this.taken === this.run.rows) {
@@ -86,7 +100,10 @@ export class ColumnCursor {
     return n;
   }
 
-  /** The next `rows` rows; a view if one page has them all. */
+  /**
+   * The next `rows` rows; a view if one page has them all, otherwise a copy.
+   * @throws CorruptError if the column has fewer rows left, or for a damaged page
+   */
   async readRun(rows: number): Promise<ColumnRun> {
     const parts: ColumnRun[] = [];
     for (let left = rows; left > 0; ) {
@@ -99,6 +116,7 @@ export class ColumnCursor {
     return parts.length === 1 ? parts[0]! : join(parts, rows);
   }
 
+  /** Decodes the next page that has rows; false at the end. */
   private async nextPage(): Promise<boolean> {
     while (this.page >= this.pages.length) if (!(await this.nextGroup())) return false;
     const at = this.pages[this.page]!;
@@ -113,6 +131,7 @@ export class ColumnCursor {
     return rows > 0 || this.nextPage();
   }
 
+  /** Moves to the next row group: reads its offset index and its dictionary page. False at the end. */
   private async nextGroup(): Promise<boolean> {
     const group = this.file.rowGroups[++this.group];
     if (!group) return false;
@@ -163,6 +182,7 @@ function width(slots: Slots, leafType: number): number {
 
 const NO_SLOTS = new Uint8Array(0);
 
+// Turns levels and dense values into one slot per entry.
 function toRun(data: ColumnData, rows: number): ColumnRun {
   const { leaf, def } = data;
   const values = data.values as Slots;
@@ -208,6 +228,8 @@ function toRun(data: ColumnData, rows: number): ColumnRun {
   return { rows, offset, slots, present };
 }
 
+// Rows [from, from + rows) of a run, without a copy. The offsets of lists stay, so that they need not
+// begin at 0.
 function slice(run: ColumnRun, from: number, rows: number): ColumnRun {
   if (run.offset) return { ...run, rows, offset: run.offset.subarray(from, from + rows + 1) };
   if (run.texts)
@@ -231,6 +253,7 @@ function copySlots(from: Slots, start: number, end: number, into: Slots, at: num
   else (into as Int32Array | Uint8Array).set(from.subarray(start, end), at);
 }
 
+// Copies runs into one whose offsets begin at 0.
 function join(parts: readonly ColumnRun[], rows: number): ColumnRun {
   const first = parts[0]!;
   const w = first.slots instanceof Uint8Array ? 16 : 1;

@@ -11,6 +11,8 @@ export type { ColumnChunk, ParquetFooter, Leaf, PageBounds, PageLocation, RowGro
 export { decodeChunk, decodeDictionary, rowOffsets } from "./read.ts";
 export { ColumnCursor } from "./cursor.ts";
 export type { ColumnRun } from "./cursor.ts";
-export type { BinaryValues, ColumnData, Values } from "./read.ts";
+export type { BinaryValues, Values } from "./decode-values.ts";
+export type { ColumnData } from "./read.ts";
 export { ParquetWriter } from "./write.ts";
-export type { ColumnSource, ParquetOptions, SchemaElement } from "./write.ts";
+export type { ColumnSource } from "./column-source.ts";
+export type { ParquetOptions, SchemaElement } from "./write.ts";

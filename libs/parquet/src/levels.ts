@@ -2,6 +2,8 @@ import { type ByteWriter, ShortRead } from "@cinderblock/bytes";
 
 /**
  * Decodes the levels of `count` entries into bytes, so that a page's levels are small compared to its values.
+ * @param width bits per level: those of the column's maximum
+ * @throws ShortRead for a width above 8, and as decodeHybrid does
  */
 export function decodeLevels(
   bytes: Uint8Array,
@@ -14,7 +16,17 @@ export function decodeLevels(
   return decodeHybrid(bytes, pos, end, width, count, new Uint8Array(count));
 }
 
-/** Decodes `count` values of the RLE / bit-packing hybrid with `width` bits from bytes[pos, end). */
+/**
+ * Decodes `count` values of the RLE / bit-packing hybrid with `width` bits from bytes[pos, end). A sequence
+ * of runs (Parquet, Encodings.md, "Run Length Encoding / Bit-Packing Hybrid"):
+ *
+ *   uvarint(run << 1)         | value in ceil(width / 8) bytes, LE         the value repeats `run` times
+ *   uvarint(groups << 1 | 1)  | 8 * groups values of `width` bits          least significant bit first
+ *
+ * Values beyond `count` in the last group are ignored, and its missing padding is accepted.
+ * @param out [count] of zeros; width 0 means that all values are 0 and reads nothing
+ * @throws ShortRead for a run that is empty or ends after `end`
+ */
 export function decodeHybrid<T extends Uint32Array | Uint8Array = Uint32Array>(
   bytes: Uint8Array,
   pos: number,
@@ -69,7 +81,7 @@ export function decodeHybrid<T extends Uint32Array | Uint8Array = Uint32Array>(
 }
 
 /**
- * Encodes values of `width` bits (at most 24): runs of eight or more as RLE, the rest bit-packed in groups of
+ * Appends values of `width` bits (at most 24): runs of eight or more as RLE, the rest bit-packed in groups of
  * eight.
  */
 export function encodeHybrid(values: ArrayLike<number>, count: number, width: number, out: ByteWriter): void {

@@ -2,7 +2,10 @@ import { ByteReader, ShortRead } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
 import { list, numberField, readStruct, structField, textField, type ThriftStruct } from "./thrift.ts";
 
-/** Physical types of the Parquet format, by their Thrift number. */
+/**
+ * Physical types by their number in parquet.thrift (`Type`). INT64 becomes BigInt64Array, INT32 Int32Array,
+ * BOOLEAN one byte per value; INT96, FLOAT and DOUBLE are not read.
+ */
 export const PhysicalType = {
   BOOLEAN: 0,
   INT32: 1,
@@ -13,7 +16,10 @@ export const PhysicalType = {
   BYTE_ARRAY: 6,
   FIXED_LEN_BYTE_ARRAY: 7,
 } as const;
-/** Encodings of the Parquet format, by their Thrift number. */
+/**
+ * Encodings by their number in parquet.thrift (`Encoding`). Tables are written with PLAIN, RLE_DICTIONARY and
+ * the two DELTA encodings of numbers and lengths; BIT_PACKED is not read.
+ */
 export const Encoding = {
   PLAIN: 0,
   PLAIN_DICTIONARY: 2,
@@ -25,7 +31,10 @@ export const Encoding = {
   RLE_DICTIONARY: 8,
   BYTE_STREAM_SPLIT: 9,
 } as const;
-/** Compression codecs of the Parquet format, by their Thrift number. */
+/**
+ * Compression codecs by their number in parquet.thrift (`CompressionCodec`). Only UNCOMPRESSED and ZSTD are
+ * written; LZO and the old LZ4 framing are not read.
+ */
 export const Codec = {
   UNCOMPRESSED: 0,
   SNAPPY: 1,
@@ -36,29 +45,52 @@ export const Codec = {
   ZSTD: 6,
   LZ4_RAW: 7,
 } as const;
-/** Page types of the Parquet format, by their Thrift number. */
+/**
+ * Page types by their number in parquet.thrift (`PageType`). INDEX is reserved by the format and never used.
+ */
 export const PageType = { DATA: 0, INDEX: 1, DICTIONARY: 2, DATA_V2: 3 } as const;
 
-/** A leaf of the schema, with the limits of its column's levels. */
+/**
+ * A leaf of the schema, with the limits of its column's levels.
+ *
+ *   required a; optional b; repeated c            path   maxDef  maxRep
+ *   a                                             a      0       0
+ *   optional group g { required h }               g.h    1       0
+ *   repeated group list { optional element }      ...    2       1
+ *
+ * A value exists where the definition level equals maxDef. Repetition level 0 starts a row.
+ */
 export interface Leaf {
+  /** names from below the root, joined by "." */
   path: string;
   type: number;
+  /** bytes of a FIXED_LEN_BYTE_ARRAY value */
   typeLength: number;
   maxDef: number;
   maxRep: number;
 }
 
-/** Position and encoding of one column in a row group. */
+/**
+ * Position and encoding of one column in a row group: one contiguous range of pages.
+ *
+ *   start                 data page offset                         start + sizeBytes
+ *   | dictionary page? | data page | data page | ... |
+ */
 export interface ColumnChunk {
   leaf: Leaf;
+  /** Codec of all pages; a data page of version 2 may be stored uncompressed nevertheless */
   codec: number;
+  /** entries of the chunk: values, nulls and empty lists */
   numValues: number;
   /** first byte of the chunk: its dictionary page, or else its first data page */
   start: number;
   /** whether the chunk begins with a dictionary page */
   dictionary: boolean;
+  /** compressed size with all page headers */
   sizeBytes: number;
+  /** file range of the pages' positions; absent in files of writers without page indexes */
   offsetIndex: { offset: number; length: number } | undefined;
+  /** file range of the pages' bounds */
   columnIndex: { offset: number; length: number } | undefined;
 }
 
@@ -68,15 +100,26 @@ export interface RowGroup {
   columns: Map<string, ColumnChunk>;
 }
 
-/** Footer of a Parquet file: schema leaves and row groups. */
+/**
+ * Decoded footer (`FileMetaData` of parquet.thrift): schema leaves in depth-first order and row groups in
+ * file order.
+ */
 export interface ParquetFooter {
+  /** rows of all row groups */
   numRows: number;
   leaves: Leaf[];
   rowGroups: RowGroup[];
+  /** the writer's name and version, "" if absent */
   createdBy: string;
 }
 
-/** Length of the footer, from the last eight bytes of a file. @throws `CorruptError` */
+/**
+ * Size in bytes of the footer, from the last eight bytes of a file.
+ *
+ *   ... | footer, thrift compact | size of the footer <4b LE> | "PAR1" |
+ *
+ * @throws CorruptError for another magic; encrypted files ("PARE") are not supported
+ */
 export function footerLength(tail: Uint8Array, file = "parquet"): number {
   const n = tail.length;
   if (n < 8 || tail[n - 4] !== 0x50 || tail[n - 3] !== 0x41 || tail[n - 2] !== 0x52 || tail[n - 1] !== 0x31)
@@ -84,7 +127,10 @@ export function footerLength(tail: Uint8Array, file = "parquet"): number {
   return new DataView(tail.buffer, tail.byteOffset + n - 8, 4).getUint32(0, true);
 }
 
-/** Decodes the footer's bytes (without length and magic). Format: docs/formats/profiles-parquet.md */
+/**
+ * Decodes the footer's bytes (without size and magic). Format: docs/formats/profiles-parquet.md
+ * @throws CorruptError for bytes that are not thrift, an incomplete schema, or more columns than leaves
+ */
 export function decodeFooter(bytes: Uint8Array, file = "parquet"): ParquetFooter {
   try {
     return toFileMeta(readStruct(new ByteReader(bytes)), file);
@@ -94,6 +140,9 @@ export function decodeFooter(bytes: Uint8Array, file = "parquet"): ParquetFooter
   }
 }
 
+// FileMetaData: 2 schema, 3 num_rows, 4 row_groups, 6 created_by. RowGroup: 1 columns, 3 num_rows.
+// ColumnChunk: 3 meta_data, 4 and 5 offset index, 6 and 7 column index. ColumnMetaData: 4 codec, 5
+// num_values, 7 total_compressed_size, 9 data_page_offset, 11 dictionary_page_offset.
 function toFileMeta(s: ThriftStruct, file: string): ParquetFooter {
   const leaves = schemaLeaves(list(s[2]).map(structField), file);
   const rowGroups = list(s[4])
@@ -112,6 +161,7 @@ function toFileMeta(s: ThriftStruct, file: string): ParquetFooter {
             leaf,
             codec: numberField(m[4]),
             numValues: numberField(m[5]),
+            // An absent field counts as 0, where no page can be: a file begins with its magic.
             start: dictionary > 0 && dictionary < data ? dictionary : data,
             dictionary: dictionary > 0,
             sizeBytes: numberField(m[7]),
@@ -126,6 +176,9 @@ function toFileMeta(s: ThriftStruct, file: string): ParquetFooter {
   return { numRows: numberField(s[3]), leaves, rowGroups, createdBy: textField(s[6]) };
 }
 
+// SchemaElement: 1 type, 2 type_length, 3 repetition (0 required, 1 optional, 2 repeated), 4 name, 5
+// num_children. The list is a depth-first walk; a group says how many of the next elements are its
+// children. The depth limit keeps a damaged schema from exhausting the call stack.
 function schemaLeaves(elements: ThriftStruct[], file: string): Leaf[] {
   const leaves: Leaf[] = [];
   let at = 0;
@@ -157,28 +210,40 @@ function schemaLeaves(elements: ThriftStruct[], file: string): Leaf[] {
   return leaves;
 }
 
-/** Position of a chunk's page, and its first row within the row group. */
+/**
+ * Position of a data page (`PageLocation` of parquet.thrift): offset in the file, size with its header, and
+ * the index of its first row within the row group.
+ */
 export interface PageLocation {
   offset: number;
   sizeBytes: number;
   firstRow: number;
 }
 
-/** Decodes the pages' positions of a chunk. */
+/**
+ * Decodes the pages' positions of a chunk (`OffsetIndex`), in file order, ascending by first row.
+ * @throws ShortRead for bytes that are not thrift
+ */
 export function decodeOffsetIndex(bytes: Uint8Array): PageLocation[] {
   return list(readStruct(new ByteReader(bytes))[1])
     .map(structField)
     .map((p) => ({ offset: numberField(p[1]), sizeBytes: numberField(p[2]), firstRow: numberField(p[3]) }));
 }
 
-/** Bounds of pages as raw little-endian values; empty for an all-null page. */
+/**
+ * Bounds of pages (`ColumnIndex`) as raw little-endian values: [pages] each; empty for an all-null page.
+ * Bounds of unsigned columns are in unsigned order.
+ */
 export interface PageBounds {
   nullPages: boolean[];
   min: Uint8Array[];
   max: Uint8Array[];
 }
 
-/** Decodes the pages' bounds of a chunk. */
+/**
+ * Decodes the pages' bounds of a chunk. Views of `bytes`, valid while it is.
+ * @throws ShortRead for bytes that are not thrift
+ */
 export function decodeColumnIndex(bytes: Uint8Array): PageBounds {
   const s = readStruct(new ByteReader(bytes));
   const raw = (v: unknown): Uint8Array => (v instanceof Uint8Array ? v : new Uint8Array(0));

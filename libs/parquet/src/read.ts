@@ -1,30 +1,32 @@
 import { crc32 } from "node:zlib";
-import { ByteReader, deltaUnpackInt32, deltaUnpackInt64, ShortRead } from "@cinderblock/bytes";
+import { ByteReader, ShortRead } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
 import { decompress } from "./codecs.ts";
-import { decodeHybrid, decodeLevels } from "./levels.ts";
-import { type ColumnChunk, Encoding, type Leaf, PageType, PhysicalType } from "./metadata.ts";
+import { type BinaryValues, checkCount, decodeValues, emptyValues, type Values } from "./decode-values.ts";
+import { decodeLevels } from "./levels.ts";
+import { type ColumnChunk, Encoding, type Leaf, PageType } from "./metadata.ts";
 import { numberField, readStruct, structField } from "./thrift.ts";
 
-/** Byte strings of a column: value i is bytes[offset[i], offset[i + 1]). */
-export interface BinaryValues {
-  bytes: Uint8Array;
-  offset: Uint32Array;
-}
-
-/** Existing values in the column's physical type; nulls and empty lists have only levels. */
-export type Values = BigInt64Array | Int32Array | Uint8Array | BinaryValues;
-
-/** One column of consecutive rows. Levels are absent if the schema has none. */
+/**
+ * One column of consecutive rows. Levels are absent if the schema has none.
+ *
+ *   rows [a, b] [] [null, c] of a list of optional elements (maxDef 2, maxRep 1):
+ *   rep    | 0 | 1 | 0 | 0 | 1 |        0 starts a row
+ *   def    | 2 | 2 | 0 | 1 | 2 |        0: empty list, 1: null, 2: value
+ *   values | a | b |         c |        one for each entry with def = maxDef
+ */
 export interface ColumnData {
   leaf: Leaf;
   /** number of entries: of levels, or of values if there are no levels */
   count: number;
   values: Values;
+  /** [count] definition levels */
   def: Uint8Array | undefined;
+  /** [count] repetition levels */
   rep: Uint8Array | undefined;
 }
 
+// One decoded data page, in the shape of ColumnData.
 interface Page {
   count: number;
   values: Values;
@@ -32,11 +34,17 @@ interface Page {
   rep: Uint8Array | undefined;
 }
 
-const MAX_PAGE_VALUES = 1 << 27;
-
 /**
  * Decodes the pages in `bytes`, which start at a page header: a complete column chunk, or some of its data
  * pages. In the latter case `dictionary` is the decoded dictionary page of the chunk, if it has one.
+ *
+ *   page: header, thrift compact | stored bytes
+ *   header: 1 type, 2 size, 3 stored size, 4 CRC?, then one struct: 5 data page, 7 dictionary, 8 data page V2
+ *
+ * @returns the values of all pages in one column; the result may share memory with `bytes` if pages are
+ * uncompressed
+ * @throws CorruptError with the column's path and the offset in the file for a damaged header, CRC, level or
+ * value
  */
 export function decodeChunk(
   bytes: Uint8Array,
@@ -47,7 +55,10 @@ export function decodeChunk(
   return concatPages(chunk.leaf, decodePages(bytes, chunk, file, dictionary).pages);
 }
 
-/** Decodes the values of a chunk's dictionary page. */
+/**
+ * Decodes the values of a chunk's dictionary page; undefined if `bytes` has none.
+ * @throws CorruptError as decodeChunk does
+ */
 export function decodeDictionary(
   bytes: Uint8Array,
   chunk: ColumnChunk,
@@ -73,6 +84,7 @@ function decodePages(
       const body = r.readBytes(numberField(header[3]));
       if (size < 0 || size > 1 << 30) throw new ShortRead(r.pos, `expected a page size, found ${size}`);
       const crc = header[4];
+      // IEEE CRC-32 over the stored bytes; thrift's i32 is signed. Optional: many writers leave it out.
       if (typeof crc === "number" && crc32(body) >>> 0 !== crc >>> 0)
         throw new ShortRead(r.pos, "expected the page's CRC to match");
       if (type === PageType.DICTIONARY) {
@@ -106,16 +118,12 @@ function decodePages(
   return { pages, dictionary };
 }
 
-function checkCount(count: number, pos: number): number {
-  if (count < 0 || count > MAX_PAGE_VALUES)
-    throw new ShortRead(pos, `expected a number of values, found ${count}`);
-  return count;
-}
-
+// Bits of a level: those of the largest one.
 function bits(max: number): number {
   return 32 - Math.clz32(max);
 }
 
+// Entries of a page that have a value.
 function countDefined(def: Uint8Array | undefined, max: number, count: number): number {
   if (!def) return count;
   let n = 0;
@@ -123,6 +131,9 @@ function countDefined(def: Uint8Array | undefined, max: number, count: number): 
   return n;
 }
 
+// DataPageHeaderV2: 1 num_values, 4 encoding, 5 and 6 bytes of the levels, 7 is_compressed (default true).
+// Levels come first and are never compressed: | repetition | definition | values |. They have no size
+// prefix.
 function pageV2(
   leaf: Leaf,
   codec: number,
@@ -153,6 +164,9 @@ function pageV2(
   };
 }
 
+// DataPageHeader: 1 num_values, 2 encoding. The whole body is compressed, and each kind of level has a
+// prefix:
+// | size <4b LE>, repetition | size <4b LE>, definition | values |, where a kind with the maximum 0 is absent.
 function pageV1(
   leaf: Leaf,
   body: Uint8Array,
@@ -186,199 +200,7 @@ function pageV1(
   };
 }
 
-function decodeValues(
-  leaf: Leaf,
-  encoding: number,
-  body: Uint8Array,
-  pos: number,
-  count: number,
-  dictionary: Values | undefined,
-  owned = false,
-): Values {
-  const r = new ByteReader(body, pos);
-  checkCount(count, pos);
-  switch (encoding) {
-    case Encoding.PLAIN:
-      return plain(leaf, r, count, owned);
-    case Encoding.DELTA_BINARY_PACKED: {
-      const out =
-        leaf.type === PhysicalType.INT32
-          ? deltaUnpackInt32(r, { max: count })
-          : deltaUnpackInt64(r, { max: count });
-      if (out.length !== count) throw new ShortRead(r.pos, `expected ${count} values, found ${out.length}`);
-      return out;
-    }
-    case Encoding.DELTA_LENGTH_BYTE_ARRAY:
-      return deltaLength(r, count);
-    case Encoding.DELTA_BYTE_ARRAY:
-      return deltaByteArray(leaf, r, count);
-    case Encoding.RLE_DICTIONARY:
-    case Encoding.PLAIN_DICTIONARY: {
-      if (count === 0) return empty(leaf);
-      if (!dictionary) throw new ShortRead(pos, "expected a dictionary page first");
-      const width = r.u8();
-      if (width > 32) throw new ShortRead(pos, `expected a bit width, found ${width}`);
-      return gather(leaf, dictionary, decodeHybrid(body, r.pos, body.length, width, count));
-    }
-    case Encoding.RLE: {
-      const n = r.u32le();
-      const v = decodeHybrid(body, r.pos, Math.min(body.length, r.pos + n), 1, count);
-      return Uint8Array.from(v);
-    }
-    case Encoding.BYTE_STREAM_SPLIT: {
-      const width =
-        leaf.type === PhysicalType.INT32
-          ? 4
-          : leaf.type === PhysicalType.FIXED_LEN_BYTE_ARRAY
-            ? leaf.typeLength
-            : 8;
-      const data = r.readBytes(width * count);
-      const out = new Uint8Array(width * count);
-      for (let k = 0; k < width; k++)
-        for (let i = 0; i < count; i++) out[i * width + k] = data[k * count + i]!;
-      return plain(leaf, new ByteReader(out), count);
-    }
-    default:
-      throw new ShortRead(pos, `expected a known encoding, found ${encoding}`);
-  }
-}
-
-function empty(leaf: Leaf): Values {
-  switch (leaf.type) {
-    case PhysicalType.INT32:
-      return new Int32Array(0);
-    case PhysicalType.INT64:
-      return new BigInt64Array(0);
-    case PhysicalType.BYTE_ARRAY:
-      return { bytes: new Uint8Array(0), offset: new Uint32Array(1) };
-    default:
-      return new Uint8Array(0);
-  }
-}
-
-/** @param owned the bytes belong to this page alone, so aligned ones need no copy */
-function plain(leaf: Leaf, r: ByteReader, count: number, owned = false): Values {
-  switch (leaf.type) {
-    case PhysicalType.INT64: {
-      const bytes = r.readBytes(count * 8);
-      return owned && bytes.byteOffset % 8 === 0
-        ? new BigInt64Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, count)
-        : new BigInt64Array(bytes.slice().buffer);
-    }
-    case PhysicalType.INT32:
-      return new Int32Array(r.readBytes(count * 4).slice().buffer);
-    case PhysicalType.FIXED_LEN_BYTE_ARRAY:
-      return r.readBytes(count * leaf.typeLength).slice();
-    case PhysicalType.BOOLEAN: {
-      const data = r.readBytes((count + 7) >>> 3);
-      const out = new Uint8Array(count);
-      for (let i = 0; i < count; i++) out[i] = (data[i >>> 3]! >>> (i & 7)) & 1;
-      return out;
-    }
-    case PhysicalType.BYTE_ARRAY: {
-      const offset = new Uint32Array(count + 1);
-      const start = r.pos;
-      let total = 0;
-      for (let i = 0; i < count; i++) {
-        const n = r.u32le();
-        r.requireBytes(n);
-        total += n;
-        offset[i + 1] = total;
-      }
-      const bytes = new Uint8Array(total);
-      for (let i = 0, pos = start; i < count; i++) {
-        const n = offset[i + 1]! - offset[i]!;
-        bytes.set(r.bytes.subarray(pos + 4, pos + 4 + n), offset[i]!);
-        pos += 4 + n;
-      }
-      return { bytes, offset };
-    }
-    default:
-      throw new ShortRead(r.pos, `expected a known physical type, found ${leaf.type}`);
-  }
-}
-
-function deltaLength(r: ByteReader, count: number): BinaryValues {
-  const lengths = deltaUnpackInt32(r, { max: count });
-  const offset = new Uint32Array(count + 1);
-  let total = 0;
-  for (let i = 0; i < count; i++) {
-    const n = lengths[i] ?? 0;
-    if (n < 0) throw new ShortRead(r.pos, "expected the length of a byte string");
-    total += n;
-    offset[i + 1] = total;
-  }
-  return { bytes: r.readBytes(total), offset };
-}
-
-function deltaByteArray(leaf: Leaf, r: ByteReader, count: number): Values {
-  const prefixes = deltaUnpackInt32(r, { max: count });
-  const suffixes = deltaLength(r, count);
-  const offset = new Uint32Array(count + 1);
-  let total = 0;
-  for (let i = 0; i < count; i++) {
-    const n = (prefixes[i] ?? 0) + suffixes.offset[i + 1]! - suffixes.offset[i]!;
-    if (
-      (prefixes[i] ?? 0) < 0 ||
-      (i > 0 ? prefixes[i]! > offset[i]! - offset[i - 1]! : prefixes[i] !== 0) ||
-      total > 1 << 30
-    )
-      throw new ShortRead(r.pos, "expected a prefix of the previous value");
-    total += n;
-    offset[i + 1] = total;
-  }
-  const bytes = new Uint8Array(total);
-  for (let i = 0; i < count; i++) {
-    const p = prefixes[i]!;
-    if (p > 0) bytes.copyWithin(offset[i]!, offset[i - 1]!, offset[i - 1]! + p);
-    bytes.set(suffixes.bytes.subarray(suffixes.offset[i]!, suffixes.offset[i + 1]!), offset[i]! + p);
-  }
-  return leaf.type === PhysicalType.FIXED_LEN_BYTE_ARRAY ? bytes : { bytes, offset };
-}
-
-function gather(leaf: Leaf, dictionary: Values, index: Uint32Array): Values {
-  const n = index.length;
-  const size =
-    "offset" in dictionary
-      ? dictionary.offset.length - 1
-      : leaf.type === PhysicalType.FIXED_LEN_BYTE_ARRAY
-        ? dictionary.length / leaf.typeLength
-        : dictionary.length;
-  for (let i = 0; i < n; i++)
-    if (index[i]! >= size)
-      throw new ShortRead(0, `expected a dictionary index below ${size}, found ${index[i]}`);
-  if (dictionary instanceof BigInt64Array) {
-    const out = new BigInt64Array(n);
-    for (let i = 0; i < n; i++) out[i] = dictionary[index[i]!]!;
-    return out;
-  }
-  if (dictionary instanceof Int32Array) {
-    const out = new Int32Array(n);
-    for (let i = 0; i < n; i++) out[i] = dictionary[index[i]!]!;
-    return out;
-  }
-  if (dictionary instanceof Uint8Array) {
-    const w = leaf.type === PhysicalType.FIXED_LEN_BYTE_ARRAY ? leaf.typeLength : 1;
-    const out = new Uint8Array(n * w);
-    for (let i = 0; i < n; i++) out.set(dictionary.subarray(index[i]! * w, index[i]! * w + w), i * w);
-    return out;
-  }
-  const offset = new Uint32Array(n + 1);
-  let total = 0;
-  for (let i = 0; i < n; i++) {
-    total += dictionary.offset[index[i]! + 1]! - dictionary.offset[index[i]!]!;
-    if (total > 0x7fffffff) throw new ShortRead(0, "expected less than 2 GiB of dictionary values");
-    offset[i + 1] = total;
-  }
-  const bytes = new Uint8Array(total);
-  for (let i = 0; i < n; i++)
-    bytes.set(
-      dictionary.bytes.subarray(dictionary.offset[index[i]!]!, dictionary.offset[index[i]! + 1]!),
-      offset[i]!,
-    );
-  return { bytes, offset };
-}
-
+// One column from its pages; a single page is passed on without a copy.
 function concatPages(leaf: Leaf, pages: Page[]): ColumnData {
   if (pages.length === 1) return { leaf, ...pages[0]! };
   let count = 0,
@@ -399,7 +221,7 @@ function concatPages(leaf: Leaf, pages: Page[]): ColumnData {
     }
     return out;
   };
-  let joined: Values = empty(leaf);
+  let joined: Values = emptyValues(leaf);
   if ("offset" in joined) {
     const bytes = new Uint8Array(binary),
       offset = new Uint32Array(values + 1);
@@ -434,6 +256,9 @@ function concatPages(leaf: Leaf, pages: Page[]): ColumnData {
 /**
  * Row boundaries of a repeated column: row i owns the values [offset[i], offset[i + 1]). `present` is the
  * minimum definition level of an entry with a value, which an empty list does not reach.
+ * @returns [rows + 1], ascending from 0; entries of lists inside of the list (repetition above 1) do not
+ * count
+ * @throws CorruptError if the repetition levels start another number of rows
  */
 export function rowOffsets(column: ColumnData, rows: number, present: number): Uint32Array {
   const offset = new Uint32Array(rows + 1);

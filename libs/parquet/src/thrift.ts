@@ -1,6 +1,13 @@
 import { type ByteReader, ByteWriter, decodeUtf8, ShortRead } from "@cinderblock/bytes";
 
-/** Types of the Thrift compact protocol that Parquet's footer and page headers use. */
+/**
+ * Types of the Thrift compact protocol that Parquet's footer and page headers use.
+ *
+ *   struct: field ... 0x00        field: (delta of the ID << 4 | type) <1b>, value      delta 1 to 15
+ *                                        (0 << 4 | type) <1b>, zig-zag ID, value        otherwise
+ *   list:   (size << 4 | type) <1b>, values            size 15: the size follows as a uvarint
+ *   binary: uvarint size, bytes      i16, i32, i64: zig-zag varint      bool of a field: its type, no value
+ */
 const T = {
   TRUE: 1,
   FALSE: 2,
@@ -16,16 +23,24 @@ const T = {
   STRUCT: 12,
 } as const;
 
-/** A decoded value of the Thrift compact protocol. */
+/**
+ * A decoded value. Binary values are views; an i64 beyond 2^53 is a bigint, every other number a number. A
+ * map is a list of [key, value] lists.
+ */
 export type ThriftValue = number | boolean | bigint | Uint8Array | ThriftValue[] | ThriftStruct;
-/** Fields of a Thrift struct: field ID -> value. */
+/** Fields of a Thrift struct: field ID -> value. Absent fields have no key. */
 export interface ThriftStruct {
   [field: number]: ThriftValue;
 }
 
+/** Limit of nesting, so that damaged bytes cannot exhaust the call stack. */
 const MAX_DEPTH = 16;
 
-/** Reads one struct. @throws `ShortRead` for malformed bytes */
+/**
+ * Reads one struct and leaves the cursor after its stop byte; unknown fields are decoded as well.
+ * @throws ShortRead for malformed bytes, a list longer than the bytes left, or structs nested more than 16
+ * deep
+ */
 export function readStruct(r: ByteReader, depth = 0): ThriftStruct {
   if (depth > MAX_DEPTH) throw new ShortRead(r.pos, "expected structs nested at most 16 deep");
   const out: ThriftStruct = {};
@@ -113,9 +128,13 @@ export function structField(value: ThriftValue | undefined): ThriftStruct {
     : {};
 }
 
-/** Writes structs field by field; callbacks write nested structs and lists. */
+/**
+ * Writes structs field by field, in ascending order of field IDs; callbacks write nested structs and lists.
+ * `out` has the bytes. The caller begins with `nested`, which writes the root struct.
+ */
 export class ThriftWriter {
   readonly out = new ByteWriter(1024);
+  /** ID of the last field of the current struct, because field heads hold differences */
   private last = 0;
 
   private field(id: number, type: number): void {
@@ -156,11 +175,13 @@ export class ThriftWriter {
     this.out.str(value);
   }
 
+  /** A field whose struct the callback writes. */
   struct(id: number, body: () => void): void {
     this.field(id, T.STRUCT);
     this.nested(body);
   }
 
+  /** A struct without a field head: the root, or an element of a list. */
   nested(body: () => void): void {
     const { last } = this;
     this.last = 0;
@@ -177,6 +198,7 @@ export class ThriftWriter {
       this.out.uvarint(size);
     }
   }
+  /** A list of `size` structs; the callback writes the fields of element i. */
   structs(id: number, size: number, body: (i: number) => void): void {
     this.listHead(id, size, T.STRUCT);
     for (let i = 0; i < size; i++) this.nested(() => body(i));
@@ -189,6 +211,7 @@ export class ThriftWriter {
     this.listHead(id, values.length, T.I64);
     for (const v of values) this.zigzag(v);
   }
+  /** Elements of a list of booleans are bytes, 1 or 2, unlike fields. */
   bools(id: number, values: readonly boolean[]): void {
     this.listHead(id, values.length, T.TRUE);
     for (const v of values) this.out.u8(v ? 1 : 2);

@@ -1,18 +1,24 @@
 import { constants, crc32, zstdCompressSync } from "node:zlib";
-import { ByteWriter, deltaPackInt32, deltaPackInt64, encodeUtf8 } from "@cinderblock/bytes";
+import { ByteWriter, encodeUtf8 } from "@cinderblock/bytes";
+import { buildDictionary, type ColumnSource, encodeValues, minMax } from "./column-source.ts";
 import { encodeHybrid } from "./levels.ts";
-import { Codec, Encoding, PageType, PhysicalType } from "./metadata.ts";
+import { Codec, Encoding, PageType } from "./metadata.ts";
+import { type Alike, type Levels, pageLevels } from "./page-levels.ts";
 import { ThriftWriter } from "./thrift.ts";
-import type { BinaryValues, Values } from "./read.ts";
 
-/** One element of the schema in depth-first order; a group states its number of children. */
+/**
+ * One element of the schema in depth-first order; a group states its number of children. Numbers are those of
+ * parquet.thrift (`SchemaElement`).
+ */
 export interface SchemaElement {
   name: string;
+  /** PhysicalType; absent for groups */
   type?: number;
   typeLength?: number;
   /** 0 required, 1 optional, 2 repeated */
   repetition?: number;
   children?: number;
+  /** ConvertedType, which older readers use instead of the logical type */
   converted?: number;
   /** logical type: a field of the LogicalType union, and for INTEGER its width and sign */
   logical?:
@@ -20,26 +26,7 @@ export interface SchemaElement {
     | { kind: "int"; bits: number; signed: boolean };
 }
 
-/** Input of the writer: a column of one row group. */
-export interface ColumnSource {
-  path: string;
-  type: number;
-  typeLength?: number;
-  encoding: number;
-  maxDef: number;
-  maxRep: number;
-  /** the values of the column that are not null */
-  values: Values | Uint32Array;
-  /** number of values that are not null */
-  count: number;
-  /** list columns: row i owns the entries [offset[i], offset[i + 1]); absent for flat columns */
-  offset?: Uint32Array;
-  /** for columns with nulls: entry -> whether it has a value; absent if every entry has one */
-  present?: Uint8Array;
-  /** definition level above which no value exists: for a column that is empty in every row */
-  allNullAt?: number;
-}
-
+// Entry of both page indexes: file range, first row in the row group, bounds and nulls.
 interface WrittenPage {
   offset: number;
   sizeBytes: number;
@@ -49,6 +36,8 @@ interface WrittenPage {
   nulls: number;
   nullPage: boolean;
 }
+// Facts of a written chunk for the footer. Positions count from the start of the file; -1: no dictionary
+// page.
 interface WrittenChunk {
   path: string;
   type: number;
@@ -62,11 +51,15 @@ interface WrittenChunk {
   encodings: number[];
 }
 
-/** Creator, compression and page sizes of a written file. */
+/**
+ * Creator, compression and page sizes of a written file. `level` is zstd's and without effect for another
+ * codec.
+ */
 export interface ParquetOptions {
   createdBy: string;
   codec: number;
   level: number;
+  /** a page ends after this number of rows at the latest */
   rowsPerPage: number;
   /** a page of a list ends with the row that reaches this number of entries */
   entriesPerPage: number;
@@ -80,8 +73,15 @@ export interface ParquetOptions {
 const MAGIC = encodeUtf8("PAR1");
 
 /**
- * Writes row groups of columns: data page V2, page CRCs, and a column and an offset index for every column,
- * because v1's reader needs both.
+ * Writes row groups of columns: page CRCs, and a column and an offset index for every column, because v1's
+ * reader needs both. Flat columns have data pages of version 2, repeated ones of version 1.
+ *
+ *   "PAR1"
+ *   row group: column chunk: dictionary page? | data page ...      in schema order
+ *   column index of every chunk | offset index of every chunk      as readers fetch a kind in one range
+ *   footer | size of the footer <4b LE> | "PAR1"
+ *
+ * The schema, the order of columns and the number of rows are the caller's duty: nothing is checked here.
  */
 export class ParquetWriter {
   private readonly out: ByteWriter;
@@ -96,6 +96,7 @@ export class ParquetWriter {
     this.out.bytes(MAGIC);
   }
 
+  /** Number of row groups written. */
   get rowGroups(): number {
     return this.groups.length;
   }
@@ -110,6 +111,7 @@ export class ParquetWriter {
   /** cache of encoded levels for the columns of the current row group */
   private readonly alike: Alike = new Map();
 
+  /** Appends a row group of `rows` rows; `columns` has one source for each leaf, in the schema's order. */
   writeRowGroup(rows: number, columns: readonly ColumnSource[]): void {
     this.alike.clear();
     this.groups.push({ rows, chunks: columns.map((c) => this.chunk(rows, c)) });
@@ -120,6 +122,8 @@ export class ParquetWriter {
     this.out.reset();
   }
 
+  // Writes one column: the dictionary page, if its encoding has one, then pages within the limits of rows
+  // and entries. A row group without rows has one empty page.
   private chunk(rows: number, source: ColumnSource): WrittenChunk {
     const chunk: WrittenChunk = {
       path: source.path,
@@ -202,6 +206,7 @@ export class ParquetWriter {
     return this.finishPage(chunk, source, at, from, value, count, defined);
   }
 
+  // Records the page that was written from file position `at` on.
   private finishPage(
     chunk: WrittenChunk,
     source: ColumnSource,
@@ -254,6 +259,8 @@ export class ParquetWriter {
     return this.finishPage(chunk, source, at, from, value, count, defined);
   }
 
+  // Writes a page: header, levels (version 2 only, never compressed), body. The CRC covers levels and
+  // stored body.
   private page(
     chunk: WrittenChunk,
     type: number,
@@ -306,7 +313,10 @@ export class ParquetWriter {
     chunk.plainSize += t.out.length + levels.length + body.length;
   }
 
-  /** Writes indexes and footer. @returns the file, or the bytes that the sink did not receive */
+  /**
+   * Writes indexes and footer; the writer is of no use afterwards.
+   * @returns a view of the file, or of the bytes that the sink did not receive
+   */
   finish(): Uint8Array {
     const { out } = this;
     const columnIndex: { offset: number; length: number }[][] = [];
@@ -327,6 +337,7 @@ export class ParquetWriter {
     return { offset, length: bytes.length };
   }
 
+  // FileMetaData with version 2, as v1 writes it. Field numbers: parquet.thrift.
   private footer(
     columnIndex: { offset: number; length: number }[][],
     offsetIndex: { offset: number; length: number }[][],
@@ -376,6 +387,8 @@ export class ParquetWriter {
   }
 }
 
+// LogicalType is a union: 1 STRING, 3 LIST, 8 TIMESTAMP (1 isAdjustedToUTC, 2 unit: 3 NANOS), 10 INTEGER
+// (1 bitWidth, 2 isSigned), 14 UUID.
 function writeSchemaElement(t: ThriftWriter, e: SchemaElement): void {
   if (e.type !== undefined) t.i32(1, e.type);
   if (e.typeLength !== undefined) t.i32(2, e.typeLength);
@@ -402,6 +415,7 @@ function writeSchemaElement(t: ThriftWriter, e: SchemaElement): void {
   });
 }
 
+// ColumnIndex: 1 null_pages, 2 min_values, 3 max_values, 4 boundary_order (0: unordered), 5 null_counts.
 function writeColumnIndex(c: WrittenChunk): Uint8Array {
   const t = new ThriftWriter();
   t.nested(() => {
@@ -426,6 +440,7 @@ function writeColumnIndex(c: WrittenChunk): Uint8Array {
   return t.out.copy();
 }
 
+// OffsetIndex: 1 page_locations (1 offset, 2 compressed_page_size, 3 first_row_index).
 function writeOffsetIndex(c: WrittenChunk): Uint8Array {
   const t = new ThriftWriter();
   t.nested(() =>
@@ -437,253 +452,4 @@ function writeOffsetIndex(c: WrittenChunk): Uint8Array {
     }),
   );
   return t.out.copy();
-}
-
-/** Encoded levels of one page; empty if the column has none. */
-interface Levels {
-  /** number of entries of the page */
-  count: number;
-  /** number of entries that have a value */
-  defined: number;
-  rep: Uint8Array;
-  def: Uint8Array;
-}
-
-const NO_LEVELS = new Uint8Array(0);
-
-function encodeLevels(levels: Uint8Array, max: number): Uint8Array {
-  const out = new ByteWriter(64);
-  encodeHybrid(levels, levels.length, 32 - Math.clz32(max), out);
-  return out.finish();
-}
-
-function pageLevels(s: ColumnSource, from: number, to: number, alike: Alike): Levels {
-  if (s.maxDef === 0) return { count: to - from, defined: to - from, rep: NO_LEVELS, def: NO_LEVELS };
-  if (s.offset) return listLevels(s, s.offset, from, to, alike);
-  const count = to - from,
-    def = new Uint8Array(count);
-  let defined = 0;
-  if (s.present)
-    for (let i = from; i < to; i++) {
-      const there = s.present[i]! ? 1 : 0;
-      def[i - from] = s.maxDef - 1 + there;
-      defined += there;
-    }
-  else {
-    def.fill(s.allNullAt ?? s.maxDef);
-    defined = s.allNullAt === undefined ? count : 0;
-  }
-  return { count, defined, rep: NO_LEVELS, def: encodeLevels(def, s.maxDef) };
-}
-
-/**
- * Cache of encoded levels: columns of one list share their repetition, and most are absent in the same
- * places. Offsets of a list -> rows and form -> encoded levels.
- */
-type Alike = Map<Uint32Array, Map<string, Uint8Array>>;
-
-function listLevels(s: ColumnSource, offset: Uint32Array, from: number, to: number, alike: Alike): Levels {
-  const { maxDef, maxRep, allNullAt } = s,
-    entries = offset[to]! - offset[from]!;
-  const present = allNullAt === undefined ? s.present : undefined;
-  let count = entries;
-  // an empty list is an entry with repetition and definition 0
-  for (let i = from; i < to; i++) if (offset[i] === offset[i + 1]) count++;
-  let forms = alike.get(offset);
-  if (!forms) alike.set(offset, (forms = new Map()));
-  const once = (form: string, max: number, levels: () => Uint8Array): Uint8Array => {
-    const key = `${from} ${to} ${form} ${32 - Math.clz32(max)}`;
-    let bytes = forms.get(key);
-    if (!bytes) forms.set(key, (bytes = encodeLevels(levels(), max)));
-    return bytes;
-  };
-  const rep = once("rep", maxRep, () => {
-    const out = new Uint8Array(count).fill(1);
-    for (let i = from, at = 0; i < to; i++) {
-      out[at] = 0;
-      at += Math.max(1, offset[i + 1]! - offset[i]!);
-    }
-    return out;
-  });
-  const level = allNullAt ?? maxDef;
-  const def = (): Uint8Array => {
-    const out = new Uint8Array(count).fill(level);
-    if (count > entries)
-      for (let i = from, at = 0; i < to; i++) {
-        const n = offset[i + 1]! - offset[i]!;
-        if (n === 0) out[at] = 0;
-        at += Math.max(1, n);
-      }
-    return out;
-  };
-  if (!present)
-    return { count, defined: level === maxDef ? entries : 0, rep, def: once(`def ${level}`, maxDef, def) };
-  const own = def();
-  let defined = 0;
-  for (let i = from, at = 0; i < to; i++) {
-    const a = offset[i]!,
-      b = offset[i + 1]!;
-    for (let k = a; k < b; k++) {
-      const there = present[k]! ? 1 : 0;
-      own[at + k - a] = maxDef - 1 + there;
-      defined += there;
-    }
-    at += Math.max(1, b - a);
-  }
-  return { count, defined, rep, def: encodeLevels(own, maxDef) };
-}
-
-function encodeValues(s: ColumnSource, from: number, to: number, out: ByteWriter): void {
-  const v = s.values;
-  const n = to - from;
-  if (s.encoding === Encoding.DELTA_BINARY_PACKED) {
-    if (s.type === PhysicalType.INT32) deltaPackInt32((v as Int32Array).subarray(from, to), n, out);
-    else deltaPackInt64((v as BigInt64Array).subarray(from, to), n, out);
-    return;
-  }
-  if (s.encoding === Encoding.DELTA_LENGTH_BYTE_ARRAY) {
-    const { bytes, offset } = v as BinaryValues;
-    const lengths = new Int32Array(n);
-    for (let i = 0; i < n; i++) lengths[i] = offset[from + i + 1]! - offset[from + i]!;
-    deltaPackInt32(lengths, n, out);
-    out.bytes(bytes.subarray(offset[from]!, offset[to]!));
-    return;
-  }
-  out.bytes(plainBytes(s, from, to));
-}
-
-function plainBytes(s: ColumnSource, from: number, to: number): Uint8Array {
-  const v = s.values;
-  if (v instanceof Uint8Array) {
-    if (s.type === PhysicalType.BOOLEAN) {
-      const out = new Uint8Array((to - from + 7) >>> 3);
-      for (let i = from; i < to; i++) if (v[i]) out[(i - from) >>> 3]! |= 1 << ((i - from) & 7);
-      return out;
-    }
-    const w = s.typeLength ?? 1;
-    return v.subarray(from * w, to * w);
-  }
-  if ("offset" in v) {
-    const out = new ByteWriter(v.offset[to]! - v.offset[from]! + 4 * (to - from));
-    for (let i = from; i < to; i++) {
-      out.u32le(v.offset[i + 1]! - v.offset[i]!);
-      out.bytes(v.bytes.subarray(v.offset[i]!, v.offset[i + 1]!));
-    }
-    return out.finish();
-  }
-  return new Uint8Array(
-    v.buffer,
-    v.byteOffset + from * v.BYTES_PER_ELEMENT,
-    (to - from) * v.BYTES_PER_ELEMENT,
-  );
-}
-
-/** Distinct values in order of first use, and the index of each value. */
-function buildDictionary(s: ColumnSource): { index: Uint32Array; size: number; plain: Uint8Array } {
-  const index = new Uint32Array(s.count);
-  const seen = new Map<string | bigint, number>();
-  const plain = new ByteWriter(256),
-    numbers = s.values instanceof BigInt64Array ? s.values : undefined;
-  for (let i = 0; i < s.count; i++) {
-    const raw = numbers ? undefined : plainBytes(s, i, i + 1);
-    const key = raw ? Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString("latin1") : numbers![i]!;
-    let at = seen.get(key);
-    if (at === undefined) {
-      at = seen.size;
-      seen.set(key, at);
-      plain.bytes(raw ?? plainBytes(s, i, i + 1));
-    }
-    index[i] = at;
-  }
-  return { index, size: seen.size, plain: plain.finish() };
-}
-
-function minMax(s: ColumnSource, from: number, to: number): { min: Uint8Array; max: Uint8Array } {
-  const v = s.values;
-  const { lo, hi } =
-    v instanceof BigInt64Array ? bounds64(v, from, to, unsigned(s)) : bounds(comparator(v, s), from, to);
-  const one = (i: number): Uint8Array => {
-    if (typeof v === "object" && "offset" in v) return v.bytes.slice(v.offset[i]!, v.offset[i + 1]!);
-    if (s.type === PhysicalType.BOOLEAN) return Uint8Array.of((v as Uint8Array)[i]!);
-    if (v instanceof Uint32Array && s.type === PhysicalType.INT64) {
-      const b = new Uint8Array(8);
-      new DataView(b.buffer).setUint32(0, v[i]!, true);
-      return b;
-    }
-    return plainBytes(s, i, i + 1).slice();
-  };
-  return { min: one(lo), max: one(hi) };
-}
-
-const UNSIGNED = new Set([
-  "SeriesIndex",
-  "StacktracePartition",
-  "TotalValue",
-  "Samples.list.element.StacktraceID",
-  "Samples.list.element.SpanID",
-]);
-/** Whether the bounds of a column are ordered as unsigned numbers, as its logical type requires. */
-function unsigned(s: ColumnSource): boolean {
-  return UNSIGNED.has(s.path);
-}
-
-/**
- * Positions of the smallest and the largest value, compared as 32-bit halves: a BigInt per value would be an
- * allocation.
- */
-function bounds64(v: BigInt64Array, from: number, to: number, unsigned: boolean): { lo: number; hi: number } {
-  const low = new Uint32Array(v.buffer, v.byteOffset, v.length * 2),
-    flip = unsigned ? 0 : 0x8000_0000;
-  let lo = from,
-    hi = from,
-    minHigh = (low[2 * from + 1]! ^ flip) >>> 0,
-    minLow = low[2 * from]!,
-    maxHigh = minHigh,
-    maxLow = minLow;
-  for (let i = from + 1; i < to; i++) {
-    const h = (low[2 * i + 1]! ^ flip) >>> 0,
-      l = low[2 * i]!;
-    if (h < minHigh || (h === minHigh && l < minLow)) {
-      lo = i;
-      minHigh = h;
-      minLow = l;
-    }
-    if (h > maxHigh || (h === maxHigh && l > maxLow)) {
-      hi = i;
-      maxHigh = h;
-      maxLow = l;
-    }
-  }
-  return { lo, hi };
-}
-
-function bounds(
-  compare: (a: number, b: number) => number,
-  from: number,
-  to: number,
-): { lo: number; hi: number } {
-  let lo = from,
-    hi = from;
-  for (let i = from + 1; i < to; i++) {
-    if (compare(i, lo) < 0) lo = i;
-    if (compare(i, hi) > 0) hi = i;
-  }
-  return { lo, hi };
-}
-
-function comparator(
-  v: Exclude<ColumnSource["values"], BigInt64Array>,
-  s: ColumnSource,
-): (a: number, b: number) => number {
-  if (v instanceof Int32Array || v instanceof Uint32Array)
-    return (a, b) => (unsigned(s) ? (v[a]! >>> 0) - (v[b]! >>> 0) : v[a]! - v[b]!);
-  if (v instanceof Uint8Array) {
-    const w = s.type === PhysicalType.BOOLEAN ? 1 : (s.typeLength ?? 1);
-    return (a, b) => Buffer.compare(v.subarray(a * w, a * w + w), v.subarray(b * w, b * w + w));
-  }
-  return (a, b) =>
-    Buffer.compare(
-      v.bytes.subarray(v.offset[a]!, v.offset[a + 1]!),
-      v.bytes.subarray(v.offset[b]!, v.offset[b + 1]!),
-    );
 }
