@@ -55,6 +55,32 @@ export class LabelIndex {
     this.series = series;
   }
 
+  /** Index of series whose label sets are known as columns, which it keeps. */
+  static ofSets(series: readonly { readonly labels: Labels }[], sets: LabelSets): LabelIndex {
+    const index = new LabelIndex(series);
+    // Damaged symbols may repeat a text: such sets are read one by one.
+    return index.adopt(sets) ? index : new LabelIndex(series);
+  }
+
+  private adopt({ names, nameOf, values, pairs, ends }: LabelSets): boolean {
+    for (const name of names) this.entries.set(name, { id: this.nameList.push(name) - 1, pairs: new Map() });
+    if (this.entries.size < names.length) return false;
+    const ofName = [...this.entries.values()];
+    for (let pair = 0; pair < values.length; pair++) {
+      const known = ofName[nameOf[pair]!]!.pairs,
+        before = known.size;
+      known.set(values[pair]!, pair);
+      if (known.size === before) return false;
+      this.valueList.push(values[pair]!);
+      this.postings.addList();
+    }
+    this.nameOfPair.append(nameOf);
+    this.seriesPairs.append(pairs);
+    this.seriesEnds.append(ends);
+    for (let i = 0, k = 0; i < ends.length; i++) for (; k < ends[i]!; k++) this.postings.add(pairs[k]!, i);
+    return true;
+  }
+
   /** bytes of the indexed series in memory; label texts belong to the series */
   get byteLength(): number {
     return (

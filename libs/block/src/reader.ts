@@ -2,8 +2,8 @@ import type { SymbolTables } from "@cinderblock/symdb";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { type Hasher } from "@cinderblock/bytes";
 import { withBlock } from "@cinderblock/errors";
-import { fingerprintBytes } from "@cinderblock/model";
-import { decodeIndex } from "@cinderblock/tsdb-index";
+import { decodeIndexColumns } from "@cinderblock/tsdb-index";
+import { BlockSeries } from "./block-series.ts";
 import { BlockTable, type TableContext } from "./block-table.ts";
 import { type BlockFiles } from "./files.ts";
 import { FlameIndex } from "./flame-index.ts";
@@ -26,7 +26,7 @@ export class BlockReader implements ProfileSource {
   readonly ulid: string;
   readonly form = "block";
   readonly meta: BlockMeta;
-  series: SourceSeries[] = [];
+  series: readonly SourceSeries[] = [];
   labelIndex = new LabelIndex(this.series);
   coarse: DownsampledTable[] = [];
   readonly partitions: bigint[] = [];
@@ -48,19 +48,22 @@ export class BlockReader implements ProfileSource {
     this.files = files;
     this.hasher = hasher;
     this.blockSymbols = new BlockSymbols(meta, files);
-    this.storedLabels = new StoredLabels({
-      ulid: meta.ulid,
-      // The index of a block whose meta.json has no list of files is read completely.
-      sizeBytes: meta.files.find((f) => f.relPath === INDEX)?.sizeBytes ?? 0,
-      minTimeMs: meta.minTimeMs,
-      maxTimeMs: meta.maxTimeMs,
-      read: (offset, size) => files.read(INDEX, offset, size),
-      loaded: () => (this.table ? this : undefined),
-      load: async () => {
-        await this.open();
-        return this;
+    this.storedLabels = new StoredLabels(
+      {
+        ulid: meta.ulid,
+        // The index of a block whose meta.json has no list of files is read completely.
+        sizeBytes: meta.files.find((f) => f.relPath === INDEX)?.sizeBytes ?? 0,
+        minTimeMs: meta.minTimeMs,
+        maxTimeMs: meta.maxTimeMs,
+        read: (offset, size) => files.read(INDEX, offset, size),
+        loaded: () => (this.table ? this : undefined),
+        load: async () => {
+          await this.open();
+          return this;
+        },
       },
-    });
+      hasher,
+    );
   }
 
   get labels(): LabelSource {
@@ -89,19 +92,15 @@ export class BlockReader implements ProfileSource {
 
   private async readIndex(): Promise<void> {
     const bytes = await this.files.read(INDEX, 0, undefined);
-    const list = decodeIndex(bytes, `${this.ulid}/${INDEX}`);
-    this.series = list.map((s) => ({
-      labels: s.labels,
-      fingerprint: this.hasher.h64(fingerprintBytes(s.labels)),
-      minTimeNanos: s.minTime,
-      maxTimeNanos: s.maxTime,
-    }));
-    this.labelIndex = new LabelIndex(this.series);
-    this.otherBytes += bytes.length * 4;
+    const columns = decodeIndexColumns(bytes, `${this.ulid}/${INDEX}`),
+      all = new BlockSeries(columns, this.hasher);
+    this.series = all.series;
+    this.labelIndex = all.labelIndex;
+    this.otherBytes += all.byteLength;
     const context: TableContext = {
       meta: this.meta,
       files: this.files,
-      seriesIndex: Uint32Array.from(list, (s) => s.seriesIndex),
+      seriesIndex: columns.seriesIndex,
       partitionPosition: (id) => this.partitionPosition(id),
       leaf: () => this.leaf,
     };

@@ -50,7 +50,8 @@ class Stored implements StoredIndex {
   }
 }
 
-const byParts = (stored: StoredIndex): StoredLabels => new StoredLabels(stored, () => 100);
+const hasher = await loadHasher();
+const byParts = (stored: StoredIndex): StoredLabels => new StoredLabels(stored, hasher, () => 100);
 
 describe("labels of a stored index", () => {
   it("are those of a walk over all series", async () => {
@@ -161,7 +162,7 @@ describe("labels of a block with many series", () => {
         },
         size: () => Promise.resolve(bytes.length),
       },
-      await loadHasher(),
+      hasher,
     );
     return { reader, read: () => read };
   }

@@ -1,10 +1,11 @@
 import type { Pace } from "@cinderblock/async";
+import type { Hasher } from "@cinderblock/bytes";
 import { withBlock } from "@cinderblock/errors";
 import type { Matcher, Selector } from "@cinderblock/model";
 import { IndexFile, type PostingsEntry } from "@cinderblock/tsdb-index";
 import { tailBytes } from "./files.ts";
-import { LabelIndex } from "./label-index.ts";
-import type { IndexedSeries, LabelSource, SourceSeries } from "./source.ts";
+import { BlockSeries } from "./block-series.ts";
+import type { IndexedSeries, LabelSource } from "./source.ts";
 
 /** Part of a block's series above which all of them are read, to answer one question. */
 const MOST_SERIES = 1 / 8;
@@ -32,13 +33,15 @@ export interface StoredIndex {
  */
 export class StoredLabels implements LabelSource {
   private readonly stored: StoredIndex;
+  private readonly hasher: Hasher;
   private readonly tail: (size: number) => number;
   private opening: Promise<IndexFile> | undefined;
   private opened: IndexFile | undefined;
 
   /** @param tail bytes to read first from the end of a file; all of a small one */
-  constructor(stored: StoredIndex, tail = tailBytes) {
+  constructor(stored: StoredIndex, hasher: Hasher, tail = tailBytes) {
     this.stored = stored;
+    this.hasher = hasher;
     this.tail = tail;
   }
 
@@ -124,19 +127,12 @@ export class StoredLabels implements LabelSource {
     pace: Pace,
   ): Promise<IndexedSeries> {
     const refs = await index.postings([...entries]),
-      series: SourceSeries[] = [];
+      decoder = await index.decoder();
     for (let at = 0; at < refs.length; at += AT_ONCE) {
       if (pace.due()) await pace.next();
-      // Label questions need no fingerprints, which are computed from the labels.
-      for (const s of await index.series(refs.subarray(at, at + AT_ONCE)))
-        series.push({
-          labels: s.labels,
-          fingerprint: s.fingerprint,
-          minTimeNanos: s.minTime,
-          maxTimeNanos: s.maxTime,
-        });
+      await index.readSeries(refs.subarray(at, at + AT_ONCE), decoder);
     }
-    return { series, labelIndex: new LabelIndex(series) };
+    return new BlockSeries(decoder.finish(), this.hasher);
   }
 }
 

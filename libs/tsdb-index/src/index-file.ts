@@ -1,16 +1,7 @@
 import { ShortRead } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
-import type { IndexSeries } from "./encode.ts";
-import {
-  checkMagic,
-  readSection,
-  readSeries,
-  readToc,
-  seriesSize,
-  SymbolTable,
-  type Toc,
-  TOC_SIZE,
-} from "./sections.ts";
+import { checkMagic, readSection, readToc, seriesSize, SymbolTable, type Toc, TOC_SIZE } from "./sections.ts";
+import { SeriesDecoder } from "./series-columns.ts";
 
 /** Reads `size` bytes of a file from `offset`. */
 export type ReadRange = (offset: number, size: number) => Promise<Uint8Array>;
@@ -120,14 +111,17 @@ export class IndexFile {
     return all.filter((ref, i) => i === 0 || ref !== all[i - 1]);
   }
 
+  /** Collects series of this file for `readSeries`. */
+  async decoder(): Promise<SeriesDecoder> {
+    return new SeriesDecoder(await (this.symbols ??= this.readSymbols()));
+  }
+
   /**
-   * The series at ascending references, in this order.
+   * Adds the series at ascending references to a decoder, in this order.
    * @throws `corrupt` for a damaged series
    */
-  async series(refs: Uint32Array): Promise<IndexSeries[]> {
-    const symbols = await (this.symbols ??= this.readSymbols()),
-      out: IndexSeries[] = [],
-      end = this.toc.labelIndices;
+  async readSeries(refs: Uint32Array, out: SeriesDecoder): Promise<void> {
+    const end = this.toc.labelIndices;
     const runs = runsOf(
       Array.from(refs, (ref) => ({ start: ref * 16, end: Math.min(ref * 16 + SERIES_BYTES, end) })),
     );
@@ -138,10 +132,9 @@ export class IndexFile {
       if (last + size > run.end) chunk = await this.chunk(run.start, Math.min(last + size, end) - run.start);
       this.within(chunk.offset, () => {
         for (const ref of refs.subarray(run.first, run.last + 1))
-          out.push(readSeries(chunk.bytes, ref * 16 - chunk.offset, symbols));
+          out.add(chunk.bytes, ref * 16 - chunk.offset);
       });
     }
-    return out;
   }
 
   private async readSymbols(): Promise<SymbolTable> {

@@ -1,5 +1,4 @@
 import { ByteReader, crc32c, decodeUtf8, ShortRead } from "@cinderblock/bytes";
-import type { IndexSeries } from "./encode.ts";
 
 /** Bytes of the table of contents at the end of the file, and of the magic and the format at its start. */
 export const TOC_SIZE = 76,
@@ -77,9 +76,8 @@ export class SymbolTable {
     return 3 * this.bytes.length + 24 * this.start.length;
   }
 
-  /** @throws ShortRead for a number outside of the table; `at` is where the number was read */
-  text(id: number, at: number): string {
-    if (id >= this.start.length) throw new ShortRead(at, "expected a symbol that exists");
+  /** The text of a number below `length`. */
+  text(id: number): string {
     return (this.texts[id] ??= decodeUtf8(this.bytes, this.start[id]!, this.end[id]!));
   }
 }
@@ -89,36 +87,4 @@ export function seriesSize(bytes: Uint8Array, at: number): number {
   const r = new ByteReader(bytes, Math.min(at, bytes.length));
   const size = r.uvarint();
   return r.pos - at + size + 4;
-}
-
-export function readSeries(bytes: Uint8Array, at: number, symbols: SymbolTable): IndexSeries {
-  const outer = new ByteReader(bytes, Math.min(at, bytes.length));
-  const size = outer.uvarint();
-  const start = outer.requireBytes(size, "bytes of a series");
-  if (crc32c(bytes, start, start + size) !== outer.u32be())
-    throw new ShortRead(at, "expected the CRC of the series to match");
-  const r = new ByteReader(bytes, start, start + size);
-  const fingerprint = r.u64be();
-  const n = r.uvarint();
-  if (n > r.left) throw new ShortRead(r.pos, `expected at most ${r.left} labels, found ${n}`);
-  const labels: { name: string; value: string }[] = [];
-  for (let i = 0; i < n; i++)
-    labels.push({ name: symbols.text(r.uvarint(), r.pos), value: symbols.text(r.uvarint(), r.pos) });
-  const chunks = r.uvarint();
-  if (chunks === 0) throw new ShortRead(r.pos, "expected at least one chunk");
-  let minTime = 0n,
-    maxTime = 0n,
-    seriesIndex = 0,
-    kb = 0,
-    checksum = 0;
-  for (let i = 0; i < chunks; i++) {
-    const delta = r.varint64();
-    const first = i === 0 ? delta : maxTime + delta;
-    if (i === 0) minTime = first;
-    maxTime = first + r.uvarint64();
-    kb = r.uvarint();
-    seriesIndex = r.uvarint();
-    checksum = r.u32be();
-  }
-  return { labels, fingerprint, minTime, maxTime, seriesIndex, kb, checksum };
 }
