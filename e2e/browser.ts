@@ -1,7 +1,14 @@
 import { createServer, request as httpRequest, type Server as HttpServer } from "node:http";
 import { gzipSync } from "node:zlib";
 import { atEnd, chromium as findChromium, freePort, tinyPprof, type TinyProfile } from "@cinderblock/testkit";
-import { type Browser, type BrowserContext, chromium, type Page, type Request } from "playwright-core";
+import {
+  type Browser,
+  type BrowserContext,
+  chromium,
+  type Locator,
+  type Page,
+  type Request,
+} from "playwright-core";
 import { Server } from "./server.ts";
 
 /** A real browser that closes at the end of the test file. */
@@ -314,4 +321,11 @@ export async function flame(page: Page): Promise<void> {
 /** The screen reader text of the focused call in the flame graph. */
 export function spoken(page: Page): Promise<string> {
   return page.locator(".flame .sr").first().innerText();
+}
+
+/** The text field of the filters, which replaces the tokens. */
+export async function queryBox(page: Page): Promise<Locator> {
+  const box = page.getByRole("textbox", { name: "Query" });
+  if ((await box.count()) === 0) await page.getByRole("button", { name: "Edit as text" }).click();
+  return box;
 }

@@ -10,6 +10,7 @@ import {
   plainV1,
   Proxy,
   push,
+  queryBox,
   RANGE,
   settled,
   shop,
@@ -55,7 +56,7 @@ describeWith(["chromium"], "in front of a plain Pyroscope v1", () => {
   ];
 
   inFrontOfV1("lists services with their change, and opens one", `?${LATE}`, async ({ page }) => {
-    await page.getByRole("button", { name: "cart", exact: true }).click();
+    await page.getByRole("link", { name: "cart", exact: true }).click();
     await flame(page);
     expect(await page.getByText("Connected to Pyroscope v1").isVisible()).toBe(true);
     expect(await page.getByTestId("total").innerText()).toBe("total 2.10 min");
@@ -64,7 +65,7 @@ describeWith(["chromium"], "in front of a plain Pyroscope v1", () => {
     "asks for no more than v1's longest query by default",
     `?f=${END - 20 * HOUR}&u=${END}`,
     async ({ page, asked }) => {
-      await page.getByRole("button", { name: "cart", exact: true }).waitFor();
+      await page.getByRole("link", { name: "cart", exact: true }).waitFor();
       for (const q of asked("SelectSeries"))
         expect(Number(q.end) - Number(q.start)).toBeLessThanOrEqual(24 * HOUR);
     },
@@ -93,7 +94,7 @@ describeWith(["chromium"], "in front of a plain Pyroscope v1", () => {
   );
   inFrontOfV1(
     "compares two times",
-    `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}`,
+    `compare?${LATE}&${CART}&b${CART}&bf=${END - 2 * HOUR}&bu=${END - HOUR}&d=1`,
     async ({ page, asked }) => {
       await flame(page);
       await page.getByTestId("sums").waitFor();
@@ -185,7 +186,7 @@ describeWith(["chromium"], "wherever it is mounted", () => {
           const proxy = new Proxy(server, prefix, strips);
           const v = await visit(theBrowser(), `${await proxy.start()}?${LATE}`);
           try {
-            await v.page.getByRole("button", { name: "cart", exact: true }).click();
+            await v.page.getByRole("link", { name: "cart", exact: true }).click();
             await flame(v.page);
             await v.page.reload();
             await flame(v.page);
@@ -273,6 +274,7 @@ describeWith(["chromium"], "when things go wrong", () => {
       },
     });
     await flame(page);
+    await page.getByText("Partial answer").click();
     expect(await page.getByText("This answer is not complete: ingester-2 did not answer").isVisible()).toBe(
       true,
     );
@@ -298,7 +300,7 @@ describeWith(["chromium"], "when things go wrong", () => {
         },
       });
       await flame(page);
-      const box = page.getByRole("textbox", { name: "Query" });
+      const box = await queryBox(page);
       const totals: Record<string, string> = {
         cart: "total 2.10 min",
         checkout: "total 15.0 s",
@@ -328,7 +330,7 @@ describeWith(["chromium"], "when things go wrong", () => {
     await page.getByRole("heading", { name: "Waiting for data…" }).waitFor();
     expect(await page.getByLabel("curl").innerText()).toContain(`${fresh.url}/ingest?name=first.cpu`);
     await push(fresh, "first", {}, Date.now() - 1000, [{ frames: ["main"], values: [1e9] }]);
-    await page.getByRole("button", { name: "first", exact: true }).waitFor();
+    await page.getByRole("link", { name: "first", exact: true }).waitFor();
     expect(problems).toEqual([]);
     await context.close();
     await fresh.stop();
@@ -351,6 +353,7 @@ describeWith(["chromium"], "profiles that are missing", () => {
       `${limited.url}/explore?v=1&z=utc&${CART}&f=${at - 600_000}&u=${at + 60_000}`,
     );
     await flame(page);
+    await page.getByText("1 remark", { exact: true }).click();
     const remarks = page.getByRole("list", { name: "Remarks" });
     await remarks.waitFor();
     expect(await remarks.innerText()).toMatch(
@@ -385,7 +388,7 @@ describeWith(["chromium"], "with tokens", () => {
     await none.page.getByRole("button", { name: "Settings" }).click();
     await none.page.getByLabel("Token").fill(READER);
     await none.page.keyboard.press("Enter");
-    await none.page.getByRole("button", { name: "cart", exact: true }).waitFor();
+    await none.page.getByRole("link", { name: "cart", exact: true }).waitFor();
     await none.context.close();
     const reader = await visit(theBrowser(), `${guarded.url}/status`, { token: READER, expected: /^403/ });
     await reader.page.getByRole("alert").waitFor();
@@ -415,14 +418,14 @@ describeWith(["chromium"], "with tenants", () => {
       expect(await page.getByRole("alert").innerText()).toContain("Choose a tenant");
       await page.getByLabel("Tenant").fill("a");
       await page.keyboard.press("Enter");
-      await page.getByRole("button", { name: "of-a", exact: true }).waitFor();
-      expect(await page.getByRole("button", { name: "of-b", exact: true }).count()).toBe(0);
+      await page.getByRole("link", { name: "of-a", exact: true }).waitFor();
+      expect(await page.getByRole("link", { name: "of-b", exact: true }).count()).toBe(0);
       await page.getByLabel("Tenant").fill("a|b");
       await page.keyboard.press("Enter");
-      await page.getByRole("button", { name: "of-b", exact: true }).waitFor();
+      await page.getByRole("link", { name: "of-b", exact: true }).waitFor();
       expect([
         new URL(page.url()).searchParams.get("t"),
-        await page.getByRole("button", { name: "of-a", exact: true }).count(),
+        await page.getByRole("link", { name: "of-a", exact: true }).count(),
       ]).toEqual(["a|b", 1]);
       await page.goto(`${many.url}/explore?v=1&t=a&f=now-7d`);
       expect(await page.getByRole("alert").innerText()).toContain("Time range exceeds the limit of 1 d");

@@ -192,7 +192,7 @@ describeWith(["chromium"], "numbers", () => {
       SERVICE = `s=${encodeURIComponent('service_name="heap"')}`;
     // 50 minutes of the window's three hours have profiles.
     const range = `f=${END - 3 * HOUR}&u=${END}`;
-    const { page, context, problems } = await open(`explore?${range}&${HEAP}&${SERVICE}&fn=cache`);
+    const { page, context, problems } = await open(`explore?${range}&${HEAP}&${SERVICE}&fn=cache&d=1`);
     await flame(page);
     await page.getByText("total 150 MiB avg").waitFor();
     await page.getByTestId("function-values").getByText("150 MiB avg").first().waitFor();
@@ -234,7 +234,7 @@ describeWith(["chromium"], "numbers", () => {
 
   inBrowser("as cores and per second, averaged over the range, in every pane, and in the link", async () => {
     // 120 profiles of 1,050 ms in the late hour.
-    const { page, context, problems } = await open(`explore?${LATE}&${CART}&pane=table&fn=json.Marshal`);
+    const { page, context, problems } = await open(`explore?${LATE}&${CART}&pane=table&fn=json.Marshal&d=1`);
     const drawer = page.getByTestId("function-values");
     await drawer.getByText("1.20 min").first().waitFor();
     await page.getByLabel("Measure", { exact: true }).selectOption("rate");
@@ -292,6 +292,7 @@ describeWith(["chromium"], "numbers", () => {
       );
       await page.locator('[data-fn="json.Marshal"]').focus();
       await page.keyboard.press("Enter");
+      await page.keyboard.press("d");
       await page.getByTestId("function-values").getByText("1.20 min").first().waitFor();
       expect(new URL(page.url()).searchParams.get("fn")).toBe("json.Marshal");
       // Compared with the previous hour: new functions are marked.
@@ -319,7 +320,7 @@ describeWith(["chromium"], "numbers", () => {
     expect(await page.getByTestId("sums").innerText()).toContain(
       "A 0.021 cores (1.26 min in 1 h), B 0.035 cores (2.10 min in 1 h): +0.014 cores, ×1.67;",
     );
-    await page.getByLabel("side by side").check();
+    await page.getByRole("button", { name: "Side by side" }).click();
     await page.waitForFunction(
       () =>
         [...document.querySelectorAll("[data-testid=total]")].map((x) => x.textContent).join() ===
@@ -471,9 +472,9 @@ describeWith(["chromium"], "numbers", () => {
         const texts = await page
           .locator(".tip dl")
           .evaluate((dl) =>
-            [...dl.querySelectorAll("dt")].map(
-              (dt) => `${dt.textContent}: ${(dt.nextElementSibling as HTMLElement).innerText}`,
-            ),
+            (dl as HTMLElement).innerText
+              .split(/\n+(?=Total|Self|Baseline|Δ|View|Focus)/)
+              .map((t) => t.replace(/\s*\n\s*/, ": ").replace(/\s+/g, " ")),
           );
         return { color, texts };
       }
@@ -481,9 +482,9 @@ describeWith(["chromium"], "numbers", () => {
     };
     const before = await figures("json.Marshal", 4);
     // 600 ms of 1,050 in each profile of this hour, 200 of 630 in the hour before.
-    expect(before.texts).toContain("total: 0.020 cores 57.1% of total");
-    expect(before.texts).toContain("baseline: 0.007 cores 31.7% of total");
-    expect(before.texts).toContain("Δ: +0.013 cores, ×3.00 +25.4 pp");
+    expect(before.texts).toContain("Total: 0.020 cores 57.1% of total");
+    expect(before.texts).toContain("Baseline: 0.007 cores 31.7% of total");
+    expect(before.texts).toContain("Δ: +0.013 cores ×3.00 · +25.4 pp");
     await page.getByRole("tab", { name: "Top functions" }).click();
     const rows = async (): Promise<string[]> => {
       await page.locator(".table-scroll [role=row]").first().waitFor();
@@ -499,10 +500,11 @@ describeWith(["chromium"], "numbers", () => {
     await page.waitForFunction(() => location.search.includes("cs=json.Marshal"));
     await settled(page);
     const after = await figures("json.Marshal", 4),
-      figuresOf = (f: typeof after): string[] => f.texts.filter((t) => !/^% of (view|focus)/.test(t));
+      figuresOf = (f: typeof after): string[] => f.texts.filter((t) => !/^(View|Focus)/.test(t));
     expect(figuresOf(after)).toEqual(figuresOf(before));
     expect(after.color).toBe(before.color);
-    expect(after.texts).toContain("% of focus: 100%, baseline 100%");
+    expect(after.texts).toContain("Focus: 100% of focus, baseline 100%");
+    await page.keyboard.press("d");
     const drawer = page.getByTestId("function-values");
     await drawer.getByText("57.1%").first().waitFor();
     expect(await drawer.innerText()).toContain("31.7%; +0.013 cores, ×3.00");
@@ -623,9 +625,9 @@ describeWith(["chromium"], "numbers", () => {
       );
       // A name that is a substring of a hundred others has its own values.
       await page.goto(
-        `${server.url}/explore?v=1&${LATE}&s=${encodeURIComponent('service_name="huge"')}&fn=c1`,
+        `${server.url}/explore?v=1&${LATE}&s=${encodeURIComponent('service_name="huge"')}&fn=c1&d=1`,
       );
-      expect(await page.getByTestId("function-values").innerText()).toMatch(/self\s+0 ns/);
+      expect(await page.getByTestId("function-values").innerText()).toMatch(/Self\s+0 ns/);
       // The overview reports the cut part, to a tenth of a percent.
       const { body } = await server.json("/cinderblock.explore.v1.ExploreService/CallTree", {
         selection: {

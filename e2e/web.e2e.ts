@@ -9,6 +9,7 @@ import {
   HOUR,
   LATE,
   push,
+  queryBox,
   RANGE,
   settled,
   shop,
@@ -32,7 +33,7 @@ describeWith(["chromium"], "the incident story", () => {
       await cart.filter({ hasText: "%" }).waitFor(); // both windows were answered
       expect(await cart.innerText()).toMatch(/2\.10 min 0\.035 cores/);
       expect(await cart.innerText()).toMatch(/\+66\.7%/); // 1,050 ms a minute after 630
-      await page.getByRole("button", { name: "cart", exact: true }).click();
+      await page.getByRole("link", { name: "cart", exact: true }).click();
       await flame(page);
       expect(new URL(page.url()).searchParams.get("s")).toBe('service_name="cart"');
       await page.getByRole("tab", { name: "Top functions" }).click();
@@ -40,11 +41,13 @@ describeWith(["chromium"], "the incident story", () => {
       await first.waitFor();
       expect(await first.innerText()).toContain("json.Marshal");
       await first.getByRole("button").click();
+      await page.keyboard.press("d");
       await page.getByTestId("function-values").waitFor();
       await page.keyboard.press("c");
       await page.getByTestId("sums").waitFor();
       expect(page.url()).toContain("/compare");
-      await page.getByRole("button", { name: "Self Δ" }).click();
+      // Compare begins with the largest change.
+      await page.getByRole("columnheader", { name: "Self Δ ▼" }).waitFor();
       await settled(page);
       const changes = await page.locator(".table-scroll [role=row]").allInnerTexts();
       expect(changes[0]).toContain("json.Marshal");
@@ -161,7 +164,7 @@ describeWith(["chromium"], "the incident story", () => {
     const row = page.getByRole("row", { name: /heap-only/ });
     await row.filter({ hasText: "– Heap, Locks" }).waitFor();
     expect(await page.getByRole("row", { name: /busy/ }).count()).toBe(1);
-    await row.getByRole("button", { name: "heap-only", exact: true }).click();
+    await row.getByRole("link", { name: "heap-only", exact: true }).click();
     await page
       .getByTestId("total")
       .filter({ hasText: /^total 7\b.* MiB avg$/ })
@@ -237,7 +240,7 @@ describeWith(["chromium"], "the incident story", () => {
       "There is no short link nobody2345 here.",
     );
     await unknown.page.getByRole("link", { name: "To all services" }).click();
-    await unknown.page.getByRole("button", { name: "cart", exact: true }).waitFor();
+    await unknown.page.getByRole("link", { name: "cart", exact: true }).waitFor();
     expect([...moving.problems, ...other.problems, ...unknown.problems]).toEqual([]);
     await Promise.all([moving, other, unknown].map((v) => v.context.close()));
   });
@@ -246,22 +249,23 @@ describeWith(["chromium"], "the incident story", () => {
     // The browser treats this name as another machine, like a server in an office.
     const v = await visit(theBrowser(), `http://cinderblock.test:${server.port}/?${LATE}`);
     const { page } = v;
-    await page.getByRole("button", { name: "cart", exact: true }).waitFor();
+    await page.getByRole("link", { name: "cart", exact: true }).waitFor();
     expect(await page.evaluate(() => [isSecureContext, "clipboard" in navigator])).toEqual([false, false]);
     await page.getByRole("button", { name: "Copy link" }).click();
     await page.getByText("Link copied.").waitFor();
     await page.keyboard.press("Escape");
     // The copied text can be pasted into the search of the services.
-    const field = page.getByRole("searchbox").first();
+    const field = page.getByRole("searchbox").first(),
+      copied = page.url();
     await field.focus();
     await page.keyboard.press("Control+V");
-    expect(await field.inputValue()).toBe(page.url());
+    expect(await field.inputValue()).toBe(copied);
     await v.context.close();
   });
 
   inBrowser("can be walked by keyboard alone", async () => {
     const { page, problems, context } = await open(`?${LATE}`);
-    await page.getByRole("button", { name: "cart", exact: true }).focus();
+    await page.getByRole("link", { name: "cart", exact: true }).focus();
     await page.keyboard.press("Enter");
     await flame(page);
     await page.getByRole("group", { name: /Flame graph\./ }).focus();
@@ -270,7 +274,7 @@ describeWith(["chromium"], "the incident story", () => {
       /^json\.Marshal: total 1\.20 min, 57\.1%, self 1\.20 min, level 4, \d of 4$/,
     );
     await page.keyboard.press("Enter");
-    await page.getByRole("list", { name: "Stacks" }).waitFor();
+    await page.getByRole("navigation", { name: "Focus" }).waitFor();
     expect(new URL(page.url()).searchParams.getAll("cs")).toEqual([
       "main",
       "http.serve",
@@ -322,30 +326,31 @@ describeWith(["chromium"], "queries", () => {
     const { page, asked, problems, context } = await open(`explore?${RANGE}`);
     await flame(page);
     const text = 'service_name="cart", region!="us", pod=~"cart-.*"';
-    await page.getByRole("textbox", { name: "Query" }).fill(text);
-    await page.keyboard.press("Enter");
+    const box = await queryBox(page);
+    await box.fill(text);
+    await box.press("Enter");
     await flame(page);
     expect(asked(TIMELINE).at(-1)).toMatchObject({
       selection: { labelSelector: '{service_name="cart",region!="us",pod=~"cart-.*"}' },
     });
-    const chips = page.getByRole("list", { name: "Labels" }).locator(".chip");
+    // The service stands in its picker, the other matchers are tokens.
+    const tokens = page.getByRole("button", { name: "Show filters" }),
+      chips = page.getByRole("list", { name: "Labels" }).locator(".chip");
+    await tokens.click();
+    expect(await page.getByRole("button", { name: /^Service:/ }).innerText()).toContain("cart");
     expect((await chips.allInnerTexts()).map((t) => t.split("\n")[0])).toEqual([
-      'service_name="cart"',
       'region!="us"',
       'pod=~"cart-.*"',
     ]);
     await page.getByRole("button", { name: 'Remove region!="us"' }).click();
-    expect(await page.getByRole("textbox", { name: "Query" }).inputValue()).toBe(
-      'service_name="cart", pod=~"cart-.*"',
-    );
-    await page.getByRole("button", { name: 'Invert service_name="cart"' }).click();
-    expect(await page.getByRole("textbox", { name: "Query" }).inputValue()).toBe(
-      'service_name!="cart", pod=~"cart-.*"',
-    );
+    expect(await (await queryBox(page)).inputValue()).toBe('service_name="cart", pod=~"cart-.*"');
+    await tokens.click();
+    await page.getByRole("button", { name: 'Invert pod=~"cart-.*"' }).click();
+    expect(await (await queryBox(page)).inputValue()).toBe('service_name="cart", pod!~"cart-.*"');
     await settled(page);
     const before = asked(TIMELINE).length;
-    await page.getByRole("textbox", { name: "Query" }).fill('service_name="cart", pod=');
-    await page.keyboard.press("Enter");
+    await box.fill('service_name="cart", pod=');
+    await box.press("Enter");
     expect(await page.getByRole("alert").innerText()).toContain("Expected a quoted value at character 26");
     await page.waitForTimeout(300);
     expect(asked(TIMELINE).length).toBe(before);
@@ -358,7 +363,7 @@ describeWith(["chromium"], "queries", () => {
     async () => {
       const { page, asked, context, problems } = await open(`explore?${RANGE}&${CART}`);
       await flame(page);
-      await page.getByRole("button", { name: "+ label" }).click();
+      await page.getByRole("button", { name: "Add filter" }).click();
       await page.getByRole("list", { name: "Label names" }).getByRole("button", { name: "region" }).click();
       await page
         .getByRole("list", { name: "Values of region" })
@@ -428,10 +433,12 @@ describeWith(["chromium"], "queries", () => {
     const { page, context } = await open(`explore?${RANGE}&${CART}`);
     await flame(page);
     const box = (await page.locator(".u-over").boundingBox())!;
-    await page.mouse.move(box.x + box.width / 4, box.y + 40);
+    const y = box.y + box.height / 2;
+    await page.mouse.move(box.x + box.width / 4, y);
     await page.mouse.down();
-    await page.mouse.move(box.x + box.width / 2, box.y + 40, { steps: 5 });
+    await page.mouse.move(box.x + box.width / 2, y, { steps: 5 });
     await page.mouse.up();
+    await page.waitForFunction((f) => !location.search.includes(f), `f=${END - 2 * HOUR}`);
     const p = new URL(page.url()).searchParams;
     expect(Math.abs(Number(p.get("f")) - (END - 1.5 * HOUR))).toBeLessThan(60_000);
     expect(Math.abs(Number(p.get("u")) - (END - HOUR))).toBeLessThan(60_000);
@@ -445,6 +452,9 @@ describeWith(["chromium"], "accessibility", () => {
     ["services", `?${LATE}`],
     ["services, nothing", "?f=1000000000000&u=1000000100000"],
     ["explore", `explore?${LATE}&${CART}&fn=json.Marshal`],
+    ["details", `explore?${LATE}&${CART}&fn=json.Marshal&d=1`],
+    ["a focus", `explore?${LATE}&${CART}&cs=main&cs=http.serve`],
+    ["explore, without the table", `explore?${LATE}&${CART}&tb=0`],
     ["explore, nothing", `explore?${LATE}&s=${encodeURIComponent('service_name="absent"')}`],
     ["functions", `explore?${LATE}&${CART}&pane=table`],
     ["call tree", `explore?${LATE}&${CART}&pane=tree`],
@@ -459,8 +469,9 @@ describeWith(["chromium"], "accessibility", () => {
       "an error",
       `explore?${LATE}&${CART}`,
       async (p) => {
-        await p.getByRole("textbox", { name: "Query" }).fill("x=");
-        await p.keyboard.press("Enter");
+        const box = await queryBox(p);
+        await box.fill("x=");
+        await box.press("Enter");
       },
     ],
     [
@@ -571,7 +582,7 @@ describeWith(["chromium"], "releases", () => {
     expect(Math.abs(Number(p.get("bu")) - (END - HOUR))).toBeLessThan(5 * 60_000);
     expect(Number(p.get("bu")) - Number(p.get("bf"))).toBe(HOUR);
     await page.getByRole("tab", { name: "Top functions" }).click();
-    await page.getByRole("button", { name: "Self Δ" }).click();
+    await page.getByRole("columnheader", { name: "Self Δ ▼" }).waitFor();
     await settled(page);
     expect(
       (await page.locator(".table-scroll [role=row]").allInnerTexts()).find((r) => r.includes("gc.old")),
@@ -629,7 +640,7 @@ describeWith(["chromium"], "releases", () => {
         { frames: ["main", "work", "leaf"], values: [1e9] },
       ]);
       const { page, problems, context } = await open(
-        `explore?${LATE}&s=${encodeURIComponent('service_name="linked"')}&fn=work&pane=table`,
+        `explore?${LATE}&s=${encodeURIComponent('service_name="linked"')}&fn=work&pane=table&d=1`,
       );
       const drawer = page.getByRole("complementary", { name: "Function" });
       await drawer.getByRole("link", { name: "main.go:10" }).waitFor();

@@ -1,6 +1,6 @@
 import { CUT_OFF_NAME, type Flame, lastAtOrBefore } from "./layout.ts";
 import { formatCount, formatShare } from "./units.ts";
-import type { Paint } from "./palette.ts";
+import { type Paint, shortFunction } from "./palette.ts";
 
 /** Subset of a 2D canvas context that drawing uses; tests log its calls. */
 export interface Surface {
@@ -36,10 +36,17 @@ export interface Style {
   /** color of cut-off calls, and of boxes too narrow to be drawn individually */
   faint: string;
   faintText: string;
+  /** box -> figures that follow the name where they fit; undefined: names alone */
+  value?: (box: number) => string;
   /** width of a glyph of the monospace font */
   glyph: number;
   font: string;
 }
+
+/** Space in pixels around the text of a box, opacity of its figures, and their least number of glyphs. */
+const PADDING = 4,
+  VALUE_ALPHA = 0.8,
+  SHORTEST_VALUE = 5;
 
 /** Height of a complete graph in pixels. */
 export function graphHeight(f: Flame, rowHeight: number): number {
@@ -144,7 +151,17 @@ function paintBox(
   surface.fillStyle = fill;
   surface.fillRect(x, y, wide, height);
   if (dim) surface.globalAlpha = 1;
-  label(surface, box === 0 ? "all" : f.names[f.name[box]!]!, dim ? s.faintText : text, x, y, wide, v, s);
+  const name = box === 0 ? "total" : shortFunction(f.names[f.name[box]!]!),
+    colour = dim ? s.faintText : text;
+  label(surface, name, colour, x, y, wide, v, s);
+  const free = Math.floor((wide - 2 * PADDING) / s.glyph) - name.length - 2;
+  if (!s.value || free < SHORTEST_VALUE) return;
+  const figures = s.value(box);
+  if (figures.length > free) return;
+  surface.fillStyle = colour;
+  surface.globalAlpha = VALUE_ALPHA;
+  surface.fillText(figures, x + PADDING + (name.length + 2) * s.glyph, y + v.rowHeight / 2);
+  surface.globalAlpha = 1;
 }
 
 /** Draws a text cut to the glyphs that fit; draws nothing if fewer than three fit. */
@@ -158,10 +175,14 @@ function label(
   v: Viewport,
   s: Style,
 ): void {
-  const fits = Math.floor((width - 6) / s.glyph);
+  const fits = Math.floor((width - 2 * PADDING) / s.glyph);
   if (fits < 3) return;
   surface.fillStyle = colour;
-  surface.fillText(text.length <= fits ? text : `${text.slice(0, fits - 1)}…`, x + 3, y + v.rowHeight / 2);
+  surface.fillText(
+    text.length <= fits ? text : `${text.slice(0, fits - 1)}…`,
+    x + PADDING,
+    y + v.rowHeight / 2,
+  );
 }
 
 /** Draws an overview of the complete graph with one pixel per level. */

@@ -9,6 +9,7 @@ import {
   shareNotCutOff,
   decodeCallTree,
   drawFlame,
+  packageFill,
   eachStack,
   CUT_OFF_NAME,
   formatRelative,
@@ -166,6 +167,35 @@ describe("layout", () => {
     );
   });
 
+  it("writes the figures of a box after its name where they fit, and names without directories", () => {
+    const f = layoutFlame(treeOf([[["github.com/acme/shop/cart.(*Store).Load", "main.tiny"], 100, 0]])),
+      log = new DrawLog(),
+      value = (b: number): string => `${b} · 100%`;
+    drawFlame(log, f, view({ width: 300 }), { ...style, value });
+    const texts = log.calls.filter(([w]) => w === "text").map((c) => c[3]);
+    expect(texts).toEqual(["total", "0 · 100%", "cart.(*Store).Load", "1 · 100%", "main.tiny", "2 · 100%"]);
+    const narrow = new DrawLog();
+    drawFlame(narrow, f, view({ width: 200 }), { ...style, value });
+    expect(narrow.calls.filter(([w]) => w === "text").map((c) => c[3])).toEqual([
+      "total",
+      "0 · 100%",
+      "cart.(*Store).Load",
+      "main.tiny",
+      "2 · 100%",
+    ]);
+  });
+
+  it("paints a package in one color, and runtimes in sand", () => {
+    for (const theme of ["light", "dark"] as const) {
+      const fill = (name: string): string => packageFill(name, theme);
+      expect(fill("github.com/acme/cart.Load")).toBe(fill("github.com/acme/cart.(*Store).Save"));
+      const chroma = (name: string): number => Number(fill(name).split(" ")[1]);
+      expect(chroma("github.com/acme/cart.Load")).toBeGreaterThan(0.05);
+      for (const name of ["runtime.mallocgc", "java/util/HashMap.get", "[kernel] schedule"])
+        expect(chroma(name)).toBeLessThan(0.03);
+    }
+  });
+
   it("shows cut-off children as a box that is not a function", () => {
     const t = treeOf([
       [["main", "a.b"], 60, 0],
@@ -181,7 +211,7 @@ describe("layout", () => {
     const log = new DrawLog();
     drawFlame(log, f, view({ width: 1000 }), style);
     expect(log.calls.filter(([w]) => w === "text").map((c) => c[3])).toEqual([
-      "all",
+      "total",
       "main",
       "a.b",
       "412 small frames · 30.0%",

@@ -11,7 +11,7 @@ export { searchFlame, searchPattern } from "./search.ts";
 export type { SearchResult } from "./search.ts";
 export { drawFlame, drawOverview, cutOffText, graphHeight, levelAt, rowTop } from "./draw.ts";
 export type { Style, Surface, Viewport } from "./draw.ts";
-export { changesOf, packageOf, createPainter } from "./palette.ts";
+export { changesOf, packageFill, packageOf, createPainter, shortFunction } from "./palette.ts";
 export type { ChangePalette, ColorMode, Paint, Theme } from "./palette.ts";
 export {
   columnScale,

@@ -38,7 +38,7 @@ export interface Timeline {
   total: number;
   series: TimelineSeries[];
 }
-interface FunctionRow {
+export interface FunctionRow {
   name: string;
   self: number;
   total: number;

@@ -32,12 +32,29 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
   );
 }
 
-/** Warning of a partial answer. */
+/** A failed refresh over data that stays: what happened, and a retry. */
+export function Banner({ error, retry }: { error: unknown; retry: () => void }): ReactNode {
+  const lost = error instanceof ApiError && error.status === 0;
+  return (
+    <div className="banner" role="alert">
+      <span>
+        <strong>{lost ? "Connection lost." : "Refresh failed."}</strong> Showing the last answer.{" "}
+        {lost ? null : <span className="quiet">{(error as Error).message}</span>}
+      </span>
+      <button type="button" onClick={retry}>
+        Retry
+      </button>
+    </div>
+  );
+}
+
+/** Badge of a partial answer; its reason opens below it. */
 export function PartialNotice({ reason }: { reason: string }): ReactNode {
   return reason === "" ? null : (
-    <p className="partial" role="status">
-      This answer is not complete: {reason}
-    </p>
+    <details className="notice" role="status">
+      <summary>Partial answer</summary>
+      <p>This answer is not complete: {reason}</p>
+    </details>
   );
 }
 

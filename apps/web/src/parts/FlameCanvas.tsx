@@ -16,12 +16,8 @@ import {
   type ChangePalette,
   type ColorMode,
   drawFlame,
-  drawOverview,
   type Flame,
   CUT_OFF_NAME,
-  cutOffText,
-  formatShare,
-  formatValue,
   type SearchResult,
   graphHeight,
   levelAt,
@@ -34,16 +30,21 @@ import {
   type Viewport,
   type ValueUnit,
 } from "@cinderblock/flame";
-import { changeTexts, type ComparisonFigures, sharesOfFocus } from "../state/compare.ts";
+import type { ComparisonFigures } from "../state/compare.ts";
+import { FlameTip, type TipPlace } from "./FlameTip.tsx";
+import { boxesOf, describeBox, figuresOfBox } from "./flame-text.ts";
+import { Minimap } from "./Minimap.tsx";
+import { usePinch, useZoomWheel } from "./pinch.ts";
 import { useTheme } from "./theme.ts";
 
 const ROW = 20,
-  MAP = 36,
-  FONT = "12px ui-monospace, 'DejaVu Sans Mono', monospace";
+  FONT = "11.5px 'JetBrains Mono', ui-monospace, 'DejaVu Sans Mono', monospace";
 
 /** Operations of a graph for its parent. */
 export interface FlameHandle {
   next: (by: 1 | -1) => void;
+  /** shows the whole graph, or the focus */
+  reset: () => void;
   png: () => Promise<Blob | null>;
   current: () => string;
 }
@@ -58,6 +59,12 @@ interface Props {
   focus: readonly string[];
   onFocus: (path: string[]) => void;
   onSelect: (name: string) => void;
+  /** selected function, outlined wherever it is called */
+  selected?: string;
+  /** a first tap selects and a second one focuses, as on a phone */
+  tapSelects?: boolean;
+  /** opens the menu of a box at a point of the window */
+  onMenu?: (at: MenuPlace) => void;
   found: SearchResult | undefined;
   colour: ColorMode;
   palette: ChangePalette;
@@ -69,8 +76,10 @@ interface Props {
   handle?: RefObject<FlameHandle | null>;
 }
 
-interface Tip {
-  box: number;
+/** A box with a point of the window next to it. */
+export interface MenuPlace {
+  name: string;
+  path: string[];
   x: number;
   y: number;
 }
@@ -85,6 +94,9 @@ export function FlameCanvas(props: Props): ReactNode {
     focus,
     onFocus,
     onSelect,
+    selected = "",
+    tapSelects = false,
+    onMenu,
     found,
     colour,
     palette,
@@ -99,11 +111,11 @@ export function FlameCanvas(props: Props): ReactNode {
     scroller = useRef<HTMLDivElement>(null),
     canvas = useRef<HTMLCanvasElement>(null),
     over = useRef<HTMLCanvasElement>(null),
-    map = useRef<HTMLCanvasElement>(null);
+    mapWindow = useRef<HTMLDivElement>(null);
   const view = useRef<{ from: number; to: number }>({ from: 0, to: flame.width[0]! });
   const [size, setSize] = useState({ width: 800, height: 400 });
   const [at, setAt] = useState(0);
-  const [tip, setTip] = useState<Tip>();
+  const [tip, setTip] = useState<TipPlace>();
   const [spoken, setSpoken] = useState("");
   const frame = useRef(0),
     hover = useRef(-1),
@@ -117,6 +129,12 @@ export function FlameCanvas(props: Props): ReactNode {
   const paint = useMemo(
     () => createPainter(flame, colour, palette, theme, comparing?.sides, comparing?.basis),
     [flame, colour, palette, theme, comparing],
+  );
+
+  const outlined = useMemo(() => boxesOf(flame, selected), [flame, selected]);
+  const value = useCallback(
+    (b: number): string => figuresOfBox(flame, b, { unit, all, compared }),
+    [flame, unit, all, comparing],
   );
 
   const viewport = useCallback(
@@ -150,9 +168,10 @@ export function FlameCanvas(props: Props): ReactNode {
     const style: Style = {
       paint,
       marked: found?.marked,
-      background: dark ? "#1b1b21" : "#ffffff",
-      faint: dark ? "#4a4a55" : "#c4c4cd",
-      faintText: dark ? "#e8e8ee" : "#26262c",
+      value,
+      background: dark ? "#15181d" : "#ffffff",
+      faint: dark ? "#363c47" : "#d5d8de",
+      faintText: dark ? "#e8eaee" : "#16181d",
       glyph: ctx.measureText("M").width,
       font: FONT,
     };
@@ -177,9 +196,19 @@ export function FlameCanvas(props: Props): ReactNode {
         ROW - width,
       );
     };
+    const accent = dark ? "#a99eff" : "#5145cd";
+    for (const b of outlined) outline(b, accent, 2);
     outline(hover.current, dark ? "#ffffff" : "#000000", 1);
-    if (document.activeElement === box.current) outline(at, dark ? "#9cc2ff" : "#1450c8", 2);
-  }, [flame, viewport, paint, found, theme, at]);
+    if (document.activeElement === box.current) outline(at, accent, 2);
+    o.dataset.outlined = String(outlined.length);
+    const shown = (v.to - v.from) / flame.width[0]!,
+      frameOf = mapWindow.current;
+    if (frameOf) {
+      frameOf.hidden = !(shown < 0.9999);
+      frameOf.style.left = `${(100 * v.from) / flame.width[0]!}%`;
+      frameOf.style.width = `${100 * shown}%`;
+    }
+  }, [flame, viewport, paint, found, theme, at, value, outlined]);
   const schedule = useCallback(() => {
     if (frame.current === 0) frame.current = requestAnimationFrame(render);
   }, [render]);
@@ -192,21 +221,13 @@ export function FlameCanvas(props: Props): ReactNode {
   }, [render]);
 
   useEffect(() => {
+    const el = scroller.current!;
     const observer = new ResizeObserver(() => {
-      const el = scroller.current!;
       setSize({ width: Math.max(50, el.clientWidth), height: Math.max(60, el.clientHeight) });
     });
-    observer.observe(scroller.current!);
+    observer.observe(el);
     return () => observer.disconnect();
   }, []);
-  useEffect(() => {
-    const c = overview ? map.current : null;
-    if (!c) return;
-    c.width = size.width;
-    c.height = MAP;
-    drawOverview(c.getContext("2d")!, flame, size.width, MAP, paint);
-  }, [flame, size, paint, overview]);
-
   /** Zooms to a box and scrolls its row into view. */
   const show = useCallback(
     (b: number) => {
@@ -261,17 +282,7 @@ export function FlameCanvas(props: Props): ReactNode {
     schedule();
   };
 
-  const describe = (b: number): string => {
-    if (flame.name[b] === CUT_OFF_NAME) return cutOffText(flame, b);
-    const parent = flame.parent[b]!,
-      siblings = b === 0 ? 1 : flame.children[parent]!,
-      k = b === 0 ? 1 : b - flame.firstChild[parent]! + 1;
-    const c = flame.baseTotal && changeTexts(flame.total[b]!, flame.baseTotal[b]!, compared),
-      compare = c
-        ? `, baseline ${formatValue(flame.baseTotal![b]!, compared.baseUnit)}, Δ ${c.delta}, ${c.factor}`
-        : "";
-    return `${b === 0 ? "all" : flame.names[flame.name[b]!]!}: total ${formatValue(flame.total[b]!, unit)}, ${formatShare(all > 0 ? flame.total[b]! / all : 0)}, self ${formatValue(flame.self[b]!, unit)}${compare}, level ${levelOf(flame, b)}, ${k} of ${siblings}`;
-  };
+  const describe = (b: number): string => describeBox(flame, b, { unit, all, compared });
   const move = (b: number): void => {
     if (b < 0 || b >= flame.x.length) return;
     setAt(b);
@@ -303,7 +314,24 @@ export function FlameCanvas(props: Props): ReactNode {
     );
   };
 
+  const openMenu = (b: number, x: number, y: number): void => {
+    if (b <= 0 || flame.name[b] === CUT_OFF_NAME) return;
+    setTip(undefined);
+    setAt(b);
+    onMenu?.({ name: flame.names[flame.name[b]!]!, path: pathOf(flame, b), x, y });
+  };
   const key = (e: KeyboardEvent): void => {
+    if (e.key === "." || (e.key === "F10" && e.shiftKey)) {
+      const r = over.current!.getBoundingClientRect(),
+        v = viewport();
+      e.preventDefault();
+      openMenu(
+        at,
+        r.left + Math.max(0, ((flame.x[at]! - v.from) / (v.to - v.from)) * r.width) + 8,
+        r.top + rowTop(flame, levelOf(flame, at), v) + ROW,
+      );
+      return;
+    }
     if (e.ctrlKey || e.metaKey || e.altKey) return;
     const parent = flame.parent[at]!,
       first = at === 0 ? 0 : flame.firstChild[parent]!,
@@ -352,6 +380,7 @@ export function FlameCanvas(props: Props): ReactNode {
       matchAt.current = (matchAt.current + by + n) % n;
       move(found!.boxes[matchAt.current]!);
     },
+    reset: () => show(boxOf(flame, focus)),
     png: () => new Promise((done) => canvas.current!.toBlob(done)),
     current: () => (at > 0 && flame.name[at] !== CUT_OFF_NAME ? flame.names[flame.name[at]!]! : ""),
   }));
@@ -362,6 +391,10 @@ export function FlameCanvas(props: Props): ReactNode {
   const drag = useRef<
     { x: number; y: number; from: number; to: number; top: number; moved: boolean } | undefined
   >(undefined);
+  const touches = usePinch((factor, clientX) => {
+    const r = over.current!.getBoundingClientRect();
+    zoom(factor, (clientX - r.left) / r.width);
+  });
   const place = (clientX: number, clientY: number): number => {
     const r = over.current!.getBoundingClientRect(),
       v = viewport();
@@ -371,27 +404,8 @@ export function FlameCanvas(props: Props): ReactNode {
       v.from + ((clientX - r.left) / r.width) * (v.to - v.from),
     );
   };
-  // React's wheel listeners are passive; this listener can prevent the page from zooming.
-  useEffect(() => {
-    const el = scroller.current!;
-    const wheel = (e: WheelEvent): void => {
-      if (!e.ctrlKey && !e.metaKey && Math.abs(e.deltaX) <= Math.abs(e.deltaY)) return;
-      e.preventDefault();
-      if (e.ctrlKey || e.metaKey) {
-        const r = el.getBoundingClientRect();
-        zoom(Math.exp(e.deltaY * 0.002), (e.clientX - r.left) / r.width);
-      } else pan(e.deltaX / el.clientWidth);
-    };
-    el.addEventListener("wheel", wheel, { passive: false });
-    return () => el.removeEventListener("wheel", wheel);
-  });
+  useZoomWheel(scroller, zoom, pan);
 
-  const b = tip?.box ?? -1,
-    change =
-      b >= 0 && b < flame.x.length && flame.baseTotal
-        ? changeTexts(flame.total[b]!, flame.baseTotal[b]!, compared)
-        : undefined,
-    ofFocus = change && sharesOfFocus(flame, b, boxOf(flame, focus));
   return (
     <div className="flame">
       <div
@@ -409,16 +423,14 @@ export function FlameCanvas(props: Props): ReactNode {
         onBlur={schedule}
       >
         {overview ? (
-          <canvas
-            ref={map}
-            className="flame-map"
-            height={MAP}
-            aria-hidden="true"
-            onPointerDown={(e) => {
-              const r = e.currentTarget.getBoundingClientRect(),
-                w = view.current.to - view.current.from,
-                c = ((e.clientX - r.left) / r.width) * flame.width[0]!,
-                from = Math.max(0, Math.min(flame.width[0]! - w, c - w / 2));
+          <Minimap
+            flame={flame}
+            width={size.width}
+            paint={paint}
+            frame={mapWindow}
+            onCentre={(centre) => {
+              const w = view.current.to - view.current.from,
+                from = Math.max(0, Math.min(flame.width[0]! - w, centre - w / 2));
               view.current = { from, to: from + w };
               schedule();
             }}
@@ -433,6 +445,7 @@ export function FlameCanvas(props: Props): ReactNode {
               data-testid="flame-over"
               style={{ width: size.width, height: size.height }}
               onPointerMove={(e) => {
+                if (touches.move(e)) return;
                 const d = drag.current;
                 if (
                   d &&
@@ -451,15 +464,17 @@ export function FlameCanvas(props: Props): ReactNode {
                   schedule();
                   return;
                 }
-                const hit = place(e.clientX, e.clientY),
-                  r = box.current!.getBoundingClientRect();
+                const hit = place(e.clientX, e.clientY);
                 if (hit !== hover.current) {
                   hover.current = hit;
                   schedule();
                 }
-                setTip(hit < 0 ? undefined : { box: hit, x: e.clientX - r.left, y: e.clientY - r.top });
+                setTip(
+                  hit < 0 || e.pointerType === "touch" ? undefined : { box: hit, x: e.clientX, y: e.clientY },
+                );
               }}
               onPointerDown={(e) => {
+                touches.down(e);
                 drag.current = {
                   x: e.clientX,
                   y: e.clientY,
@@ -469,11 +484,22 @@ export function FlameCanvas(props: Props): ReactNode {
                 };
               }}
               onPointerUp={(e) => {
-                const moved = drag.current?.moved;
+                const moved = drag.current?.moved === true || touches.up(e);
                 drag.current = undefined;
-                if (moved) return;
+                if (moved || e.button !== 0) return;
                 const hit = place(e.clientX, e.clientY);
-                if (hit >= 0) enter(hit);
+                if (hit < 0) return;
+                if (tapSelects && hit !== at) move(hit);
+                else enter(hit);
+              }}
+              onPointerCancel={(e) => {
+                touches.up(e);
+                drag.current = undefined;
+              }}
+              onContextMenu={(e) => {
+                e.preventDefault();
+                drag.current = undefined;
+                openMenu(place(e.clientX, e.clientY), e.clientX, e.clientY);
               }}
               onPointerLeave={() => {
                 hover.current = -1;
@@ -489,53 +515,16 @@ export function FlameCanvas(props: Props): ReactNode {
       <p className="sr" aria-live="polite">
         {spoken}
       </p>
-      {tip && b >= 0 && b < flame.x.length ? (
-        <div className="tip" style={{ left: Math.min(tip.x + 14, size.width - 340), top: tip.y + 18 }}>
-          <strong>
-            {flame.name[b] === CUT_OFF_NAME
-              ? cutOffText(flame, b)
-              : b === 0
-                ? "all"
-                : flame.names[flame.name[b]!]}
-          </strong>
-          <dl>
-            <dt>total</dt>
-            <dd>
-              {formatValue(flame.total[b]!, unit)}{" "}
-              <span className="quiet">{formatShare(all > 0 ? flame.total[b]! / all : 0)} of total</span>
-            </dd>
-            {flame.name[b] === CUT_OFF_NAME ? null : (
-              <>
-                <dt>self</dt>
-                <dd>{formatValue(flame.self[b]!, unit)}</dd>
-              </>
-            )}
-            <dt>% of view</dt>
-            <dd>{formatShare(Math.min(1, flame.width[b]! / (view.current.to - view.current.from)))}</dd>
-            {change ? (
-              <>
-                <dt>baseline</dt>
-                <dd>
-                  {formatValue(flame.baseTotal![b]!, compared.baseUnit)}{" "}
-                  <span className="quiet">{change.baseShare} of total</span>
-                </dd>
-                <dt>Δ</dt>
-                <dd>
-                  {change.delta}, {change.factor}{" "}
-                  {change.delta === change.points ? null : <span className="quiet">{change.points}</span>}
-                </dd>
-              </>
-            ) : null}
-            {ofFocus ? (
-              <>
-                <dt>% of focus</dt>
-                <dd className="quiet">
-                  {ofFocus.share}, baseline {ofFocus.baseShare}
-                </dd>
-              </>
-            ) : null}
-          </dl>
-        </div>
+      {tip && tip.box >= 0 && tip.box < flame.x.length ? (
+        <FlameTip
+          place={tip}
+          flame={flame}
+          unit={unit}
+          all={all}
+          compared={compared}
+          focus={boxOf(flame, focus)}
+          ofView={Math.min(1, flame.width[tip.box]! / (view.current.to - view.current.from))}
+        />
       ) : null}
     </div>
   );

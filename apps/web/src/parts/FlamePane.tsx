@@ -14,8 +14,12 @@ import { withoutFocus } from "../api/comparison.ts";
 import { useFlame } from "../api/use-flame.ts";
 import { useValueUnit } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
-import { Failure, Loading, PartialNotice } from "./Failure.tsx";
-import { FlameCanvas, type FlameHandle } from "./FlameCanvas.tsx";
+import { Banner, Failure, Loading, PartialNotice } from "./Failure.tsx";
+import { Breadcrumb } from "./Breadcrumb.tsx";
+import { FlameCanvas, type FlameHandle, type MenuPlace } from "./FlameCanvas.tsx";
+import { FlameMenu } from "./FlameMenu.tsx";
+import { Icon } from "./Icon.tsx";
+import { useNarrow } from "./narrow.ts";
 import { matchesText } from "../state/words.ts";
 import { NoData } from "./NoData.tsx";
 import { NODE_STEPS, type PaneProps, useCallTree } from "./tree.ts";
@@ -28,11 +32,14 @@ export function FlamePane({
   side,
   handle,
   label = "Flame graph",
+  title,
 }: PaneProps & {
   handle: RefObject<FlameHandle | null>;
   /** unit and whole total of this side of a comparison, where each side has a graph of its own */
   side?: { unit: ValueUnit; total: number } | undefined;
   label?: string;
+  /** heading in the pane's bar */
+  title?: string;
 }): ReactNode {
   const { state, go, can } = useApp();
   const own = useValueUnit(selection);
@@ -76,26 +83,65 @@ export function FlamePane({
     overview.query.isFetching || first.behind || (refining && (detail.query.isFetching || second.behind));
   const unit = comparing?.unit ?? side?.unit ?? own,
     all = comparing?.sides.now.total ?? side?.total ?? first.laid?.flames[0]?.sum ?? flame?.sum ?? 0;
-  if (error)
-    return (
-      <Failure
-        error={error}
-        retry={() => {
-          void overview.query.refetch();
-        }}
-      />
-    );
-  const covered = flame ? shareNotCutOff(flame) : 1;
+  const covered = flame ? shareNotCutOff(flame) : 1,
+    sums = first.laid?.flames[0] ?? flame,
+    [menu, setMenu] = useState<MenuPlace>(),
+    [closeMenu] = useState(() => () => setMenu(undefined)),
+    narrow = useNarrow();
+  const retry = (): void => {
+    void overview.query.refetch();
+    if (refining) void detail.query.refetch();
+  };
+  if (error && !flame) return <Failure error={error} retry={retry} />;
   return (
-    <section className={busy ? "pane busy" : "pane"} aria-label={label} aria-busy={busy}>
+    <section
+      className={busy ? "pane flame-pane busy" : "pane flame-pane"}
+      aria-label={label}
+      aria-busy={busy}
+    >
       <Loading active={busy} />
-      <PartialNotice reason={overview.query.partial} />
-      {can && !can.explore ? (
-        <p className="partial">
-          Connected to Pyroscope v1: limited to {formatCount(NODE_STEPS[0]!)} nodes
-          {baseline ? " on each side" : ""}; exact table, callers & callees and function filters unavailable.
-        </p>
-      ) : null}
+      <div className="pane-bar">
+        {title ? <strong>{title}</strong> : null}
+        <Breadcrumb />
+        {flame ? (
+          <span data-testid="total" data-total={sums?.sum} className="ellipsis">
+            total {formatValue(sums?.sum ?? 0, unit)}
+            {flame.baseTotal
+              ? `, baseline ${formatValue(sums?.baseSum ?? 0, comparing?.baseUnit ?? unit)}`
+              : ""}
+          </span>
+        ) : null}
+        <span className="grow" />
+        <PartialNotice reason={overview.query.partial} />
+        {can && !can.explore ? <V1Notice compare={baseline !== undefined} /> : null}
+        {shown.problem !== "" ? (
+          <span className="problem" role="alert">
+            {shown.problem}
+          </span>
+        ) : shown.found ? (
+          <span data-testid="search-result">{matchesText(shown.found)} of total</span>
+        ) : null}
+        {flame ? (
+          <span data-testid="coverage" data-nodes={flame.name.length} className="quiet">
+            {formatShare(covered)} visible
+            {covered < 1 ? `, ${formatShare(1 - covered)} below resolution` : ""}
+          </span>
+        ) : null}
+        {baseline ? <DiffScale palette={state.palette} /> : null}
+        <button
+          type="button"
+          className="plain reset"
+          title="Reset zoom (0)"
+          onClick={() => {
+            handle.current?.reset();
+            if (callSite.length > 0) go((s) => ({ stacks: { ...s.stacks, callSite: [] } }));
+          }}
+        >
+          <Icon name="zoomOut" />
+          Reset zoom
+        </button>
+      </div>
+      {error ? <Banner error={error} retry={retry} /> : null}
       {flame && flame.total[0] === 0 && !(flame.baseTotal && flame.baseTotal[0]! > 0) ? (
         <NoData>{callSite.length > 0 ? "The focused call has no samples in this time range." : ""}</NoData>
       ) : null}
@@ -109,7 +155,10 @@ export function FlamePane({
           onFocus={(path) => {
             if (!state.inverted) go((s) => ({ stacks: { ...s.stacks, callSite: path } }));
           }}
-          onSelect={(fn) => go({ fn }, true)}
+          onSelect={(fn) => go(narrow ? { fn, details: true } : { fn }, true)}
+          selected={state.fn}
+          tapSelects={narrow}
+          onMenu={setMenu}
           found={shown.found}
           colour={baseline ? "change" : state.colour === "change" ? "package" : state.colour}
           palette={state.palette}
@@ -121,31 +170,32 @@ export function FlamePane({
       ) : (
         <div className="flame-empty" />
       )}
-      <footer className="coverage">
-        {shown.problem !== "" ? (
-          <span className="problem" role="alert">
-            {shown.problem}
-          </span>
-        ) : shown.found ? (
-          <span data-testid="search-result">{matchesText(shown.found)} of total</span>
-        ) : null}
-        {flame ? (
-          <span data-testid="coverage" data-nodes={flame.name.length}>
-            {formatShare(covered)} visible
-            {covered < 1 ? `, ${formatShare(1 - covered)} below resolution` : ""}
-            {busy && laid ? "; loading more…" : ""}
-          </span>
-        ) : null}
-        {flame ? (
-          <span data-testid="total" data-total={first.laid?.flames[0]?.sum ?? flame.sum}>
-            total {formatValue(first.laid?.flames[0]?.sum ?? flame.sum, unit)}
-            {flame.baseTotal
-              ? `, baseline ${formatValue(first.laid?.flames[0]?.baseSum ?? flame.baseSum, comparing?.baseUnit ?? unit)}`
-              : ""}
-          </span>
-        ) : null}
-      </footer>
+      {menu ? <FlameMenu place={menu} onClose={closeMenu} /> : null}
     </section>
+  );
+}
+
+/** Limits of a plain Pyroscope v1 as a badge; the sentence opens below it. */
+function V1Notice({ compare }: { compare: boolean }): ReactNode {
+  return (
+    <details className="notice">
+      <summary>Connected to Pyroscope v1</summary>
+      <p>
+        Limited to {formatCount(NODE_STEPS[0]!)} nodes{compare ? " on each side" : ""}; exact table, callers &
+        callees and function filters unavailable.
+      </p>
+    </details>
+  );
+}
+
+/** Colors of a comparison, from less in B to more in B. */
+function DiffScale({ palette }: { palette: string }): ReactNode {
+  return (
+    <span className={`diff-scale ${palette}`}>
+      less in B
+      <i aria-hidden="true" />
+      more in B
+    </span>
   );
 }
 

@@ -1,11 +1,15 @@
-import { type ReactNode, useEffect, useState } from "react";
+import type { ReactNode } from "react";
 import { useQuery } from "@tanstack/react-query";
-import { formatValue } from "@cinderblock/flame";
+import { type Flame, formatShare, formatValue } from "@cinderblock/flame";
 import { useFlame } from "../api/use-flame.ts";
 import { neighborsRequest } from "../api/wire.ts";
 import type { FlameSource } from "../flame-worker.ts";
 import { useValueUnit } from "../api/use-timeline.ts";
 import { useApp } from "../state/app.tsx";
+import { plural } from "../state/words.ts";
+import { CopyButton } from "./CopyButton.tsx";
+import { useFunctionRow } from "./function-row.ts";
+import { Icon } from "./Icon.tsx";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { FlameCanvas } from "./FlameCanvas.tsx";
 import { NODE_STEPS, type PaneProps } from "./tree.ts";
@@ -28,8 +32,7 @@ export function SandwichPane({ selection, baseline, comparing }: PaneProps): Rea
     },
   });
   const { laid, error, behind } = useFlame(q.data?.source, state.collapsed, false);
-  const [paths, setPaths] = useState<{ up: string[]; down: string[] }>({ up: [], down: [] });
-  useEffect(() => setPaths({ up: [], down: [] }), [fn]);
+  const { data: exact } = useFunctionRow(selection, baseline, fn);
   if (can && !can.explore)
     return <p className="partial">A plain Pyroscope v1 has no exact callers & callees.</p>;
   if (fn === "") return <p className="nothing">Select a function in the flame graph or in Top functions.</p>;
@@ -40,15 +43,30 @@ export function SandwichPane({ selection, baseline, comparing }: PaneProps): Rea
     : state.colour === "change"
       ? ("package" as const)
       : state.colour;
-  const common = {
-    unit: comparing?.unit ?? own,
-    comparing,
-    onSelect: (name: string) => go({ fn: name }, true),
-    found: undefined,
-    colour,
-    palette: state.palette,
-    overview: false,
-  };
+  const unit = comparing?.unit ?? own,
+    all = comparing?.sides.now.total ?? exact?.total ?? laid?.flames[0]!.sum ?? 0,
+    figures = (name: string, v: number): string =>
+      `${name} ${formatValue(v, unit)} · ${formatShare(all > 0 ? v / all : 0)}`;
+  const half = (flame: Flame, label: string, upwards: boolean): ReactNode => (
+    <FlameCanvas
+      flame={flame}
+      unit={unit}
+      comparing={comparing}
+      all={all}
+      found={undefined}
+      colour={colour}
+      palette={state.palette}
+      overview={false}
+      upwards={upwards}
+      focus={[]}
+      // The first names of a path are the function itself: any other frame becomes the pivot.
+      onFocus={(path) => {
+        if (path.length > 1) go({ fn: path.at(-1)! });
+      }}
+      onSelect={() => undefined}
+      label={`${label} of ${fn}`}
+    />
+  );
   return (
     <section
       className={q.isFetching ? "pane sandwich busy" : "pane sandwich"}
@@ -56,39 +74,44 @@ export function SandwichPane({ selection, baseline, comparing }: PaneProps): Rea
       aria-busy={q.isFetching || behind}
     >
       <Loading active={q.isFetching} />
-      <PartialNotice reason={q.data?.partial ?? ""} />
-      <h3>
-        <code>{fn}</code>
-      </h3>
-      {laid ? (
-        <>
-          <p className="quiet">
-            Callers, {formatValue(laid.flames[0]!.sum, common.unit)}
-            {laid.flames[0]!.sum === 0 ? ": no samples of this function" : ""}
-          </p>
-          <FlameCanvas
-            {...common}
-            all={comparing?.sides.now.total ?? laid.flames[0]!.sum}
-            flame={laid.flames[0]!}
-            upwards
-            focus={paths.up}
-            onFocus={(up) => setPaths({ ...paths, up })}
-            label={`Callers of ${fn}`}
-            onSelect={() => undefined}
-          />
-          <p className="quiet">Callees</p>
-          <FlameCanvas
-            {...common}
-            all={comparing?.sides.now.total ?? laid.flames[1]!.sum}
-            flame={laid.flames[1]!}
-            upwards={false}
-            focus={paths.down}
-            onFocus={(down) => setPaths({ ...paths, down })}
-            label={`Callees of ${fn}`}
-            onSelect={() => undefined}
-          />
-        </>
-      ) : null}
+      <div className="pane-bar">
+        <strong>Callers</strong>
+        <span className="quiet">
+          {laid?.flames[0]!.sum === 0
+            ? "no samples of this function"
+            : plural(direct(laid?.flames[0]), "direct caller")}
+        </span>
+        <span className="grow" />
+        <PartialNotice reason={q.data?.partial ?? ""} />
+        <span className="quiet">Click a frame to pivot to it</span>
+      </div>
+      <div className="half callers">{laid ? half(laid.flames[0]!, "Callers", true) : null}</div>
+      <div className="pivot">
+        <code className="ellipsis" title={fn}>
+          {fn}
+        </code>
+        {exact?.row ? (
+          <>
+            <span>{figures("total", exact.row.total)}</span>
+            <span>{figures("self", exact.row.self)}</span>
+          </>
+        ) : null}
+        <span className="grow" />
+        <button type="button" className="plain" onClick={() => go({ details: true }, true)}>
+          <Icon name="info" /> Details
+        </button>
+        <CopyButton text={fn}>Copy name</CopyButton>
+      </div>
+      <div className="half callees">{laid ? half(laid.flames[1]!, "Callees", false) : null}</div>
+      <footer className="coverage">
+        <strong>Callees</strong>
+        {plural(direct(laid?.flames[1]), "direct callee")}
+      </footer>
     </section>
   );
+}
+
+/** Number of the calls next to the function: in a half, it is the only child of the root. */
+function direct(flame: Flame | undefined): number {
+  return flame && flame.children[0]! > 0 ? flame.children[flame.firstChild[0]!]! : 0;
 }

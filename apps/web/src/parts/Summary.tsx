@@ -1,7 +1,8 @@
 import type { ReactNode } from "react";
 import { useApp } from "../state/app.tsx";
-import { type ComparisonFigures, summaryOf } from "../state/compare.ts";
+import { changeOfWhole, type ComparisonFigures, summaryOf } from "../state/compare.ts";
 import { Failure } from "./Failure.tsx";
+import { Icon } from "./Icon.tsx";
 
 /** Figures of both complete sides of a comparison, and a notice where they mislead. */
 export function Summary({
@@ -16,13 +17,23 @@ export function Summary({
   refetch: () => unknown;
 }): ReactNode {
   const { state } = useApp();
-  if (error) return <Failure error={error} retry={() => void refetch()} />;
-  if (!comparing) return <p className="quiet" aria-busy={isFetching} />;
+  if (error && !comparing) return <Failure error={error} retry={() => void refetch()} />;
+  if (!comparing) return <p className="summary" aria-busy={isFetching} />;
+  const whole = changeOfWhole(comparing.sides.now.total, comparing.sides.before.total, comparing),
+    direction = whole > 0.005 ? "up" : whole < -0.005 ? "down" : "";
   const { text, notice } = summaryOf(state.type, comparing);
   return (
-    <p className={notice === "" ? "quiet" : "partial"} data-testid="sums" aria-busy={isFetching}>
-      {text}
-      {notice === "" ? "" : ` ${notice}`}
+    <p
+      className={`summary ${direction}`}
+      data-testid="sums"
+      aria-busy={isFetching}
+      title={`${text} ${notice}`.trim()}
+    >
+      <Icon name="trend" />
+      <span className="ellipsis">
+        {text}
+        {notice === "" ? null : <strong> {notice}</strong>}
+      </span>
     </p>
   );
 }

@@ -10,9 +10,11 @@ import {
   RANGE_PRESETS,
   resolveTime,
   shiftRange,
+  shortRange,
   zoneLabel,
 } from "../state/time.ts";
 import { Dialog } from "./Dialog.tsx";
+import { Icon } from "./Icon.tsx";
 
 const ZONES = [
   "local",
@@ -46,26 +48,33 @@ export function TimePicker({
       : r
         ? formatRange(...r, state.zone)
         : `${side.from} – ${side.until}`;
+  const shown = r && /^\d{4}-/.test(text) ? shortRange(...r, state.zone) : text;
   return (
-    <div className="time">
+    <div className="time split">
       <button
         type="button"
         aria-label={`Previous period ${name}`.trim()}
         title="Previous period"
         onClick={() => onChange(shiftRange(side, nowMs, state.zone, -1))}
       >
-        ◀
+        <Icon name="left" />
       </button>
       <button
         type="button"
         className="time-text"
         aria-haspopup="dialog"
         data-shortcut="t"
+        title={`${text} ${zoneLabel(state.zone)}`}
         onClick={() => setOpen(true)}
       >
-        <span className="sr">Time range {name}: </span>
-        {text}
-        <span className="quiet"> {zoneLabel(state.zone)}</span>
+        <Icon name="clock" />
+        <span className="ellipsis">
+          <span className="sr">
+            Time range {name}: {text} {zoneLabel(state.zone)}
+          </span>
+          <span aria-hidden="true">{shown}</span>
+        </span>
+        <Icon name="down" size={12} />
       </button>
       <button
         type="button"
@@ -73,7 +82,7 @@ export function TimePicker({
         title="Next period"
         onClick={() => onChange(shiftRange(side, nowMs, state.zone, 1))}
       >
-        ▶
+        <Icon name="right" />
       </button>
       {open ? (
         <TimeDialog

@@ -4,31 +4,26 @@ import "uplot/dist/uPlot.min.css";
 import { annotationSpans } from "../state/annotations.ts";
 import { formatTime, zoneName } from "../state/time.ts";
 import { chartColumns, isolatedPoints, type ChartLine } from "../state/timeline.ts";
+import { plural, withoutUnit } from "../state/words.ts";
+import { LINE_COLORS } from "./line-colors.ts";
 import { useTheme } from "./theme.ts";
 
-/** Hues of lines: distinguishable with color vision deficiencies, and named in the legend. */
-export const LINE_COLORS = [
-  "#3b6fd6",
-  "#d9822b",
-  "#2e9e6b",
-  "#b14fb5",
-  "#c4433f",
-  "#5f7d8c",
-  "#8a6d1f",
-  "#4a4fd0",
-];
-
 /**
- * Labels of a time axis by tick distance in seconds: the date under the first tick and at each change of day.
+ * Labels of a time axis by tick distance in seconds: the date at each change of day.
  */
 const AXIS: readonly unknown[][] = [
-  [86400, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
-  [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
-  [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+  [86400, "{MM}-{DD}", null, null, null, null, null, null, 1],
+  [60, "{HH}:{mm}", null, null, "{MM}-{DD} {HH}:{mm}", null, null, null, 0],
+  [1, "{HH}:{mm}:{ss}", null, null, "{MM}-{DD} {HH}:{mm}:{ss}", null, null, null, 0],
 ];
+const FONT = "11px Inter, system-ui, 'DejaVu Sans', sans-serif";
 
 /** Colors of the sides of a comparison: the baseline A is dashed. */
-export const SIDE_COLORS = { A: "#1760b8", B: "#d9650f" };
+const SIDE_COLORS = {
+    light: { A: "#1760b8", B: "#b8480a" },
+    dark: { A: "#7db3ff", B: "#ffa163" },
+  } as const,
+  ACCENT = { light: "#5145cd", dark: "#a99eff" } as const;
 
 interface Props {
   type: string;
@@ -43,6 +38,8 @@ interface Props {
   onRange: (fromMs: number, untilMs: number) => void;
   /** range selected with Shift held: to compare with the rest */
   onPart?: (fromMs: number, untilMs: number) => void;
+  /** the point under the pointer: its time and the heights of the lines; undefined outside */
+  onHover?: (at: { ms: number; heights: (number | undefined)[] } | undefined) => void;
 }
 
 /** Marks points with missing profiles: a small triangle above each. */
@@ -82,13 +79,18 @@ export function Timeline(props: Props): ReactNode {
     const el = host.current!;
     const { times, heights } = chartColumns(type, lines, fromMs, untilMs);
     const colorOf = (l: ChartLine, i: number): string =>
-      sides ? SIDE_COLORS[l.name === "A" ? "A" : "B"] : LINE_COLORS[i % LINE_COLORS.length]!;
-    const ink = theme === "dark" ? "#c9c9d2" : "#45454f",
-      grid = theme === "dark" ? "#33333c" : "#e3e3e9";
+      sides
+        ? SIDE_COLORS[theme][l.name === "A" ? "A" : "B"]
+        : lines.length === 1
+          ? ACCENT[theme]
+          : LINE_COLORS[i % LINE_COLORS.length]!;
+    const ink = theme === "dark" ? "#8f97a5" : "#5f6776",
+      grid = theme === "dark" ? "#272c35" : "#e1e4ea";
     const plot = new uPlot(
       {
         width: el.clientWidth,
-        height: 120,
+        height: el.clientHeight,
+        padding: [6, 4, 0, 0],
         legend: { show: false },
         cursor: { drag: { x: true, y: false, setScale: false }, y: false, points: { size: 6 } },
         tzDate: (s) =>
@@ -106,15 +108,20 @@ export function Timeline(props: Props): ReactNode {
             grid: { stroke: grid, width: 1 },
             ticks: { stroke: grid },
             space: 70,
+            size: 20,
+            gap: 2,
+            font: FONT,
             values: AXIS as uPlot.Axis.Values,
           },
           {
             stroke: ink,
             grid: { stroke: grid, width: 1 },
             ticks: { stroke: grid },
-            size: 100,
-            space: 26,
-            values: (_u, v) => v.map((x) => latest.current.format(x)),
+            size: 60,
+            gap: 4,
+            font: FONT,
+            splits: (u) => [0, (u.scales.y!.max ?? 1) / 1.08],
+            values: (_u, v) => v.map((x) => withoutUnit(latest.current.format(x))),
           },
         ],
         series: [
@@ -122,7 +129,7 @@ export function Timeline(props: Props): ReactNode {
           ...lines.map((l, i) => ({
             label: l.name,
             stroke: colorOf(l, i),
-            fill: lines.length === 1 ? `${colorOf(l, i)}33` : undefined!,
+            fill: lines.length === 1 ? `${colorOf(l, i)}1c` : undefined!,
             width: 1.5,
             spanGaps: false,
             ...(sides && l.name === "A" ? { dash: [6, 4] } : {}),
@@ -134,6 +141,19 @@ export function Timeline(props: Props): ReactNode {
           })),
         ],
         hooks: {
+          setCursor: [
+            (u) => {
+              const i = u.cursor.idx;
+              latest.current.onHover?.(
+                i == null || (u.cursor.left ?? -1) < 0
+                  ? undefined
+                  : {
+                      ms: u.data[0][i]! * 1000,
+                      heights: lines.map((_, k) => u.data[k + 1]![i] ?? undefined),
+                    },
+              );
+            },
+          ],
           draw: [(u) => drawRemarks(u, lines, fromMs, theme === "dark" ? "#ffd98a" : "#b26a00")],
           setSelect: [
             (u) => {
@@ -150,7 +170,7 @@ export function Timeline(props: Props): ReactNode {
       [times, ...heights],
       el,
     );
-    const resize = new ResizeObserver(() => plot.setSize({ width: el.clientWidth, height: 120 }));
+    const resize = new ResizeObserver(() => plot.setSize({ width: el.clientWidth, height: el.clientHeight }));
     resize.observe(el);
     return () => {
       resize.disconnect();
@@ -174,14 +194,17 @@ export function Timeline(props: Props): ReactNode {
         }}
       />
       {remarks.length > 0 ? (
-        <ul className="remarks partial" aria-label="Remarks">
-          {remarks.map((r) => (
-            <li key={r.text}>
-              ▾ {formatTime(r.fromMs, zone)}
-              {r.untilMs > r.fromMs ? ` – ${formatTime(r.untilMs, zone)}` : ""}: {r.text}
-            </li>
-          ))}
-        </ul>
+        <details className="notice remarks">
+          <summary>{plural(remarks.length, "remark")}</summary>
+          <ul aria-label="Remarks">
+            {remarks.map((r) => (
+              <li key={r.text}>
+                ▾ {formatTime(r.fromMs, zone)}
+                {r.untilMs > r.fromMs ? ` – ${formatTime(r.untilMs, zone)}` : ""}: {r.text}
+              </li>
+            ))}
+          </ul>
+        </details>
       ) : null}
     </>
   );

@@ -8,6 +8,7 @@ import {
   formatShare,
   formatValue,
   pathOf,
+  shortFunction,
   sidesOf,
   type Flame,
 } from "@cinderblock/flame";
@@ -17,6 +18,13 @@ import { useApp } from "../state/app.tsx";
 import { changeTexts, type ComparisonFigures } from "../state/compare.ts";
 import { Failure, Loading, PartialNotice } from "./Failure.tsx";
 import { NODE_STEPS, type PaneProps, useCallTree } from "./tree.ts";
+
+const ROW = 26;
+
+/** Indent of a level in pixels: full steps at first, then small ones, so that names stay in sight. */
+function indentOf(level: number): number {
+  return 6 + 12 * Math.min(level - 1, 12) + 4 * Math.max(0, Math.min(level - 13, 40));
+}
 
 /**
  * The call tree as expandable table rows: the complete equivalent of the flame graph for keyboards and screen
@@ -71,8 +79,10 @@ export function TreePane({ selection, baseline, comparing }: PaneProps): ReactNo
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
-    estimateSize: () => 26,
+    estimateSize: () => ROW,
     overscan: 20,
+    // The head covers the top of the list.
+    scrollPaddingStart: ROW,
   });
   if (query.error || error !== "") return <Failure error={query.error ?? new Error(error)} />;
   const unit = comparing?.unit ?? own;
@@ -109,7 +119,7 @@ export function TreePane({ selection, baseline, comparing }: PaneProps): ReactNo
       <PartialNotice reason={query.partial} />
       {flame ? (
         <div
-          className="treegrid"
+          className={compared ? "treegrid compare" : "treegrid"}
           role="treegrid"
           aria-label="Call tree"
           aria-rowcount={rows.length}
@@ -181,10 +191,15 @@ export function TreePane({ selection, baseline, comparing }: PaneProps): ReactNo
                   <span
                     role="gridcell"
                     className={folded ? "cell name quiet" : "cell name"}
-                    style={{ paddingLeft: 6 + (level - 1) * 14 }}
+                    style={{ paddingLeft: indentOf(level) }}
+                    title={folded || box === 0 ? undefined : flame.names[flame.name[box]!]}
                   >
                     {children > 0 ? (open.has(box) ? "▾ " : "▸ ") : "  "}
-                    {folded ? cutOffText(flame, box) : box === 0 ? "all" : flame.names[flame.name[box]!]}
+                    {folded
+                      ? cutOffText(flame, box)
+                      : box === 0
+                        ? "total"
+                        : shortFunction(flame.names[flame.name[box]!]!)}
                   </span>
                   <span role="gridcell" className="cell">
                     {folded ? "" : formatValue(flame.self[box]!, unit, scale)}

@@ -2,6 +2,7 @@ import type { ReactNode } from "react";
 import { useTypes } from "../api/use-types.ts";
 import { useApp } from "../state/app.tsx";
 import type { Side } from "../state/state.ts";
+import { Icon } from "./Icon.tsx";
 import { FAMILIES, namedTypes } from "../state/type-names.ts";
 
 /** Menu of a selection's profile types, by family. */
@@ -11,7 +12,8 @@ export function TypeSelect({ side }: { side: Side }): ReactNode {
   const types = data ?? [],
     named = namedTypes([...types, state.type]);
   return (
-    <>
+    <span className="type-select">
+      <Icon name="type" />
       <label className="sr" htmlFor="type">
         Profile type
       </label>
@@ -35,6 +37,6 @@ export function TypeSelect({ side }: { side: Side }): ReactNode {
           );
         })}
       </select>
-    </>
+    </span>
   );
 }

@@ -1,3 +1,4 @@
+import { useRef } from "react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { keepAnswersOfType } from "../api/keeping-type.ts";
 import { treeSource, V1_COMPARISON_NODES } from "../api/comparison.ts";
@@ -43,8 +44,17 @@ export function useCallTree(
       return treeSource(asked, can!.explore, selection, baseline, nodes, signal);
     },
   });
+  // A failed refresh leaves the picture of the same labels and filters, of the times before.
+  const kind = JSON.stringify([
+      client.tenant,
+      nodes,
+      [selection, baseline].map((x) => x && { ...x, startMs: 0, endMs: 0 }),
+    ]),
+    last = useRef<{ kind: string; source: FlameSource }>(undefined);
+  if (q.data && !q.isPlaceholderData) last.current = { kind, source: q.data.source };
+  const kept = q.error && last.current?.kind === kind ? last.current.source : undefined;
   return {
     query: { isFetching: q.isFetching, error: q.error, refetch: q.refetch, partial: q.data?.partial ?? "" },
-    source: q.data?.source,
+    source: q.data?.source ?? kept,
   };
 }

@@ -12,6 +12,7 @@ import { useFlame } from "../api/use-flame.ts";
 import type { FlameSource } from "../flame-worker.ts";
 import { Failure, Loading } from "../parts/Failure.tsx";
 import { FlameCanvas, type FlameHandle } from "../parts/FlameCanvas.tsx";
+import { TopBar } from "../parts/TopBar.tsx";
 import { useApp } from "../state/app.tsx";
 import { sampleTypeName } from "../state/type-names.ts";
 import { matchesText } from "../state/words.ts";
@@ -65,85 +66,90 @@ export function Files(): ReactNode {
   const nameOf = (id: string): string => list.data?.find((f) => f.id === id)?.name ?? id;
   return (
     <div className="files">
-      <h1>Files</h1>
-      <div
-        className={over ? "drop over" : "drop"}
-        onDragOver={(e) => {
-          e.preventDefault();
-          setOver(true);
-        }}
-        onDragLeave={() => setOver(false)}
-        onDrop={(e) => {
-          e.preventDefault();
-          setOver(false);
-          void take(e.dataTransfer.files);
-        }}
-      >
-        <p>
-          Drop profiles here, or{" "}
-          <button type="button" onClick={() => input.current?.click()}>
-            choose files
-          </button>
-        </p>
-        <input
-          ref={input}
-          type="file"
-          multiple
-          hidden
-          aria-label="Files"
-          onChange={(e) => {
-            void take(e.target.files);
-            e.target.value = "";
+      <TopBar>
+        <h1>Files</h1>
+        <span className="grow" />
+      </TopBar>
+      <div className="page">
+        <div
+          className={over ? "drop over" : "drop"}
+          onDragOver={(e) => {
+            e.preventDefault();
+            setOver(true);
           }}
-        />
-        <p className="quiet">
-          pprof, JFR, speedscope, flamebearer JSON, perf script, folded stacks; gzip or not. Select two to
-          compare.
-        </p>
-      </div>
-      <Loading active={busy !== "" || list.isFetching} />
-      {busy !== "" ? <p role="status">Uploading {busy}…</p> : null}
-      {problem ? <Failure error={problem} /> : null}
-      {list.error ? <Failure error={list.error} retry={() => void list.refetch()} /> : null}
-      {files.length > 0 ? <Opened names={files.map(nameOf)} /> : null}
-      {list.data && list.data.length > 0 ? (
-        <table className="file-list">
-          <thead>
-            <tr>
-              <th scope="col">Open</th>
-              <th scope="col">File</th>
-              <th scope="col">Uploaded</th>
-            </tr>
-          </thead>
-          <tbody>
-            {list.data.map((f) => (
-              <tr key={f.id}>
-                <td>
-                  <input
-                    type="checkbox"
-                    checked={files.includes(f.id)}
-                    aria-label={`Open ${f.name}`}
-                    onChange={() => toggle(f.id)}
-                  />
-                </td>
-                <th scope="row">
-                  <button
-                    type="button"
-                    className="link"
-                    onClick={() =>
-                      go({ files: [f.id], fileType: "", stacks: { ...state.stacks, callSite: [] } })
-                    }
-                  >
-                    {f.name}
-                  </button>
-                </th>
-                <td>{formatTime(f.uploadedAtMs, state.zone)}</td>
+          onDragLeave={() => setOver(false)}
+          onDrop={(e) => {
+            e.preventDefault();
+            setOver(false);
+            void take(e.dataTransfer.files);
+          }}
+        >
+          <p>
+            Drop profiles here, or{" "}
+            <button type="button" onClick={() => input.current?.click()}>
+              choose files
+            </button>
+          </p>
+          <input
+            ref={input}
+            type="file"
+            multiple
+            hidden
+            aria-label="Files"
+            onChange={(e) => {
+              void take(e.target.files);
+              e.target.value = "";
+            }}
+          />
+          <p className="quiet">
+            pprof, JFR, speedscope, flamebearer JSON, perf script, folded stacks; gzip or not. Select two to
+            compare.
+          </p>
+        </div>
+        <Loading active={busy !== "" || list.isFetching} />
+        {busy !== "" ? <p role="status">Uploading {busy}…</p> : null}
+        {problem ? <Failure error={problem} /> : null}
+        {list.error ? <Failure error={list.error} retry={() => void list.refetch()} /> : null}
+        {files.length > 0 ? <Opened names={files.map(nameOf)} /> : null}
+        {list.data && list.data.length > 0 ? (
+          <table className="file-list">
+            <thead>
+              <tr>
+                <th scope="col">Open</th>
+                <th scope="col">File</th>
+                <th scope="col">Uploaded</th>
               </tr>
-            ))}
-          </tbody>
-        </table>
-      ) : null}
-      {list.data?.length === 0 ? <p className="nothing">No files yet.</p> : null}
+            </thead>
+            <tbody>
+              {list.data.map((f) => (
+                <tr key={f.id}>
+                  <td>
+                    <input
+                      type="checkbox"
+                      checked={files.includes(f.id)}
+                      aria-label={`Open ${f.name}`}
+                      onChange={() => toggle(f.id)}
+                    />
+                  </td>
+                  <th scope="row">
+                    <button
+                      type="button"
+                      className="link"
+                      onClick={() =>
+                        go({ files: [f.id], fileType: "", stacks: { ...state.stacks, callSite: [] } })
+                      }
+                    >
+                      {f.name}
+                    </button>
+                  </th>
+                  <td>{formatTime(f.uploadedAtMs, state.zone)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        ) : null}
+        {list.data?.length === 0 ? <p className="nothing">No files yet.</p> : null}
+      </div>
     </div>
   );
 }
@@ -180,8 +186,8 @@ function Opened({ names }: { names: string[] }): ReactNode {
       aria-busy={q.isFetching || behind}
     >
       <Loading active={q.isFetching} />
-      <div className="toolbar">
-        <h2>
+      <div className="toolbar file-tools">
+        <h2 className="ellipsis">
           {compare ? (
             <>
               A {names[0]} → B {names[1]}

@@ -8,7 +8,10 @@ import { CopyButton } from "../parts/CopyButton.tsx";
 import { Failure, Loading, PartialNotice } from "../parts/Failure.tsx";
 import { Sparkline } from "../parts/Sparkline.tsx";
 import { TimePicker } from "../parts/TimePicker.tsx";
+import { Icon } from "../parts/Icon.tsx";
+import { TopBar } from "../parts/TopBar.tsx";
 import { TypeSelect } from "../parts/TypeSelect.tsx";
+import { encodeState, initialState, type State } from "../state/state.ts";
 import { useApp } from "../state/app.tsx";
 import { plural } from "../state/words.ts";
 import { type ServiceRow, serviceRows } from "../state/service-rows.ts";
@@ -36,8 +39,9 @@ function familiesOf(types: readonly string[]): string {
  */
 export function Services(): ReactNode {
   const { state, go, client, range, can, refresh } = useApp();
-  const [search, setSearch] = useState(""),
-    [sort, setSort] = useState<Sort>("value");
+  const { search } = state,
+    [sort, setSort] = useState<Sort>("value"),
+    [ascending, setAscending] = useState(false);
   const [pins, setPins] = useState<string[]>(
     () => JSON.parse(localStorage.getItem(PINS) ?? "[]") as string[],
   );
@@ -100,133 +104,158 @@ export function Services(): ReactNode {
     .sort(
       (a, b) =>
         Number(pins.includes(b.name)) - Number(pins.includes(a.name)) ||
-        (sort === "name"
-          ? a.name.localeCompare(b.name)
-          : sort === "value"
-            ? b.total - a.total
-            : Math.abs(b.change ?? 0) - Math.abs(a.change ?? 0)),
+        (ascending ? 1 : -1) *
+          (sort === "name"
+            ? a.name.localeCompare(b.name)
+            : sort === "value"
+              ? a.total - b.total
+              : Math.abs(a.change ?? 0) - Math.abs(b.change ?? 0)),
     );
   const pin = (name: string): void => {
     const next = pins.includes(name) ? pins.filter((p) => p !== name) : [...pins, name];
     setPins(next);
     localStorage.setItem(PINS, JSON.stringify(next));
   };
-  const open = ({ name, types: own }: ServiceRow): void =>
-    go({
-      screen: "explore",
-      type: own.length === 0 || own.includes(state.type) ? state.type : firstType(own)!,
-      side: { ...state.side, selector: [{ name: "service_name", op: "=", value: name }] },
-      stacks: { callSite: [], only: [], without: [], hide: [] },
-      fn: "",
-    });
+  const opened = ({ name, types: own }: ServiceRow): Partial<State> => ({
+    screen: "explore",
+    type: own.length === 0 || own.includes(state.type) ? state.type : firstType(own)!,
+    side: { ...state.side, selector: [{ name: "service_name", op: "=", value: name }] },
+    stacks: initialState.stacks,
+    fn: "",
+    search: "",
+  });
   const head = (key: Sort, text: string): ReactNode => (
     <th
       scope="col"
       className={key === "name" ? "" : "num"}
-      aria-sort={sort === key ? (key === "name" ? "ascending" : "descending") : "none"}
+      aria-sort={sort === key ? (ascending ? "ascending" : "descending") : "none"}
     >
-      <button type="button" onClick={() => setSort(key)}>
+      <button
+        type="button"
+        onClick={() => {
+          setAscending(sort === key ? !ascending : key === "name");
+          setSort(key);
+        }}
+      >
         {text}
-        {sort === key ? (key === "name" ? " ▲" : " ▼") : ""}
+        {sort === key ? (ascending ? " ▲" : " ▼") : ""}
       </button>
     </th>
   );
   const empty = q.data !== undefined && q.data.value.series.length === 0 && any.data !== undefined;
   return (
     <div className="services">
-      <h1 className="sr">Services</h1>
-      <div className="bar-row">
+      <TopBar>
+        <h1>Services</h1>
+        <span className="search-box grow">
+          <Icon name="search" />
+          <label className="sr" htmlFor="service-search">
+            Search services
+          </label>
+          <input
+            id="service-search"
+            type="search"
+            placeholder={rows.length > 0 ? `Search ${plural(rows.length, "service")}` : "Search services"}
+            value={search}
+            onChange={(e) => go({ search: e.target.value }, true)}
+          />
+        </span>
         <TypeSelect side={{ ...state.side, selector: [] }} />
-        <label className="sr" htmlFor="service-search">
-          Search services
-        </label>
-        <input
-          id="service-search"
-          type="search"
-          placeholder="Search services"
-          value={search}
-          onChange={(e) => setSearch(e.target.value)}
-        />
         <TimePicker side={state.side} name="" onChange={(x) => go({ side: { ...state.side, ...x } })} />
-      </div>
-      <Loading active={q.isFetching || old.isFetching} />
-      <PartialNotice reason={q.data?.partial ?? ""} />
-      {(q.error ?? old.error) ? (
-        <Failure error={q.error ?? old.error} retry={() => void (q.error ? q : old).refetch()} />
-      ) : null}
-      {empty && any.data!.length === 0 ? <FirstProfile /> : null}
-      {empty && any.data!.length > 0 ? (
-        <p className="nothing">
-          No data in this time range. {plural(any.data!.length, "service has", "services have")} sent profiles
-          at other times: choose a longer time range.
-        </p>
-      ) : null}
-      {rows.length > 0 ? (
-        <table className="service-list">
-          <thead>
-            <tr>
-              <th scope="col">
-                <span className="sr">Pinned</span>
-              </th>
-              {head("name", "Service")}
-              {head("value", isGauge(state.type) ? "Avg" : "Total")}
-              <th scope="col">Trend</th>
-              {head("change", "vs previous period")}
-            </tr>
-          </thead>
-          <tbody>
-            {shown.map((x) => (
-              <tr key={x.name}>
-                <td>
-                  <button
-                    type="button"
-                    className="plain"
-                    aria-pressed={pins.includes(x.name)}
-                    aria-label={`Pin ${x.name}`}
-                    onClick={() => pin(x.name)}
-                  >
-                    {pins.includes(x.name) ? "★" : "☆"}
-                  </button>
-                </td>
-                <th scope="row">
-                  <button type="button" className="link" onClick={() => open(x)}>
-                    {x.name}
-                  </button>
+      </TopBar>
+      <div className="page">
+        <Loading active={q.isFetching || old.isFetching} />
+        <PartialNotice reason={q.data?.partial ?? ""} />
+        {(q.error ?? old.error) ? (
+          <Failure error={q.error ?? old.error} retry={() => void (q.error ? q : old).refetch()} />
+        ) : null}
+        {empty && any.data!.length === 0 ? <FirstProfile /> : null}
+        {empty && any.data!.length > 0 ? (
+          <p className="nothing">
+            No data in this time range. {plural(any.data!.length, "service has", "services have")} sent
+            profiles at other times: choose a longer time range.
+          </p>
+        ) : null}
+        {rows.length > 0 ? (
+          <table className="service-list">
+            <thead>
+              <tr>
+                <th scope="col">
+                  <span className="sr">Pinned</span>
                 </th>
-                <td className="num" data-total={x.total}>
-                  {isWithout(state.type, x) ? (
-                    <>
-                      – <span className="quiet">{familiesOf(x.types)}</span>
-                    </>
-                  ) : (
-                    formatValue(x.total, measureOf(state.type, false, x))
-                  )}
-                  {isCpuTime(state.type) && x.total > 0 ? (
-                    <span className="quiet"> {formatValue(x.total, measureOf(state.type, true, x))}</span>
-                  ) : null}
-                </td>
-                <td>
-                  <Sparkline values={x.line} />
-                </td>
-                <td
-                  className={`num ${
-                    x.change === undefined ? "quiet" : x.change > 0.1 ? "more" : x.change < -0.1 ? "less" : ""
-                  }`}
-                >
-                  {x.change === undefined
-                    ? compared && !isWithout(state.type, x)
-                      ? "new"
-                      : "–"
-                    : formatRelative(x.change)}
-                </td>
+                {head("name", "Service")}
+                {head("value", isGauge(state.type) ? "Avg" : "Total")}
+                <th scope="col">Trend</th>
+                {head("change", "vs previous period")}
               </tr>
-            ))}
-          </tbody>
-        </table>
-      ) : null}
-      {rows.length > 0 && shown.length === 0 ? (
-        <p className="nothing">No service has “{search}” in its name.</p>
-      ) : null}
+            </thead>
+            <tbody>
+              {shown.map((x) => (
+                <tr key={x.name}>
+                  <td>
+                    <button
+                      type="button"
+                      className="plain"
+                      aria-pressed={pins.includes(x.name)}
+                      aria-label={`Pin ${x.name}`}
+                      onClick={() => pin(x.name)}
+                    >
+                      <Icon name="star" />
+                    </button>
+                  </td>
+                  <th scope="row">
+                    <a
+                      href={encodeState({ ...state, ...opened(x) })}
+                      onClick={(e) => {
+                        if (e.ctrlKey || e.metaKey || e.shiftKey) return;
+                        e.preventDefault();
+                        go(opened(x));
+                      }}
+                    >
+                      {x.name}
+                    </a>
+                  </th>
+                  <td className="num" data-total={x.total}>
+                    {isWithout(state.type, x) ? (
+                      <>
+                        – <span className="quiet">{familiesOf(x.types)}</span>
+                      </>
+                    ) : (
+                      formatValue(x.total, measureOf(state.type, false, x))
+                    )}
+                    {isCpuTime(state.type) && x.total > 0 ? (
+                      <span className="quiet"> {formatValue(x.total, measureOf(state.type, true, x))}</span>
+                    ) : null}
+                  </td>
+                  <td>
+                    <Sparkline values={x.line} />
+                  </td>
+                  <td
+                    className={`num ${
+                      x.change === undefined
+                        ? "quiet"
+                        : x.change > 0.1
+                          ? "more"
+                          : x.change < -0.1
+                            ? "less"
+                            : ""
+                    }`}
+                  >
+                    {x.change === undefined
+                      ? compared && !isWithout(state.type, x)
+                        ? "new"
+                        : "–"
+                      : formatRelative(x.change)}
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        ) : null}
+        {rows.length > 0 && shown.length === 0 ? (
+          <p className="nothing">No service has “{search}” in its name.</p>
+        ) : null}
+      </div>
     </div>
   );
 }

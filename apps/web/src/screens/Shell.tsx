@@ -1,18 +1,23 @@
-import { type ReactNode, useEffect, useState } from "react";
+import { lazy, type ReactNode, Suspense, useEffect, useMemo, useRef, useState } from "react";
 import { toCompareScreen } from "../state/compare.ts";
 import { encodeState, initialState, type Screen, type State } from "../state/state.ts";
 import { addressOf, useApp } from "../state/app.tsx";
 import { withAbsoluteTimes, hasRelativeTime, newShortId, shortAddress } from "../state/links.ts";
 import { BASE_URL, tokenStore } from "../api/client.ts";
-import { ApiError } from "../api/types.ts";
 import { copyText } from "../parts/clipboard.ts";
-import { applyTheme, savedTheme, type ThemeChoice } from "../parts/theme.ts";
-import { Failure } from "../parts/Failure.tsx";
+import { IconButton } from "../parts/Controls.tsx";
+import { Icon } from "../parts/Icon.tsx";
+import { ShellActions, TopBar } from "../parts/TopBar.tsx";
+import { applyTheme, savedTheme, type ThemeChoice, useTheme } from "../parts/theme.ts";
+import { Failure, Loading } from "../parts/Failure.tsx";
 import { Dialog } from "../parts/Dialog.tsx";
 import { Services } from "./Services.tsx";
-import { Explore, PANES } from "./Explore.tsx";
-import { Files } from "./Files.tsx";
-import { Status } from "./Status.tsx";
+import { Explore } from "./Explore.tsx";
+import { PANES } from "../parts/ViewBar.tsx";
+
+/** Screens that load when they are opened. */
+const Files = lazy(() => import("./Files.tsx").then((m) => ({ default: m.Files }))),
+  Status = lazy(() => import("./Status.tsx").then((m) => ({ default: m.Status })));
 
 const SCREENS: readonly [Screen, string][] = [
   ["services", "Services"],
@@ -31,6 +36,8 @@ const KEYS: readonly [keys: string, does: string][] = [
   ["Shift ← →, drag", "Pan"],
   ["/", "Search; n and N: next and previous match"],
   ["1 … 7", PANES.map(([, name]) => name).join(", ")],
+  ["b", "Table of functions next to the view"],
+  ["d", "Details of the selected function"],
   ["s", "Callers & callees of the selected function"],
   ["i", "Invert (bottom-up)"],
   ["r", "Collapse recursion"],
@@ -45,9 +52,8 @@ const KEYS: readonly [keys: string, does: string][] = [
 
 /** Header, navigation and dialogs around every screen. */
 export function Shell(): ReactNode {
-  const { state, go, refresh, client, can, cannot, range } = useApp();
-  // A multi-tenant server refuses requests without a tenant, also the request for its capabilities.
-  const noTenant = cannot?.error instanceof ApiError && cannot.error.condition === "no-tenant";
+  const { state, go, client, cannot, range } = useApp(),
+    theme = useTheme();
   const [help, setHelp] = useState(false),
     [settings, setSettings] = useState(false),
     [said, setSaid] = useState<{ text: string; more?: boolean }>(),
@@ -80,6 +86,11 @@ export function Shell(): ReactNode {
       setSaid({ text: `The short link could not be created: ${(err as Error).message}` });
     }
   };
+  const latest = useRef(copyLink);
+  latest.current = copyLink;
+  const actions = useMemo(() => ({ copyLink: () => void latest.current() }), []);
+  // Explore and Compare fill the window and never scroll as a page.
+  const fixed = !cannot && (state.screen === "explore" || state.screen === "compare");
   useEffect(() => {
     document.title = `${state.screen === "services" ? "" : `${state.side.selector.find((m) => m.name === "service_name")?.value ?? SCREENS.find(([s]) => s === state.screen)![1]} – `}Cinderblock`;
   }, [state.screen, state.side]);
@@ -124,16 +135,18 @@ export function Shell(): ReactNode {
       <a className="skip" href="#main">
         Skip to main content
       </a>
-      <header className="top">
+      <header className="rail">
         <a
           className="brand"
           href={link("services")}
+          aria-label="Cinderblock"
+          title="Cinderblock"
           onClick={(e) => {
             e.preventDefault();
             go({ screen: "services", fn: "" });
           }}
         >
-          <img src="./icon.svg" alt="" width="22" height="22" /> Cinderblock
+          <img src="./icon.svg" alt="" width="24" height="24" />
         </a>
         <nav aria-label="Screens">
           {SCREENS.map(([screen, name]) => (
@@ -147,63 +160,46 @@ export function Shell(): ReactNode {
                 go(opening(screen));
               }}
             >
+              <Icon name={screen} size={20} />
               {name}
             </a>
           ))}
         </nav>
-        <div className="top-right">
-          {can?.multitenancy || state.tenant !== "" || noTenant ? <TenantField /> : null}
-          <label className="sr" htmlFor="refresh">
-            Auto-refresh
-          </label>
-          <select
-            id="refresh"
-            value={state.refresh}
-            onChange={(e) => go({ refresh: Number(e.target.value) }, true)}
-          >
-            <option value={0}>Auto-refresh: Off</option>
-            <option value={15}>Auto-refresh: 15 s</option>
-            <option value={60}>Auto-refresh: 1 min</option>
-            <option value={300}>Auto-refresh: 5 min</option>
-            {[0, 15, 60, 300].includes(state.refresh) ? null : (
-              <option value={state.refresh}>Auto-refresh: {state.refresh} s</option>
-            )}
-          </select>
-          <button type="button" onClick={refresh} aria-label="Refresh" title="Refresh">
-            ⟳
-          </button>
-          <button type="button" onClick={() => void copyLink()} title="Copy link (y)">
-            Copy link
-          </button>
-          <button type="button" aria-label="Settings" title="Settings" onClick={() => setSettings(true)}>
-            ⚙
-          </button>
-          <button
-            type="button"
-            aria-label="Keyboard shortcuts"
-            title="Keyboard shortcuts (?)"
-            onClick={() => setHelp(true)}
-          >
-            ?
-          </button>
+        <div className="rail-end">
+          <IconButton icon="keyboard" name="Keyboard shortcuts" shortcut="?" onClick={() => setHelp(true)} />
+          <IconButton
+            icon={theme === "dark" ? "sun" : "moon"}
+            name={theme === "dark" ? "Light theme" : "Dark theme"}
+            onClick={() => applyTheme(theme === "dark" ? "light" : "dark")}
+          />
+          <IconButton icon="settings" name="Settings" onClick={() => setSettings(true)} />
         </div>
       </header>
-      <main id="main" tabIndex={-1}>
-        {state.screen === "status" ? (
-          <Status />
-        ) : cannot ? (
-          <>
-            <h1 className="sr">Cinderblock</h1>
-            <Failure error={cannot.error} retry={cannot.retry} />
-          </>
-        ) : state.screen === "services" ? (
-          <Services />
-        ) : state.screen === "files" ? (
-          <Files />
-        ) : (
-          <Explore compare={state.screen === "compare"} />
-        )}
-      </main>
+      <ShellActions value={actions}>
+        <main id="main" tabIndex={-1} className={fixed ? "fixed" : undefined}>
+          <Suspense fallback={<Loading active />}>
+            {state.screen === "status" ? (
+              <Status />
+            ) : cannot ? (
+              <>
+                <TopBar>
+                  <h1>{SCREENS.find(([x]) => x === state.screen)![1]}</h1>
+                  <span className="grow" />
+                </TopBar>
+                <div className="page">
+                  <Failure error={cannot.error} retry={cannot.retry} />
+                </div>
+              </>
+            ) : state.screen === "services" ? (
+              <Services />
+            ) : state.screen === "files" ? (
+              <Files />
+            ) : (
+              <Explore compare={state.screen === "compare"} />
+            )}
+          </Suspense>
+        </main>
+      </ShellActions>
       <div className={said ? "said shown" : "said"}>
         <span role="status">{said?.text}</span>
         {said?.more ? (
@@ -243,35 +239,6 @@ export function Shell(): ReactNode {
       ) : null}
       {settings ? <Settings onClose={() => setSettings(false)} /> : null}
     </>
-  );
-}
-
-/** The tenant, or several joined by `|`; applies on blur or Enter, so the UI never queries a partial name. */
-function TenantField(): ReactNode {
-  const { state, go } = useApp();
-  const [draft, setDraft] = useState(state.tenant);
-  useEffect(() => setDraft(state.tenant), [state.tenant]);
-  const take = (): void => {
-    if (draft !== state.tenant) go({ tenant: draft.trim() });
-  };
-  return (
-    <form
-      onSubmit={(e) => {
-        e.preventDefault();
-        take();
-      }}
-    >
-      <label className="tenant">
-        Tenant{" "}
-        <input
-          value={draft}
-          placeholder="a or a|b"
-          size={12}
-          onChange={(e) => setDraft(e.target.value)}
-          onBlur={take}
-        />
-      </label>
-    </form>
   );
 }
 

@@ -42,6 +42,7 @@ export function toCompareScreen(s: State): Partial<State> {
     screen: "compare",
     pane: s.pane === "labels" || s.pane === "profiles" ? "flame" : s.pane,
     profile: "",
+    sort: s.sort === "total" ? "total-change" : s.sort === "self" ? "self-change" : s.sort,
   };
 }
 

@@ -60,6 +60,8 @@ const state: fc.Arbitrary<State> = fc.record({
   ascending: fc.boolean(),
   group: fc.constantFrom("", "pod"),
   basis: fc.constantFrom("" as const, "rate" as const, "share" as const, "total" as const),
+  table: fc.boolean(),
+  details: fc.boolean(),
   beside: fc.boolean(),
   profile: fc.constantFrom("", "01090909-0909-0909-0909-090909090909"),
   cell: fc.constantFrom("", "3.4"),

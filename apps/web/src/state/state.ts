@@ -49,6 +49,10 @@ export interface State {
   group: string;
   /** quantity of values; "" is the screen's default: totals, in Compare rates */
   basis: Basis | "";
+  /** show the table of functions next to the other views */
+  table: boolean;
+  /** show the details of the selected function over the view */
+  details: boolean;
   /** show a comparison as two flame graphs side by side */
   beside: boolean;
   /** ID of the shown single profile */
@@ -92,6 +96,8 @@ export const initialState: State = {
   ascending: false,
   group: "",
   basis: "",
+  table: true,
+  details: false,
   beside: false,
   profile: "",
   cell: "",
@@ -129,6 +135,11 @@ export function withChange(s: State, change: Partial<State>): State {
   return next;
 }
 
+/** Order of the function table in an address that names none: Compare begins with the largest change. */
+function defaultSort(screen: string): SortKey {
+  return screen === "compare" ? "self-change" : initialState.sort;
+}
+
 /** The address of a state, relative to the base of the UI, without default values. */
 export function encodeState(s: State): string {
   const p = new URLSearchParams();
@@ -159,10 +170,12 @@ export function encodeState(s: State): string {
   put("up", s.upwards ? "1" : "", "");
   put("inv", s.inverted ? "1" : "", "");
   put("rec", s.collapsed ? "1" : "", "");
-  put("o", s.sort, initialState.sort);
+  put("o", s.sort, defaultSort(s.screen));
   put("asc", s.ascending ? "1" : "", "");
   put("g", s.group, initialState.group);
   put("per", BASES.find(([b]) => b === s.basis)?.[1] ?? "", "");
+  put("tb", s.table ? "" : "0", "");
+  put("d", s.details ? "1" : "", "");
   put("two", s.beside ? "1" : "", "");
   put("id", s.profile, "");
   put("cell", s.cell, "");
@@ -208,10 +221,12 @@ export function decodeState(path: string, search: string): State {
     upwards: p.get("up") === "1",
     inverted: p.get("inv") === "1",
     collapsed: p.get("rec") === "1",
-    sort: oneOf(SORTS, p.get("o"), initialState.sort),
+    sort: oneOf(SORTS, p.get("o"), defaultSort(path)),
     ascending: p.get("asc") === "1",
     group: p.get("g") ?? "",
     basis: BASES.find(([, param]) => param === p.get("per"))?.[0] ?? "",
+    table: p.get("tb") !== "0",
+    details: p.get("d") === "1",
     beside: p.get("two") === "1",
     profile: p.get("id") ?? "",
     cell: p.get("cell") ?? "",
@@ -244,6 +259,7 @@ function decodeOld(path: string, p: URLSearchParams): State | undefined {
       type: (right ?? left)?.type ?? initialState.type,
       pane: "flame",
       colour: "change",
+      sort: "self-change",
       side: {
         selector: right?.selector ?? [],
         ...times("right", { ...initialState.side, ...times("", initialState.side) }),

@@ -82,6 +82,17 @@ export function formatRange(fromMs: number, untilMs: number, zone: string): stri
     b = formatTime(untilMs, zone);
   return `${a} – ${a.slice(0, 10) === b.slice(0, 10) ? b.slice(11) : b}`;
 }
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+/** A range without year and seconds, for narrow places: `Nov 29, 13:40 – 14:40`. */
+export function shortRange(fromMs: number, untilMs: number, zone: string): string {
+  const short = (text: string): [day: string, time: string] => [
+      `${MONTHS[Number(text.slice(5, 7)) - 1]} ${Number(text.slice(8, 10))}`,
+      text.slice(11, 16),
+    ],
+    [day, time] = short(formatTime(fromMs, zone)),
+    [lastDay, lastTime] = short(formatTime(untilMs, zone));
+  return `${day}, ${time} – ${lastDay === day ? "" : `${lastDay}, `}${lastTime}`;
+}
 export function zoneLabel(zone: string): string {
   return zone === "local" ? Intl.DateTimeFormat().resolvedOptions().timeZone : zone === "utc" ? "UTC" : zone;
 }

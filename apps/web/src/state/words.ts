@@ -9,3 +9,8 @@ export function plural(n: number, one: string, many = `${one}s`): string {
 export function matchesText(found: { boxes: { length: number }; share: number }): string {
   return `${plural(found.boxes.length, "match", "matches")} · ${formatShare(found.share)}`;
 }
+
+/** A figure without the word of its unit, where the heading names the unit: `0.034 cores` is `0.034`. */
+export function withoutUnit(text: string): string {
+  return text.replace(/ (cores|threads)$/, "");
+}

@@ -8,6 +8,8 @@ import { changeTexts, type ComparisonFigures } from "../state/compare.ts";
 import { sourceLink } from "../state/source-link.ts";
 import { plural } from "../state/words.ts";
 import { CopyButton } from "./CopyButton.tsx";
+import { useFunctionRow } from "./function-row.ts";
+import { Icon } from "./Icon.tsx";
 import type { PaneProps } from "./tree.ts";
 
 const V1_FILTERS = "A plain Pyroscope v1 has no callers & callees and no function filters.";
@@ -53,9 +55,9 @@ function SourceFile({
         <table>
           <thead>
             <tr>
-              <th>line</th>
-              <th>self</th>
-              <th>total</th>
+              <th>Line</th>
+              <th>Self</th>
+              <th>Total</th>
             </tr>
           </thead>
           <tbody>
@@ -94,18 +96,11 @@ function SourceFile({
 }
 
 /** Panel of the selected function: exact values and actions. */
-export function Drawer({ selection, baseline, comparing }: PaneProps): ReactNode {
+export function Details({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
   const own = useValueUnit(selection);
   const { fn, stacks } = state;
-  const q = useQuery({
-    queryKey: ["function", client.tenant, selection, baseline, fn],
-    enabled: fn !== "" && can?.explore === true,
-    queryFn: async ({ signal }) => {
-      const { value } = await client.functions(selection, baseline, "", "total", false, 1, signal, [fn]);
-      return { row: value.rows[0], total: value.total, baseTotal: value.baseTotal };
-    },
-  });
+  const q = useFunctionRow(selection, baseline, fn);
   const lines = useQuery({
     queryKey: ["lines", client.tenant, selection, fn],
     enabled: fn !== "" && can?.explore === true,
@@ -113,7 +108,16 @@ export function Drawer({ selection, baseline, comparing }: PaneProps): ReactNode
     queryFn: ({ signal }) => client.functionLines(selection, fn, signal),
   });
   const files = (lines.data ?? []).filter((f) => f.filename !== "");
-  if (fn === "") return null;
+  if (fn === "")
+    return (
+      <aside className="drawer" aria-label="Function">
+        <header>
+          <h2>Details</h2>
+          <CloseDetails />
+        </header>
+        <p className="quiet">Select a function in the flame graph or in the table.</p>
+      </aside>
+    );
   const unit = comparing?.unit ?? own,
     row = q.data?.row,
     total = comparing?.sides.now.total ?? q.data?.total ?? 0,
@@ -144,31 +148,24 @@ export function Drawer({ selection, baseline, comparing }: PaneProps): ReactNode
     <aside className="drawer" aria-label="Function">
       <header>
         <h2 title={fn}>{fn}</h2>
-        <button
-          type="button"
-          className="plain"
-          aria-label="Close details"
-          onClick={() => go({ fn: "" }, true)}
-        >
-          ✕
-        </button>
+        <CloseDetails />
       </header>
       {row ? (
         <dl data-testid="function-values">
-          <dt>self</dt>
+          <dt>Self</dt>
           <dd>
             {formatValue(row.self, unit)} <span className="quiet">{formatShare(share(row.self, total))}</span>
           </dd>
-          <dt>total</dt>
+          <dt>Total</dt>
           <dd>
             {formatValue(row.total, unit)}{" "}
             <span className="quiet">{formatShare(share(row.total, total))}</span>
           </dd>
           {baseline ? (
             <>
-              <dt>baseline self</dt>
+              <dt>Baseline self</dt>
               <dd>{change(row.self, row.baseSelf)}</dd>
-              <dt>baseline total</dt>
+              <dt>Baseline total</dt>
               <dd>{change(row.total, row.baseTotal)}</dd>
             </>
           ) : null}
@@ -212,5 +209,20 @@ export function Drawer({ selection, baseline, comparing }: PaneProps): ReactNode
         <CopyButton text={fn}>Copy name</CopyButton>
       </div>
     </aside>
+  );
+}
+
+function CloseDetails(): ReactNode {
+  const { go } = useApp();
+  return (
+    <button
+      type="button"
+      className="plain"
+      aria-label="Close details"
+      title="Close details (d)"
+      onClick={() => go({ details: false }, true)}
+    >
+      <Icon name="close" />
+    </button>
   );
 }
