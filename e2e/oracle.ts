@@ -51,7 +51,7 @@ export class Oracle {
   }
 
   /** Sends the suite's valid queries; returns the folder of the answers. */
-  async ask(server: Server, base: number, name: string, ...more: string[]): Promise<string> {
+  async ask(server: Pick<Server, "url">, base: number, name: string, ...more: string[]): Promise<string> {
     const out = join(this.work, name);
     await this.run(
       "query",
@@ -85,6 +85,19 @@ export class Oracle {
     };
   }
 
+  /** The differing questions of two folders of answers, each with its differences as the program names them. */
+  async explain(expected: string, got: string): Promise<Map<string, string[]>> {
+    const out = await this.run("diff", "-no-trunc", "-lines", "100000", expected, got),
+      found = new Map<string, string[]>();
+    let last: string[] = [];
+    for (const line of out.split("\n")) {
+      const head = /^different ([^\s]+): (.*)$/.exec(line);
+      if (head) found.set(head[1]!, (last = head[2]!.endsWith(" differences") ? [] : [head[2]!]));
+      else if (line.startsWith("    ")) last.push(line.trim());
+    }
+    return found;
+  }
+
   /** Removes queries to which v1 gives varying answers, and queries that v1 does not support. */
   surprising(differ: readonly string[]): string[] {
     return differ.filter((d) => !this.disagrees.has(d) && !BEYOND_V1.has(d));
@@ -102,7 +115,7 @@ export class Oracle {
 }
 
 /** Queries that v1 refuses or ignores, and Cinderblock answers: docs/differences.md, e2e/beyond-v1. */
-const BEYOND_V1 = new Set([
+export const BEYOND_V1: ReadonlySet<string> = new Set([
   "heatmap.HEATMAP_QUERY_TYPE_INDIVIDUAL",
   "heatmap.HEATMAP_QUERY_TYPE_SPAN",
   "merge_dot.svc",

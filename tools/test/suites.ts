@@ -99,6 +99,7 @@ export const SUITES: readonly Suite[] = [
   // Answers of Pyroscope v1, and its blocks.
   e2e("compaction", 300),
   e2e("compaction-memory", 25, { subjects: ["cli"], alone }),
+  e2e("beside-v1", 600, { long }),
   e2e("moving-in", 100, { inputs: ["docs/operations/moving-in.md"] }),
   e2e("oracle", 300),
   e2e("v1-reader", 15, { inputs: ["e2e/programs/"] }),
