@@ -323,18 +323,28 @@ describeWith(["chromium"], "when things go wrong", () => {
     240_000,
   );
 
-  inBrowser("an empty install says where to send profiles, and sees the first one come", async () => {
-    const fresh = new Server();
-    await fresh.start();
-    const { page, context, problems } = await visit(theBrowser(), fresh.url);
-    await page.getByRole("heading", { name: "Waiting for data…" }).waitFor();
-    expect(await page.getByLabel("curl").innerText()).toContain(`${fresh.url}/ingest?name=first.cpu`);
-    await push(fresh, "first", {}, Date.now() - 1000, [{ frames: ["main"], values: [1e9] }]);
-    await page.getByRole("link", { name: "first", exact: true }).waitFor();
-    expect(problems).toEqual([]);
-    await context.close();
-    await fresh.stop();
-  });
+  inBrowser(
+    "U8: an empty install says where to send profiles, and opens the first one by itself",
+    async () => {
+      const fresh = new Server();
+      await fresh.start();
+      const { page, context, problems } = await visit(theBrowser(), fresh.url);
+      await page.getByRole("heading", { name: "Waiting for data…" }).waitFor();
+      await page.getByRole("button", { name: "curl" }).click();
+      expect(await page.getByLabel("curl").innerText()).toContain(`${fresh.url}/ingest?name=first.cpu`);
+      const sent = Date.now();
+      await push(fresh, "first", {}, sent - 1000, [{ frames: ["main"], values: [1e9] }]);
+      await page.getByRole("heading", { name: "first is sending CPU time" }).waitFor();
+      // Without any input, the page opens the service with its data.
+      await flame(page);
+      expect(await page.getByTestId("total").innerText()).toBe("total 1.00 s");
+      expect(new URL(page.url()).searchParams.get("s")).toBe('service_name="first"');
+      expect(Date.now() - sent).toBeLessThan(12_000);
+      expect(problems).toEqual([]);
+      await context.close();
+      await fresh.stop();
+    },
+  );
 });
 
 describeWith(["chromium"], "profiles that are missing", () => {
@@ -366,7 +376,7 @@ describeWith(["chromium"], "profiles that are missing", () => {
 });
 
 describeWith(["chromium"], "with tokens", () => {
-  inBrowser("asks for one, shows nothing without it, and hides Status from readers", async () => {
+  inBrowser("U23: asks for one, shows nothing without it, and hides Status from readers", async () => {
     const guarded = new Server(),
       READER = "reader-token-0123456789",
       AGENT = "agent-token-0123456789",
@@ -385,7 +395,13 @@ describeWith(["chromium"], "with tokens", () => {
     expect(await none.page.getByRole("alert").first().innerText()).toContain(
       "Sign in with a token that has the read role",
     );
-    await none.page.getByRole("button", { name: "Settings" }).click();
+    // Nothing but the capabilities was asked for before the token; the address stays.
+    expect(
+      none.requests
+        .filter((r) => r.method() === "POST")
+        .map((r) => new URL(r.url()).pathname.split("/").at(-1))
+        .filter((method) => method !== "Capabilities"),
+    ).toEqual([]);
     await none.page.getByLabel("Token").fill(READER);
     await none.page.keyboard.press("Enter");
     await none.page.getByRole("link", { name: "cart", exact: true }).waitFor();

@@ -114,6 +114,7 @@ export const SUITES: readonly Suite[] = [
   e2e("web", 100, { subjects: ["cinderblock", "web"] }),
   e2e("web-budget", 60, { subjects: ["web", "tools"], long, alone }),
   e2e("web-faults", 85, { subjects: ["cinderblock", "web"], inputs: ["docs/operations/web-ui.md"] }),
+  e2e("web-layout", 50, { subjects: ["cinderblock", "web"], long }),
   e2e("web-numbers", 60, { subjects: ["cinderblock", "web"] }),
   // Libraries with real servers.
   lib("block", "v1-blocks", 10),

@@ -26,11 +26,14 @@ export interface ApiAnswer<T> {
 }
 
 const TOKEN = "cinderblock.token";
+/** The token of this tab, or of this device. */
 export const tokenStore = {
-  get: (): string => sessionStorage.getItem(TOKEN) ?? "",
-  set: (t: string): void => {
-    if (t === "") sessionStorage.removeItem(TOKEN);
-    else sessionStorage.setItem(TOKEN, t);
+  get: (): string => sessionStorage.getItem(TOKEN) ?? localStorage.getItem(TOKEN) ?? "",
+  /** @param keep keep the token after the tab is closed */
+  set: (t: string, keep = false): void => {
+    sessionStorage.removeItem(TOKEN);
+    localStorage.removeItem(TOKEN);
+    if (t !== "") (keep ? localStorage : sessionStorage).setItem(TOKEN, t);
   },
 };
 

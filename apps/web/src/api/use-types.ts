@@ -5,12 +5,12 @@ import type { Side } from "../state/state.ts";
 
 /** Profile types of a selection: of the series with its labels in its time range. */
 export function useTypes(side: Side): UseQueryResult<string[]> {
-  const { client, range } = useApp(),
+  const { client, range, can } = useApp(),
     r = range(side),
     selector = selectorOf(side.selector);
   return useQuery({
     queryKey: ["types", client.tenant, selector, r],
-    enabled: r !== undefined,
+    enabled: r !== undefined && can !== undefined,
     // The types of other labels would be a wrong choice; those of another time stay until the answer.
     placeholderData: (previous, query) =>
       query?.queryKey[1] === client.tenant && query.queryKey[2] === selector ? previous : undefined,

@@ -141,6 +141,14 @@ export function Details({ selection, baseline, comparing }: PaneProps): ReactNod
   // A plain Pyroscope v1 ignores filters of functions: they would change nothing.
   const unfiltered = can?.explore === false ? V1_FILTERS : undefined;
   const share = (v: number, of: number): number => (of > 0 ? v / of : 0);
+  const figure = (v: number | undefined): ReactNode =>
+    v === undefined ? (
+      "…"
+    ) : (
+      <>
+        {formatValue(v, unit)} <span className="quiet">{formatShare(share(v, total))}</span>
+      </>
+    );
   const add = (key: "only" | "without" | "hide"): void => {
     if (!stacks[key].includes(fn)) go({ stacks: { ...stacks, [key]: [...stacks[key], fn] } });
   };
@@ -150,48 +158,28 @@ export function Details({ selection, baseline, comparing }: PaneProps): ReactNod
         <h2 title={fn}>{fn}</h2>
         <CloseDetails />
       </header>
-      {row ? (
-        <dl data-testid="function-values">
+      {row || q.isFetching ? (
+        <dl data-testid={row ? "function-values" : undefined}>
           <dt>Self</dt>
-          <dd>
-            {formatValue(row.self, unit)} <span className="quiet">{formatShare(share(row.self, total))}</span>
-          </dd>
+          <dd>{figure(row?.self)}</dd>
           <dt>Total</dt>
-          <dd>
-            {formatValue(row.total, unit)}{" "}
-            <span className="quiet">{formatShare(share(row.total, total))}</span>
-          </dd>
+          <dd>{figure(row?.total)}</dd>
           {baseline ? (
             <>
               <dt>Baseline self</dt>
-              <dd>{change(row.self, row.baseSelf)}</dd>
+              <dd>{row ? change(row.self, row.baseSelf) : "…"}</dd>
               <dt>Baseline total</dt>
-              <dd>{change(row.total, row.baseTotal)}</dd>
+              <dd>{row ? change(row.total, row.baseTotal) : "…"}</dd>
             </>
           ) : null}
         </dl>
       ) : (
         <p className="quiet">
-          {q.isFetching
-            ? "…"
-            : can?.explore === false
-              ? "A plain Pyroscope v1 reports no exact values."
-              : "No samples in this selection."}
+          {can?.explore === false
+            ? "A plain Pyroscope v1 reports no exact values."
+            : "No samples in this selection."}
         </p>
       )}
-      {files.slice(0, FILES_SHOWN).map((f) => (
-        <SourceFile
-          key={`${f.filename}:${f.startLine}:${f.buildId}`}
-          file={f}
-          format={(v) => formatValue(v, unit)}
-          share={(v) => `${(100 * share(v, row?.total ?? total)).toFixed(2)}%`}
-        />
-      ))}
-      {files.length > FILES_SHOWN ? (
-        <p className="quiet">
-          and {plural(files.length - FILES_SHOWN, "more file", "more files")} with a function of this name
-        </p>
-      ) : null}
       <div className="actions">
         <button type="button" disabled={can?.explore === false} onClick={() => go({ pane: "sandwich" })}>
           Callers & callees <kbd>s</kbd>
@@ -208,6 +196,19 @@ export function Details({ selection, baseline, comparing }: PaneProps): ReactNod
         {unfiltered !== undefined ? <p className="quiet">{unfiltered}</p> : null}
         <CopyButton text={fn}>Copy name</CopyButton>
       </div>
+      {files.slice(0, FILES_SHOWN).map((f) => (
+        <SourceFile
+          key={`${f.filename}:${f.startLine}:${f.buildId}`}
+          file={f}
+          format={(v) => formatValue(v, unit)}
+          share={(v) => `${(100 * share(v, row?.total ?? total)).toFixed(2)}%`}
+        />
+      ))}
+      {files.length > FILES_SHOWN ? (
+        <p className="quiet">
+          and {plural(files.length - FILES_SHOWN, "more file", "more files")} with a function of this name
+        </p>
+      ) : null}
     </aside>
   );
 }

@@ -102,7 +102,6 @@ export function FlamePane({
       <Loading active={busy} />
       <div className="pane-bar">
         {title ? <strong>{title}</strong> : null}
-        <Breadcrumb />
         {flame ? (
           <span data-testid="total" data-total={sums?.sum} className="ellipsis">
             total {formatValue(sums?.sum ?? 0, unit)}
@@ -111,6 +110,7 @@ export function FlamePane({
               : ""}
           </span>
         ) : null}
+        <Breadcrumb />
         <span className="grow" />
         <PartialNotice reason={overview.query.partial} />
         {can && !can.explore ? <V1Notice compare={baseline !== undefined} /> : null}

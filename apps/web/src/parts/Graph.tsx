@@ -1,12 +1,14 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
-import { formatCount, formatShare, formatValue, sidesOf } from "@cinderblock/flame";
+import { formatCount, formatShare, formatValue, shortFunction, sidesOf } from "@cinderblock/flame";
 import { keepAnswersOfType } from "../api/keeping-type.ts";
 import { callTreeRequest } from "../api/wire.ts";
 import { WorkerCalls } from "../api/worker-calls.ts";
 import { NODE_HEIGHT as HEIGHT, NODE_WIDTH as WIDTH } from "../graph-size.ts";
 import type { GraphAnswer, GraphJob, PlacedGraph } from "../graph-worker.ts";
 import { useValueUnit } from "../api/use-timeline.ts";
+import { Icon } from "./Icon.tsx";
+import { useFit } from "./use-fit.ts";
 import { useApp } from "../state/app.tsx";
 import { changeOfWhole, changeTexts, type ComparisonFigures } from "../state/compare.ts";
 import { plural } from "../state/words.ts";
@@ -32,6 +34,20 @@ function placed(bytes: ArrayBuffer): Promise<PlacedGraph> {
   });
 }
 
+/** Place of the function with the largest total. */
+function heaviest(g: PlacedGraph | undefined): { x: number; y: number } | undefined {
+  if (!g || g.graph.names.length === 0) return undefined;
+  let at = 0;
+  for (let i = 1; i < g.graph.names.length; i++) if (g.graph.total[i]! > g.graph.total[at]!) at = i;
+  return { x: g.x[at]!, y: g.y[at]! };
+}
+
+/** A name that fits into a box. */
+function graphLabel(name: string): string {
+  const short = shortFunction(name);
+  return short.length <= GLYPHS ? short : `${short.slice(0, GLYPHS - 1)}…`;
+}
+
 /** Call graph of the functions with the largest totals, callers above callees. */
 export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactNode {
   const { state, go, client, can } = useApp();
@@ -55,6 +71,7 @@ export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactN
   });
   const [hovered, setHovered] = useState(-1);
   useEffect(() => setHovered(-1), [q.data]);
+  const { host, scale, fit, pan } = useFit(q.data?.graph, heaviest(q.data?.graph));
   if (can && !can.explore) return <p className="partial">A plain Pyroscope v1 has no exact call graph.</p>;
   if (q.error) return <Failure error={q.error} retry={() => void q.refetch()} />;
   const p = q.data?.graph,
@@ -72,13 +89,34 @@ export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactN
   return (
     <section className={q.isFetching ? "pane busy" : "pane"} aria-label="Call graph" aria-busy={q.isFetching}>
       <Loading active={q.isFetching} />
-      <PartialNotice reason={q.data?.partial ?? ""} />
+      <div className="pane-bar">
+        <strong>Call graph</strong>
+        {p ? (
+          <span className="quiet ellipsis">
+            {plural(p.graph.names.length, "function")}
+            {p.graph.left > 0 ? `; ${formatCount(p.graph.left)} with smaller totals not shown` : ""}
+          </span>
+        ) : null}
+        <span className="grow" />
+        <PartialNotice reason={q.data?.partial ?? ""} />
+        <button type="button" className="plain reset" onClick={fit}>
+          <Icon name="zoomOut" />
+          Fit
+        </button>
+      </div>
       {p && p.graph.names.length === 0 ? <NoData /> : null}
       {p && p.graph.names.length > 0 ? (
-        <div className="graph-scroll" tabIndex={0} role="group" aria-label="Call graph, callers above">
+        <div
+          className="graph-scroll"
+          tabIndex={0}
+          role="group"
+          aria-label="Call graph, callers above"
+          ref={host}
+          {...pan}
+        >
           <svg
-            width={p.width}
-            height={p.height}
+            width={p.width * scale}
+            height={p.height * scale}
             viewBox={`0 0 ${p.width} ${p.height}`}
             role="presentation"
             data-testid="call-graph"
@@ -141,7 +179,7 @@ export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactN
                     height={4}
                   />
                   <text x={8} y={17}>
-                    {name.length <= GLYPHS ? name : `…${name.slice(1 - GLYPHS)}`}
+                    {graphLabel(name)}
                   </text>
                   <text
                     x={8}
@@ -153,14 +191,6 @@ export function GraphPane({ selection, baseline, comparing }: PaneProps): ReactN
             })}
           </svg>
         </div>
-      ) : null}
-      {p ? (
-        <footer className="coverage">
-          <span>
-            {plural(p.graph.names.length, "function")}
-            {p.graph.left > 0 ? `; ${formatCount(p.graph.left)} with smaller totals not shown` : ""}
-          </span>
-        </footer>
       ) : null}
     </section>
   );

@@ -108,10 +108,11 @@ export function TablePane({
         <strong>Top functions</strong>
         {page ? (
           <span data-testid="function-count" data-total={page.total} className="quiet ellipsis">
-            {page.matching === page.count
-              ? plural(page.count, "function")
-              : `${formatCount(page.matching)} of ${plural(page.count, "function")}`}{" "}
-            (exact)
+            {`${
+              page.matching === page.count
+                ? plural(page.count, "function")
+                : `${formatCount(page.matching)} of ${plural(page.count, "function")}`
+            } (exact)`}
           </span>
         ) : null}
         <span className="grow" />
@@ -166,7 +167,7 @@ export function TablePane({
                 return (
                   <div
                     role="row"
-                    key={f.name}
+                    key={item.index}
                     aria-rowindex={item.index + 2}
                     className={state.fn === f.name ? "row selected" : "row"}
                     style={{ position: "absolute", top: item.start, left: 0, right: 0 }}

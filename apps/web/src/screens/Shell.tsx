@@ -9,6 +9,8 @@ import { IconButton } from "../parts/Controls.tsx";
 import { Icon } from "../parts/Icon.tsx";
 import { ShellActions, TopBar } from "../parts/TopBar.tsx";
 import { applyTheme, savedTheme, type ThemeChoice, useTheme } from "../parts/theme.ts";
+import { ApiError } from "../api/types.ts";
+import { SignIn } from "../parts/SignIn.tsx";
 import { Failure, Loading } from "../parts/Failure.tsx";
 import { Dialog } from "../parts/Dialog.tsx";
 import { Services } from "./Services.tsx";
@@ -121,7 +123,10 @@ export function Shell(): ReactNode {
   }, [said]);
   /** Compare opens with the previous period of the current selection, unless a baseline was set. */
   const opening = (screen: Screen): Partial<State> =>
-    screen === "compare" ? toCompareScreen(state) : { screen };
+    screen === "compare"
+      ? toCompareScreen(state)
+      : // The search of functions is no search of services.
+        { screen, ...(screen === "services" ? { search: "" } : {}) };
   const link = (screen: Screen): string =>
     encodeState({
       ...state,
@@ -187,7 +192,13 @@ export function Shell(): ReactNode {
                   <span className="grow" />
                 </TopBar>
                 <div className="page">
-                  <Failure error={cannot.error} retry={cannot.retry} />
+                  {cannot.error instanceof ApiError &&
+                  cannot.error.status === 401 &&
+                  cannot.error.condition !== "no-tenant" ? (
+                    <SignIn onToken={cannot.retry} />
+                  ) : (
+                    <Failure error={cannot.error} retry={cannot.retry} />
+                  )}
                 </div>
               </>
             ) : state.screen === "services" ? (

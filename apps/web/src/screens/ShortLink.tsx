@@ -1,7 +1,8 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
-import { Client, tokenStore } from "../api/client.ts";
+import { Client } from "../api/client.ts";
 import { ApiError } from "../api/types.ts";
+import { SignIn } from "../parts/SignIn.tsx";
 import { Failure } from "../parts/Failure.tsx";
 import { addressOf } from "../state/app.tsx";
 import { parseShortAddress, stateOfStored } from "../state/links.ts";
@@ -35,10 +36,11 @@ export function AddressScreen({ children }: { children: ReactNode }): ReactNode 
       <h1 className="sr">Cinderblock</h1>
       {error ? (
         <>
-          <Failure error={error} retry={() => void refetch()} />
           {error instanceof ApiError && error.status === 401 ? (
-            <TokenForm onToken={() => void refetch()} />
-          ) : null}
+            <SignIn onToken={() => void refetch()} />
+          ) : (
+            <Failure error={error} retry={() => void refetch()} />
+          )}
           <p>
             <a href="./">To all services</a>
           </p>
@@ -47,33 +49,5 @@ export function AddressScreen({ children }: { children: ReactNode }): ReactNode 
         <p role="status">Opening the short link…</p>
       )}
     </main>
-  );
-}
-
-/**
- * Token form for a server that requires a token before it resolves the link: settings are not available yet.
- */
-function TokenForm({ onToken }: { onToken: () => void }): ReactNode {
-  const [secret, setSecret] = useState(tokenStore.get());
-  return (
-    <form
-      className="settings"
-      onSubmit={(e) => {
-        e.preventDefault();
-        tokenStore.set(secret);
-        onToken();
-      }}
-    >
-      <label>
-        Token
-        <input
-          type="password"
-          value={secret}
-          autoComplete="off"
-          onChange={(e) => setSecret(e.target.value)}
-        />
-      </label>
-      <button type="submit">Sign in</button>
-    </form>
   );
 }

@@ -173,36 +173,38 @@ export function Status(): ReactNode {
                 : "…"}
           </p>
         ) : (
-          known.map((r) => (
-            <section key={r.path}>
-              <h3>
-                {r.name} <a href={new URL(r.path, BASE_URL).href}>Details</a>
-              </h3>
-              <table>
-                <thead>
-                  <tr>
-                    <th scope="col">Member</th>
-                    <th scope="col">Address</th>
-                    <th scope="col">Zone</th>
-                    <th scope="col">State</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {r.shards!.map((m) => (
-                    <tr key={m.id}>
-                      <th scope="row">{m.id}</th>
-                      <td>{m.address}</td>
-                      <td>{m.zone ?? ""}</td>
-                      <td>
-                        {m.state}
-                        {m.read_only ? " (read-only)" : ""}
-                      </td>
+          <div className="rings">
+            {known.map((r) => (
+              <section key={r.path}>
+                <h3>
+                  {r.name} <a href={new URL(r.path, BASE_URL).href}>Details</a>
+                </h3>
+                <table>
+                  <thead>
+                    <tr>
+                      <th scope="col">Member</th>
+                      <th scope="col">Address</th>
+                      <th scope="col">Zone</th>
+                      <th scope="col">State</th>
                     </tr>
-                  ))}
-                </tbody>
-              </table>
-            </section>
-          ))
+                  </thead>
+                  <tbody>
+                    {r.shards!.map((m) => (
+                      <tr key={m.id}>
+                        <th scope="row">{m.id}</th>
+                        <td>{m.address}</td>
+                        <td>{m.zone ?? ""}</td>
+                        <td>
+                          <span className={m.state === "ACTIVE" ? "state ok" : "state"}>{m.state}</span>
+                          {m.read_only ? " (read-only)" : ""}
+                        </td>
+                      </tr>
+                    ))}
+                  </tbody>
+                </table>
+              </section>
+            ))}
+          </div>
         )}
         {has("partitions") && (
           <>
