@@ -99,6 +99,8 @@ async function post(url: string, body: Uint8Array): Promise<Uint8Array> {
 
 async function ready(server: Server): Promise<void> {
   for (let i = 0; ; i++) {
+    if (server.process.exitCode !== null)
+      throw new Error(`${server.name} ended with ${server.process.exitCode}`);
     try {
       if ((await fetch(`${server.url}/ready`)).ok) return;
     } catch (err) {
