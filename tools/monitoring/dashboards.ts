@@ -124,6 +124,10 @@ export const dashboards: readonly Dashboard[] = [
         "sum by (operation) (rate(objstore_bucket_operation_seconds_total[$__rate_interval])) / sum by (operation) (rate(objstore_bucket_operations_total[$__rate_interval]))",
         "{{operation}}",
       ]),
+      p("Duration of a successful operation, 99th percentile", "s", [
+        "histogram_quantile(0.99, sum by (le, operation) (rate(objstore_bucket_operation_duration_seconds_bucket[$__rate_interval])))",
+        "{{operation}}",
+      ]),
       p("Bytes transferred", "Bps", [
         "sum by (operation) (rate(objstore_bucket_operation_transferred_bytes_total[$__rate_interval]))",
         "{{operation}}",

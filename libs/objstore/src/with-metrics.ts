@@ -5,8 +5,15 @@ import { isTimeout } from "./deadline.ts";
 
 const OPERATIONS = ["get", "get_range", "upload", "attributes", "exists", "delete", "iter"] as const;
 type Operation = (typeof OPERATIONS)[number];
-/** counters per operation: calls, failures, bytes, microseconds, timeouts */
-const FIELDS = 5;
+/** Upper bounds of a successful operation's duration, in seconds, as in v1. */
+const BUCKETS = [0.001, 0.01, 0.1, 0.3, 0.6, 1, 3, 6, 9, 20, 30, 60, 90, 120];
+/**
+ * Counters per operation: calls, failures, bytes, microseconds, timeouts, microseconds of successful calls, and
+ * successful calls by bucket of their duration.
+ */
+const SUCCESS_MICROS = 5,
+  FIRST_BUCKET = 6,
+  FIELDS = FIRST_BUCKET + BUCKETS.length + 1;
 
 /** Creates counters that all threads of a process share. */
 export function operationCounters(): SharedArrayBuffer {
@@ -27,6 +34,10 @@ export function withMetrics(bucket: Bucket, counters: SharedArrayBuffer): Bucket
     try {
       const result = await work();
       Atomics.add(cells, at + 2, BigInt(bytes(result)));
+      const seconds = (performance.now() - started) / 1000,
+        bucket = BUCKETS.findIndex((most) => seconds <= most);
+      Atomics.add(cells, at + SUCCESS_MICROS, BigInt(Math.round(seconds * 1e6)));
+      Atomics.add(cells, at + FIRST_BUCKET + (bucket < 0 ? BUCKETS.length : bucket), 1n);
       return result;
     } catch (err) {
       // A missing object is an answer, not a failure.
@@ -65,11 +76,11 @@ export function withMetrics(bucket: Bucket, counters: SharedArrayBuffer): Bucket
 /** Exports the counters as metrics. */
 export function observeOperations(counters: SharedArrayBuffer, bucket: string, metrics: Metrics): void {
   const cells = new BigInt64Array(counters);
+  const cell = (operation: number, field: number): number =>
+    Number(Atomics.load(cells, operation * FIELDS + field));
   const show = (name: string, help: string, field: number, scale = 1): void => {
-    metrics.gauge(name, help, ["bucket", "operation"], (g) =>
-      OPERATIONS.forEach((operation, i) =>
-        g.set({ bucket, operation }, Number(Atomics.load(cells, i * FIELDS + field)) * scale),
-      ),
+    metrics.counterFrom(name, help, ["bucket", "operation"], (c) =>
+      OPERATIONS.forEach((operation, i) => c.inc({ bucket, operation }, cell(i, field) * scale)),
     );
   };
   show("objstore_bucket_operations_total", "Bucket operations.", 0);
@@ -80,11 +91,21 @@ export function observeOperations(counters: SharedArrayBuffer, bucket: string, m
   );
   show("objstore_bucket_operation_transferred_bytes_total", "Bytes transferred by bucket operations.", 2);
   show("objstore_bucket_operation_seconds_total", "Duration of bucket operations.", 3, 1e-6);
-  metrics.gauge(
+  metrics.counterFrom(
     "cinderblock_objstore_operation_timeouts_total",
     "Bucket operations canceled at their deadline because they made no progress.",
     ["operation"],
-    (g) =>
-      OPERATIONS.forEach((operation, i) => g.set({ operation }, Number(Atomics.load(cells, i * FIELDS + 4)))),
+    (c) => OPERATIONS.forEach((operation, i) => c.inc({ operation }, cell(i, 4))),
+  );
+  metrics.histogramFrom(
+    "objstore_bucket_operation_duration_seconds",
+    "Duration of successful bucket operations.",
+    BUCKETS,
+    () =>
+      OPERATIONS.map((operation, i) => ({
+        labels: { bucket, operation },
+        counts: Array.from({ length: BUCKETS.length + 1 }, (_, k) => cell(i, FIRST_BUCKET + k)),
+        sum: cell(i, SUCCESS_MICROS) / 1e6,
+      })),
   );
 }
