@@ -66,7 +66,7 @@ export function resultsCacheOf(
   if (c.cacheBackend === "none") return undefined;
   const store =
     c.cacheBackend === "redis"
-      ? new RedisCache({ ...redisConfigOf(c), prefix: c.cachePrefix })
+      ? new RedisCache({ ...redisConfigOf(c), prefix: c.cachePrefix }, base.metrics)
       : new InMemoryCache(c.cacheBytes);
   if (store instanceof InMemoryCache)
     base.metrics.gauge(

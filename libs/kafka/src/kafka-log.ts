@@ -282,6 +282,14 @@ export class KafkaLog implements PartitionedLog {
       g.set(this.partitions);
     });
     metrics.gauge(
+      "cinderblock_kafka_silent_seconds",
+      "Time since requests for the topic's metadata began to fail; 0 while brokers answer.",
+      [],
+      (g) => {
+        g.set(this.silentSince === undefined ? 0 : (performance.now() - this.silentSince) / 1000);
+      },
+    );
+    metrics.gauge(
       "cinderblock_kafka_topic_unsafe",
       "1 while writes are stopped because changed settings of the topic would lose pushes.",
       [],

@@ -2,6 +2,7 @@ import { sleep } from "@cinderblock/async";
 import { describeWith, type KafkaServer, startKafka } from "@cinderblock/testkit";
 import { endOffsets, KafkaLog } from "./index.ts";
 import { alter, configOf, createTopic, SAFE, withAdmin } from "./kafka-topics.testing.ts";
+import { Metrics } from "@cinderblock/telemetry";
 import { base, Seen } from "./partitioned-log.testing.ts";
 
 let kafka: KafkaServer;
@@ -116,8 +117,16 @@ describeWith(["kafka"], "a broker that answers nothing", () => {
   beforeAll(start, 60_000);
 
   it("ends every wait in time: offsets, commits, the start of a reader and its stop", async () => {
-    const log = new KafkaLog(configOf(kafka.brokers, "silent"), base);
+    const metrics = new Metrics(),
+      silent = async (): Promise<number> =>
+        Number(
+          /^cinderblock_kafka_silent_seconds (.*)$/m.exec(
+            await metrics.registry.getSingleMetricAsString("cinderblock_kafka_silent_seconds"),
+          )![1],
+        );
+    const log = new KafkaLog(configOf(kafka.brokers, "silent"), { ...base, metrics });
     await log.connect();
+    expect(await silent()).toBe(0);
     const seen = await Seen.of(log, 0, "g");
     try {
       await log.produce(0, Buffer.from("a"), 15_000);
@@ -141,6 +150,7 @@ describeWith(["kafka"], "a broker that answers nothing", () => {
         ]),
       ).toEqual(new Array(6).fill("CinderblockError"));
       expect(performance.now() - begun).toBeLessThan(45_000);
+      await until("the silence is measured", async () => (await silent()) > 0);
       await failed(seen.reader.stop());
       expect(performance.now() - begun).toBeLessThan(90_000);
     } finally {
@@ -151,6 +161,7 @@ describeWith(["kafka"], "a broker that answers nothing", () => {
           () => false,
         ),
       );
+      await until("the silence is over", async () => (await silent()) === 0);
       await log.close();
     }
   }, 120_000);

@@ -154,6 +154,22 @@ describe("a producer", () => {
     ]);
   });
 
+  it("measures acknowledged records, and shows how many wait", async () => {
+    const metrics = new Metrics(),
+      p = producer(new Brokers([1, -1]), metrics);
+    const value = async (name: string): Promise<number> =>
+      Number(new RegExp(`^${name} (.*)$`, "m").exec(await metrics.registry.metrics())![1]);
+    const writes = [write(p, 0, "a"), write(p, 1, "b"), write(p, 1, "c", 60_000)];
+    await pass(300);
+    expect(await value("cinderblock_kafka_produce_queued_records")).toBe(2);
+    await pass(5000);
+    expect(writes[1]!.outcome).toContain("did not acknowledge");
+    expect(await value("cinderblock_kafka_produce_queued_records")).toBe(1);
+    expect(await value("cinderblock_kafka_produce_duration_seconds_count")).toBe(1);
+    expect(await value("cinderblock_kafka_produce_duration_seconds_sum")).toBeLessThan(0.1);
+    p.close();
+  });
+
   it("writes all other partitions while one has no leader, and that one later", async () => {
     const brokers = new Brokers([-1, 1, 2]),
       p = producer(brokers);

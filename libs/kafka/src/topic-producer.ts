@@ -1,6 +1,6 @@
 import { Deferred, sleep, withDeadline } from "@cinderblock/async";
 import { CinderblockError, messageOf } from "@cinderblock/errors";
-import type { Base } from "@cinderblock/telemetry";
+import { timeBuckets, type Base } from "@cinderblock/telemetry";
 import type { RecordHeaders } from "./partitioned-log.ts";
 
 /** Identifies a producer to the brokers, which use it to store each of its batches once. */
@@ -122,6 +122,7 @@ export class TopicProducer {
   private readonly transport: ProduceTransport;
   private readonly base: Base;
   private readonly failures: { inc(labels: { partition: string }): void };
+  private readonly durations: { observe(seconds: number): void };
   private readonly lanes = new Map<number, Lane>();
   private readonly busy = new Set<number>();
   private leaders: readonly number[] = [];
@@ -137,6 +138,22 @@ export class TopicProducer {
       "cinderblock_kafka_produce_failures_total",
       "Failed attempts to write records to a partition of the topic.",
       ["partition"],
+    );
+    this.durations = base.metrics.histogram(
+      "cinderblock_kafka_produce_duration_seconds",
+      "Time from the write of a record until all in-sync replicas have it, of acknowledged records.",
+      [],
+      timeBuckets,
+    );
+    base.metrics.gauge(
+      "cinderblock_kafka_produce_queued_records",
+      "Records that wait for a request or for its response.",
+      [],
+      (g) => {
+        let queued = 0;
+        for (const l of this.lanes.values()) queued += l.waiting.length + (l.batch?.records.length ?? 0);
+        g.set(queued);
+      },
     );
   }
 
@@ -394,7 +411,13 @@ export class TopicProducer {
     lane.batch = undefined;
     lane.inFlight = false;
     lane.sequence = (lane.sequence + records.length) % MAX_SEQUENCE;
-    records.forEach((w, i) => settle(w, () => w.done.resolve(baseOffset < 0 ? -1 : baseOffset + i)));
+    const now = performance.now();
+    records.forEach((w, i) =>
+      settle(w, () => {
+        this.durations.observe((now - w.since) / 1000);
+        w.done.resolve(baseOffset < 0 ? -1 : baseOffset + i);
+      }),
+    );
   }
 
   private answered(lane: Lane, error: { type: string; message: string }): void {

@@ -1,4 +1,5 @@
 import { describeWith, freePort, startRedis } from "@cinderblock/testkit";
+import { Metrics } from "@cinderblock/telemetry";
 import { type RedisConfig, RedisMembers } from "./index.ts";
 
 const of = (port: number, more: Partial<RedisConfig> = {}): RedisConfig => ({
@@ -74,17 +75,33 @@ describeWith(["redis"], "an error of Redis", () => {
       );
   }, 60_000);
 
-  it("is gone when the server returns", async () => {
+  it("is gone when the server returns, and counts in metrics", async () => {
     const redis = await startRedis(),
-      store = connect(of(redis.port));
+      metrics = new Metrics(),
+      store = new RedisMembers(of(redis.port), metrics);
+    stores.push(store);
+    const shown = async (name: string): Promise<number> =>
+      Number(
+        new RegExp(`^cinderblock_redis_${name}\\{purpose="ring"\\} (.*)$`, "m").exec(
+          await metrics.registry.metrics(),
+        )![1],
+      );
+    expect([await shown("connected"), await shown("call_failures_total")]).toEqual([0, 0]);
     await store.write("ingester", "a", "1");
+    expect(await shown("connected")).toBe(1);
     await redis.kill();
     await expect(store.read("ingester")).rejects.toThrow(/ECONNREFUSED|closed/);
+    expect([
+      await shown("connected"),
+      await shown("call_failures_total"),
+      await shown("call_duration_seconds_count"),
+    ]).toEqual([0, 1, 2]);
     await redis.start();
     const deadline = Date.now() + 20_000;
     let read: unknown;
     while (!(read instanceof Map) && Date.now() < deadline)
       read = await store.read("ingester").catch((err: unknown) => err);
     expect(read).toEqual(new Map());
+    expect(await shown("connected")).toBe(1);
   }, 60_000);
 });

@@ -1,6 +1,8 @@
 import { isIP } from "node:net";
 import { Redis } from "ioredis";
 import { CinderblockError } from "@cinderblock/errors";
+import type { Metrics } from "@cinderblock/telemetry";
+import { type CallRecorder, clientMetrics, type RedisPurpose } from "./client-metrics.ts";
 
 /** Settings of a Redis server. */
 export interface RedisConfig {
@@ -69,8 +71,9 @@ export class RedisConnection {
   private readonly place: string;
   /** reason why the last attempt to connect failed; undefined while connected */
   private refusal: Error | undefined;
+  private readonly calls: CallRecorder | undefined;
 
-  constructor(config: RedisConfig) {
+  constructor(config: RedisConfig, purpose: RedisPurpose, metrics?: Metrics) {
     this.prefix = config.prefix;
     this.place = `${config.host}:${config.port}`;
     this.redis = new Redis({
@@ -104,12 +107,16 @@ export class RedisConnection {
     this.redis.on("ready", () => {
       this.refusal = undefined;
     });
+    this.calls = metrics && clientMetrics(metrics, purpose, () => this.redis.status === "ready");
   }
 
   async run<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
+    const from = performance.now();
+    let failed = false;
     try {
       return await work(this.redis);
     } catch (err) {
+      failed = true;
       const cause = (err as Error).name === "ReplyError" ? (err as Error) : (this.refusal ?? (err as Error)),
         { meaning, flags } = adviceOn(cause);
       throw new CinderblockError(
@@ -117,6 +124,8 @@ export class RedisConnection {
         `Redis at ${this.place}: ${meaning}${messageOf(cause)} (${flags})`,
         { cause },
       );
+    } finally {
+      this.calls?.record((performance.now() - from) / 1000, failed);
     }
   }
 

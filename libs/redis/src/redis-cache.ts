@@ -1,11 +1,12 @@
 import type { BlobCache } from "./blob-cache.ts";
+import type { Metrics } from "@cinderblock/telemetry";
 import { type RedisConfig, RedisConnection } from "./connection.ts";
 
 /** A cache that several processes share. */
 export class RedisCache implements BlobCache {
   private readonly connection: RedisConnection;
-  constructor(config: RedisConfig) {
-    this.connection = new RedisConnection(config);
+  constructor(config: RedisConfig, metrics?: Metrics) {
+    this.connection = new RedisConnection(config, "cache", metrics);
   }
 
   get(key: string): Promise<Uint8Array | undefined> {

@@ -1,3 +1,4 @@
+import type { Metrics } from "@cinderblock/telemetry";
 import { type RedisConfig, RedisConnection } from "./connection.ts";
 import type { MemberStore } from "./member-store.ts";
 
@@ -12,8 +13,8 @@ const SWAP =
 /** Rings in Redis: a hash per ring, a field per member. */
 export class RedisMembers implements MemberStore {
   private readonly connection: RedisConnection;
-  constructor(config: RedisConfig) {
-    this.connection = new RedisConnection(config);
+  constructor(config: RedisConfig, metrics?: Metrics) {
+    this.connection = new RedisConnection(config, "ring", metrics);
   }
 
   private key(ring: string): string {

@@ -101,7 +101,7 @@ export class ClusterProcess {
     this.base = resources.base;
     this.onFatal = onFatal;
     this.id = instanceIdOf(config);
-    this.members = new RedisMembers(redisConfigOf(config));
+    this.members = new RedisMembers(redisConfigOf(config), this.base.metrics);
     const traffic = { sentBytes: 0, receivedBytes: 0 };
     const tls = clientTlsOf(config);
     this.credentials = internalCredentialsOf(config, this.members, config.heartbeatPeriod, this.base);
