@@ -12,7 +12,11 @@ initSync({
   ),
 });
 
-/** Converts an Arrow IPC stream to a Parquet file with zstd compression. Both are in memory at once. */
+/**
+ * Converts an Arrow IPC stream to a Parquet file with zstd compression. Both are in memory at once, and once
+ * more in the WebAssembly module. Runs synchronously on the calling thread.
+ * @throws Error of the module for bytes that are not an Arrow stream
+ */
 export function toParquet(stream: Uint8Array): Uint8Array {
   return writeParquet(
     Table.fromIPCStream(stream),

@@ -19,8 +19,14 @@ import {
 
 /**
  * A column: times (microseconds since the epoch, UTC), integers, texts or lists of texts. Texts are indices
- * into `words`; a list has the indices in `item` from `offset[i]` to `offset[i + 1]`. The index -1 means no
- * text.
+ * into `words`, UTF-8; a list has the indices in `item` from `offset[i]` to `offset[i + 1]`. The index -1
+ * means no text, and is allowed in text columns only.
+ *
+ *   kind     Arrow type                             null  memory
+ *   time     timestamp[us, UTC]                     no    values [rows]
+ *   number   int64                                  no    values [rows]
+ *   text     dictionary<utf8, int32>                yes   index [rows] -> words
+ *   list     list<item: dictionary<utf8, int32>>    no    offset [rows + 1] -> item -> words
  */
 export type ArrowColumn =
   | { name: string; kind: "time"; values: BigInt64Array }
@@ -39,6 +45,7 @@ const TIME = new TimestampMicrosecond("UTC"),
 /** A dictionary has the number of its column as ID, so that the next batch replaces it. */
 const words = (id: number): Dictionary<Utf8, Int32> => new Dictionary(new Utf8(), new Int32(), id);
 
+// Field of the schema; a dictionary's ID is the column's position.
 function fieldOf(c: ArrowColumn, i: number): Field {
   switch (c.kind) {
     case "time":
@@ -52,6 +59,7 @@ function fieldOf(c: ArrowColumn, i: number): Field {
   }
 }
 
+// Words as one Utf8 vector: offsets and concatenated bytes.
 function texts(list: readonly Uint8Array[]): Vector<Utf8> {
   const valueOffsets = new Int32Array(list.length + 1);
   list.forEach((w, i) => {
@@ -68,6 +76,8 @@ function texts(list: readonly Uint8Array[]): Vector<Utf8> {
   );
 }
 
+// Data of a column without copies, except nulls' indices: -1 becomes 0, because the validity bitmap
+// decides.
 function dataOf(c: ArrowColumn, type: DataType, i: number): Data {
   switch (c.kind) {
     case "time":
@@ -106,8 +116,14 @@ function dataOf(c: ArrowColumn, type: DataType, i: number): Data {
 }
 
 /**
- * Encodes one record batch as a complete stream: schema, dictionaries, batch, end. All columns have equal
- * length.
+ * Encodes one record batch as a complete IPC stream. All columns have equal length.
+ *
+ *   schema message | dictionary batch of each text and list column | record batch | end marker <8b>
+ *
+ * Streams of equal schemas can be joined: `withoutEndMarker` of the first, then `withoutSchema` of the next.
+ * Its dictionaries replace those before, so that indices are local to a batch.
+ * @param metadata key-value metadata of the schema
+ * @returns bytes that the caller owns
  */
 export function encodeBatch(columns: readonly ArrowColumn[], metadata: Record<string, string>): Uint8Array {
   const schema = new Schema(columns.map(fieldOf), new Map(Object.entries(metadata)));
@@ -123,17 +139,20 @@ export function encodeBatch(columns: readonly ArrowColumn[], metadata: Record<st
   return writer.toUint8Array(true);
 }
 
-/** Bytes of the end of a stream: a continuation marker without a message. */
+/** Bytes of the end of a stream: the continuation marker ff ff ff ff and a size of 0. */
 const END_BYTES = 8;
 
-/** The stream without its end, so that other streams can follow. */
+/** View of the stream without its end, so that other streams can follow. */
 export function withoutEndMarker(stream: Uint8Array): Uint8Array {
   return stream.subarray(0, stream.length - END_BYTES);
 }
 
 /**
- * The stream without its schema, so that it can follow a stream with the same schema. A schema is a message
- * without a body.
+ * View of the stream without its schema, so that it can follow a stream with the same schema. A schema is a
+ * message without a body:
+ *
+ *   0             4                    8                 8 + size
+ *   | ff ff ff ff | size <4b LE>       | metadata        | next message
  */
 export function withoutSchema(stream: Uint8Array): Uint8Array {
   return stream.subarray(8 + new DataView(stream.buffer, stream.byteOffset).getInt32(4, true));

@@ -132,8 +132,9 @@ const hex = (v: unknown): Uint8Array => {
 
 /**
  * Decodes OTLP's JSON to the same tables; field names are in lowerCamelCase or, as protojson allows, those of
- * the schema.
- * @throws SyntaxError
+ * the schema. 64-bit integers may be strings or numbers; IDs of traces and spans are hex, unlike protojson's
+ * base64.
+ * @throws SyntaxError for bytes that are not JSON, unknown fields, and values of another type or out of range
  */
 export function decodeExportJson(bytes: Uint8Array): OtlpTables {
   const json = fieldsOf(
@@ -161,6 +162,7 @@ export function decodeExportJson(bytes: Uint8Array): OtlpTables {
   return t;
 }
 
+// AnyValue; a missing kind, key-value lists and bytes are undefined.
 function value(v: unknown, depth = 0): OtlpValue {
   if (depth > 16) throw new SyntaxError("expected values nested at most 16 deep");
   const o = fieldsOf(v, "value");
@@ -184,6 +186,8 @@ function valueType(v: unknown): OtlpValueType {
   return { type: index(o.typeStrindex), unit: index(o.unitStrindex) };
 }
 
+// Fills the tables in the order of decodeExport. Strings and IDs are appended to one buffer, which `bytes`
+// becomes.
 function dictionary(d: Json, t: OtlpTables): void {
   const texts = new ByteColumn(4096);
   const put = (b: Uint8Array): number => {
@@ -232,6 +236,7 @@ function dictionary(d: Json, t: OtlpTables): void {
   t.bytes = texts.view();
 }
 
+// Appends the samples to the tables and returns the profile's other fields.
 function profile(p: Json, t: OtlpTables): OtlpProfile {
   const sampleFrom = t.samples;
   for (const s of list(p.samples).map((x) => fieldsOf(x, "sample"))) {

@@ -9,7 +9,12 @@ import {
   type OtlpValueType,
 } from "./tables.ts";
 
-/** Decodes an ExportProfilesServiceRequest. @throws ShortRead */
+/**
+ * Decodes an ExportProfilesServiceRequest in protobuf. O(bytes); the tables refer to `bytes`, which must stay
+ * unchanged.
+ * @throws ShortRead for truncated fields, groups, overlong varints, or attribute values nested more than 16
+ * deep
+ */
 export function decodeExport(bytes: Uint8Array): OtlpTables {
   return new OtlpDecoder().decode(bytes);
 }
@@ -17,8 +22,9 @@ export function decodeExport(bytes: Uint8Array): OtlpTables {
 const MAX_DEPTH = 16;
 
 /**
- * Field numbers follow opentelemetry/proto/profiles/v1development, the collector's request and common/v1;
- * tags are `field * 8 + wire type`.
+ * Field numbers follow opentelemetry/proto/profiles/v1development, the collector's request and common/v1.
+ * Tags are `field * 8 + wire type`: 10, 18, 26 are the messages 1, 2, 3. Each method below reads one message
+ * that ends at `to`.
  */
 class OtlpDecoder extends WireReader {
   private readonly t = new OtlpTables();
@@ -33,6 +39,9 @@ class OtlpDecoder extends WireReader {
     return this.lo;
   }
 
+  /**
+   * ExportProfilesServiceRequest: 1 resource_profiles, 2 dictionary. The dictionary may follow the profiles.
+   */
   decode(bytes: Uint8Array): OtlpTables {
     const { t } = this;
     t.bytes = this.bytes = bytes;
@@ -55,6 +64,7 @@ class OtlpDecoder extends WireReader {
     return this.pos + n;
   }
 
+  /** ProfilesDictionary: 1 mapping, 2 location, 3 function, 4 link, 5 string, 6 attribute, 7 stack tables. */
   private dictionary(to: number): void {
     const { t } = this;
     while (this.pos < to) {
@@ -98,7 +108,7 @@ class OtlpDecoder extends WireReader {
     }
   }
 
-  /** Indices, packed or single. */
+  /** Appends indices of a repeated int32 field, packed or single. */
   private indices(tag: number, to: number, into: U32Column): void {
     if ((tag & 7) === 0) {
       into.push(this.index(to));
@@ -119,6 +129,7 @@ class OtlpDecoder extends WireReader {
     into.length = at;
   }
 
+  /** Mapping: 1 memory_start, 2 memory_limit, 3 file_offset, 4 filename, 5 attribute_indices. */
   private mapping(to: number): void {
     const { t } = this;
     let start = 0n,
@@ -158,6 +169,7 @@ class OtlpDecoder extends WireReader {
     t.mappingAttributes.push(t.mappingAttribute.length);
   }
 
+  /** Location: 1 mapping_index, 2 address, 3 lines; Line: 1 function_index, 2 line. */
   private location(to: number): void {
     const { t } = this;
     let mapping = 0,
@@ -200,6 +212,7 @@ class OtlpDecoder extends WireReader {
     t.locLines.push(t.lineNumber.length);
   }
 
+  /** Function: 1 name, 2 system_name, 3 filename, 4 start_line. */
   private func(to: number): void {
     const { t } = this;
     let name = 0,
@@ -231,6 +244,7 @@ class OtlpDecoder extends WireReader {
     t.funcStartLine.push(startLine);
   }
 
+  /** Link: 1 trace_id, 2 span_id, as ranges of the message. */
   private link(to: number): void {
     const { t } = this;
     let trace = 0,
@@ -255,6 +269,7 @@ class OtlpDecoder extends WireReader {
     t.linkSpanEnd.push(spanEnd);
   }
 
+  /** KeyValueAndUnit of the attribute table: 1 key, 2 value. The unit is not read. */
   private attributeRow(to: number): void {
     let key = 0,
       value: OtlpValue;
@@ -267,6 +282,7 @@ class OtlpDecoder extends WireReader {
     this.t.attributes.push({ key, value });
   }
 
+  /** A string field's text. */
   private text(to: number): string {
     const end = this.message(to),
       out = decodeUtf8(this.bytes, this.pos, end);
@@ -274,6 +290,7 @@ class OtlpDecoder extends WireReader {
     return out;
   }
 
+  /** AnyValue: 1 string, 2 bool, 3 int, 4 double, 5 array. Other kinds leave the value undefined. */
   private anyValue(to: number, depth: number): OtlpValue {
     if (depth > MAX_DEPTH) throw this.error(`expected values nested at most ${MAX_DEPTH} deep`);
     let value: OtlpValue;
@@ -320,6 +337,7 @@ class OtlpDecoder extends WireReader {
     return at;
   }
 
+  /** KeyValue: 1 key, 2 value. */
   private attribute(to: number): OtlpAttribute {
     const a: OtlpAttribute = { key: "", value: undefined };
     while (this.pos < to) {
@@ -340,6 +358,7 @@ class OtlpDecoder extends WireReader {
     }
   }
 
+  /** ResourceProfiles: 1 resource, 2 scope_profiles; ScopeProfiles: 1 scope, 2 profiles. */
   private resource(to: number): OtlpResource {
     const out: OtlpResource = { attributes: [], scopes: [] };
     while (this.pos < to) {
@@ -360,6 +379,7 @@ class OtlpDecoder extends WireReader {
     return out;
   }
 
+  /** ValueType: 1 type, 2 unit. */
   private valueType(to: number): OtlpValueType {
     const out = { type: 0, unit: 0 };
     while (this.pos < to) {
@@ -371,6 +391,9 @@ class OtlpDecoder extends WireReader {
     return out;
   }
 
+  /**
+   * Profile: 1 sample_type, 2 samples, 3 time_unix_nano (fixed64), 4 duration_nano, 5 period_type, 6 period.
+   */
   private profile(to: number): OtlpProfile {
     const { t } = this;
     const p: OtlpProfile = {
@@ -413,6 +436,10 @@ class OtlpDecoder extends WireReader {
     return p;
   }
 
+  /**
+   * Sample: 1 stack_index, 2 attribute_indices, 3 link_index, 4 values, 5 timestamps_unix_nano (fixed64, only
+   * counted).
+   */
   private sample(to: number): void {
     const { t } = this,
       { value } = t;
@@ -437,6 +464,7 @@ class OtlpDecoder extends WireReader {
           break;
         case 34: {
           const end = this.message(to);
+          // A value takes at least one byte.
           value.reserve(end - this.pos);
           while (this.pos < end) this.pushValue(end);
           break;

@@ -6,7 +6,14 @@ import type { PprofTables } from "@cinderblock/pprof";
  * ProfilesData. Expects the output of the project's own pprof encoder: IDs are 1, 2, … in the order of the
  * tables. Field numbers follow opentelemetry/proto/profiles/v1development, the collector's request and
  * common/v1.
+ *
+ *   request | 1 ResourceProfiles: resource, one scope, one profile | 2 ProfilesDictionary |
+ *   table   | "none" | pprof's entry 1 | pprof's entry 2 | ...        so that pprof's IDs are OTLP's indices
+ *
+ * Each sample has a stack of its own, without a search for equal ones. Links, attributes and build IDs are
+ * left out.
  * @param resource attributes of the resource, for example service.name
+ * @returns bytes that the caller owns
  */
 export function encodeExport(
   t: PprofTables,

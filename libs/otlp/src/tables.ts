@@ -1,23 +1,29 @@
 import { I64Column, U32Column } from "@cinderblock/columnar";
 
-/** Value of an OTLP attribute. */
+/**
+ * Value of an OTLP attribute (AnyValue of common/v1). Integers are bigint, doubles number; undefined stands
+ * for an absent value and for the kinds without a use here: key-value lists and bytes.
+ */
 export type OtlpValue = string | number | bigint | boolean | OtlpValue[] | undefined;
-/** An attribute: key and value. */
+/** Attribute of a resource or scope. Keys may repeat; later readers decide which one counts. */
 export interface OtlpAttribute {
   key: string;
   value: OtlpValue;
 }
-/** A resource: its attributes and the profiles of each scope. */
+/** A resource (ResourceProfiles): its attributes and the profiles of each instrumentation scope. */
 export interface OtlpResource {
   attributes: OtlpAttribute[];
   scopes: { attributes: OtlpAttribute[]; profiles: OtlpProfile[] }[];
 }
-/** Type and unit of values, as indices of strings in the message's dictionary. */
+/** Type and unit of values, as indices of strings in the dictionary; 0 and 0 stand for an absent type. */
 export interface OtlpValueType {
   type: number;
   unit: number;
 }
-/** A profile; its samples are [sampleFrom, sampleTo) of the tables. */
+/**
+ * A profile; its samples are [sampleFrom, sampleTo) of the tables. Times are nanoseconds, `timeNanos` since
+ * 1970; 0 if absent. The period is in the unit of `periodType`.
+ */
 export interface OtlpProfile {
   /** type of the samples; undefined: the profile has none */
   sampleType: OtlpValueType | undefined;
@@ -31,54 +37,73 @@ export interface OtlpProfile {
 
 /**
  * An ExportProfilesServiceRequest as columns: the dictionary's tables, whose first entries mean "none", and
- * the samples of all its profiles. Columns described as "first entry" have one entry more than their table.
- * Indices are int32, as unsigned. Format: docs/formats/otlp-profiles.md
+ * the samples of all its profiles. Format: docs/formats/otlp-profiles.md
+ *
+ *   resources -> scopes -> profile -> [sampleFrom, sampleTo) -> sample
+ *   sample -> sampleStack -> stack -> [stackLocations] -> location -> [locLines] -> line -> function -> strings
+ *         |-> sampleLink -> link: trace and span ID              `-> mapping -> filename, attributes
+ *         |-> [sampleValues] -> value
+ *         `-> [sampleAttributes] -> attribute -> key, value
+ *
+ * Columns described as "first entry" have one entry more than their table. Indices are int32, as unsigned, so
+ * that a negative one lies beyond every table; decoders do not compare them with the tables. The tables own
+ * their columns and refer to `bytes`.
  */
 export class OtlpTables {
-  /** contains strings, trace IDs and span IDs */
+  /** strings in UTF-8, trace IDs and span IDs: the message itself, or for JSON a copy of its texts */
   bytes: Uint8Array = new Uint8Array(0);
+  /** whether the message has field 2; without it every table is empty */
   hasDictionary = false;
 
+  /** [strings] string -> bytes [stringStart, stringEnd) */
   readonly stringStart = new U32Column(256);
   readonly stringEnd = new U32Column(256);
 
+  /** [mappings] -> addresses and offset in bytes, u64 as int64 */
   readonly mappingStart = new I64Column(8);
   readonly mappingLimit = new I64Column(8);
   readonly mappingOffset = new I64Column(8);
+  /** [mappings] -> string */
   readonly mappingFilename = new U32Column(8);
-  /** mapping -> first entry of its attributes */
+  /** [mappings + 1] mapping -> first entry of its attributes, which are indices of `attributes` */
   readonly mappingAttributes = new U32Column(9);
   readonly mappingAttribute = new U32Column(8);
 
+  /** [locations] -> mapping */
   readonly locMapping = new U32Column(256);
+  /** [locations] -> address, u64 as int64 */
   readonly locAddress = new I64Column(256);
-  /** location -> first of its lines */
+  /** [locations + 1] location -> first of its lines, innermost inlined call first */
   readonly locLines = new U32Column(257);
+  /** [lines] -> function, and the low 32 bits of the line number */
   readonly lineFunction = new U32Column(256);
   readonly lineNumber = new U32Column(256);
 
+  /** [functions] -> strings, and the low 32 bits of the start line */
   readonly funcName = new U32Column(256);
   readonly funcSystemName = new U32Column(256);
   readonly funcFilename = new U32Column(256);
   readonly funcStartLine = new U32Column(256);
 
+  /** [links] -> bytes of the trace ID (16) and of the span ID (8), whose sizes are not checked */
   readonly linkTraceStart = new U32Column(8);
   readonly linkTraceEnd = new U32Column(8);
   readonly linkSpanStart = new U32Column(8);
   readonly linkSpanEnd = new U32Column(8);
 
-  /** the attributes' keys are indices of strings */
+  /** [attributes]; the keys are indices of strings */
   readonly attributes: { key: number; value: OtlpValue }[] = [];
 
-  /** stack -> first of its locations, leaf first */
+  /** [stacks + 1] stack -> first of its locations, leaf first */
   readonly stackLocations = new U32Column(257);
   readonly stackLocation = new U32Column(2048);
 
+  /** [samples] -> stack, and -> link */
   readonly sampleStack = new U32Column(256);
   readonly sampleLink = new U32Column(256);
-  /** sample -> number of its timestamps, for samples without values */
+  /** [samples] -> number of its timestamps; readers use it for samples without values */
   readonly sampleTimestamps = new U32Column(256);
-  /** sample -> first of its values, and first of its attributes */
+  /** [samples + 1] sample -> first of its values, and first of its attributes */
   readonly sampleValues = new U32Column(257);
   readonly value = new I64Column(256);
   readonly sampleAttributes = new U32Column(257);
