@@ -1,10 +1,17 @@
 import { decodeUtf8, ShortRead } from "@cinderblock/bytes";
 
-/** A cursor over a chunk with JFR's primitives: big-endian; integers are varints of at most nine bytes. */
+/**
+ * A cursor over a chunk with JFR's primitives. Bytes of an integer come low end first, 7 bits each; floats
+ * are big endian. Reads past `end` throw ShortRead with the position in `bytes`.
+ *
+ *   varint  | 1 x | 1 x | ... | 0 x |        at most nine bytes: the ninth has no flag and eight bits
+ */
 export class JfrCursor {
   readonly bytes: Uint8Array;
   private readonly view: DataView;
+  /** offset of the next read */
   pos: number;
+  /** first offset after the event that is read */
   end: number;
 
   constructor(bytes: Uint8Array, pos: number, end: number) {
@@ -14,10 +21,12 @@ export class JfrCursor {
     this.end = end;
   }
 
+  /** Unread bytes of the event. */
   get left(): number {
     return this.end - this.pos;
   }
 
+  /** Skips `n` bytes and returns the offset of the first one. */
   requireBytes(n: number): number {
     const at = this.pos;
     if (n < 0 || n > this.end - at) throw new ShortRead(at, `expected ${n} bytes, ${this.end - at} left`);
@@ -96,6 +105,7 @@ export class JfrCursor {
     return low >>> 0;
   }
 
+  /** Skips a varint. */
   skipLong(): void {
     const { bytes } = this;
     let at = this.pos;
@@ -122,7 +132,10 @@ export class JfrCursor {
     return BigInt.asIntN(64, value);
   }
 
-  /** A count of following items, each of at least one byte. */
+  /**
+   * A count of following items, each of at least one byte. Refuses more than the bytes left, so that callers
+   * may allocate.
+   */
   count(): number {
     const at = this.pos;
     const n = this.long();
@@ -130,7 +143,12 @@ export class JfrCursor {
     return n;
   }
 
-  /** A string; undefined for null, a number for a reference to a string constant. */
+  /**
+   * A string; undefined for null, a number for a reference to a string constant. The first byte is the
+   * encoding, and 3 to 5 have a count next:
+   *
+   *   0 null | 1 empty | 2 reference varint | 3 UTF-8 | 4 chars, one varint each | 5 Latin-1
+   */
   string(): string | number | undefined {
     const encoding = this.u8();
     switch (encoding) {
@@ -161,6 +179,7 @@ export class JfrCursor {
     }
   }
 
+  /** Skips a string of any encoding. */
   skipString(): void {
     const encoding = this.u8();
     if (encoding <= 1) return;

@@ -47,8 +47,9 @@ const RULES: readonly Rule[] = [
 ];
 
 /**
- * Replaces what JVMs and libraries number differently in each process, so that one function has one name:
- * `Main$$Lambda$67.0x00007f2e` becomes `Main$$Lambda_`.
+ * Replaces numbers that JVMs and libraries give in each process, so that one function has one name:
+ * `Main$$Lambda$67.0x00007f2e` becomes `Main$$Lambda_`. Other names stay unchanged. Rules:
+ * docs/formats/jfr.md
  */
 export function mergeGeneratedName(name: string): string {
   let merged = name;

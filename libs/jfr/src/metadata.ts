@@ -1,14 +1,20 @@
 import { ShortRead } from "@cinderblock/bytes";
 import type { JfrCursor } from "./cursor.ts";
 
-/** A field of a class. */
+/**
+ * A field of a class. `type` is the ID of the class of its values. With `constantPool`, the value is the ID
+ * of a constant of that class; with `array`, a count precedes the values.
+ */
 export interface JfrField {
   name: string;
   type: number;
   constantPool: boolean;
   array: boolean;
 }
-/** A class of the chunk's metadata. */
+/**
+ * A class of the chunk's metadata, for example `jdk.ExecutionSample`. IDs are those of the chunk: other
+ * chunks number their classes differently. Fields are in the order of the bytes.
+ */
 export interface JfrClass {
   id: number;
   name: string;
@@ -17,13 +23,24 @@ export interface JfrClass {
 
 const MAX_DEPTH = 32;
 
+// A node of the metadata's tree: like an XML element, with attributes of text.
 interface Element {
   name: string;
   attributes: Map<string, string>;
   children: Element[];
 }
 
-/** Reads a metadata event after its header (size and type): the chunk's classes by ID. */
+/**
+ * Reads a metadata event after its header (size and type): the chunk's classes by ID. Texts are indices of
+ * strings.
+ *
+ *   start | duration | metadata ID | strings: count, strings | root element
+ *   element: name | attributes: count, (key, value) pairs | children: count, elements
+ *   root > metadata > class (id, name) > field (name, class, constantPool?, dimension?)
+ *
+ * @throws ShortRead for a string index past the table, a count beyond the event, or elements more than 32
+ * deep
+ */
 export function readMetadata(c: JfrCursor): Map<number, JfrClass> {
   c.long(); // skips the start time of the metadata event
   c.long(); // skips the duration of the metadata event
@@ -72,7 +89,7 @@ export function readMetadata(c: JfrCursor): Map<number, JfrClass> {
   return classes;
 }
 
-/** Wire kinds of the parts of a value. */
+/** Wire kinds of the parts of a value. An ARRAY has a count and then its elements' parts. */
 const BYTE = 0,
   VARINT = 1,
   FLOAT = 2,
@@ -93,7 +110,10 @@ const PRIMITIVES: ReadonlyMap<string, number> = new Map(
   }),
 );
 
-/** First slot for 64-bit integers: the value of such a slot is a pair of words in `TypeReader.wide`. */
+/**
+ * First slot for 64-bit integers: the value of such a slot is a pair of words in `TypeReader.wide`. Slots
+ * below hold numbers that are exact below 2^53 only.
+ */
 export const WIDE_SLOTS = 16;
 
 /**
@@ -104,16 +124,27 @@ interface Step {
   slot: number;
   of: Step[];
 }
-/** Wire layout of a class's values: nested classes are flattened, constants are their IDs. */
+/**
+ * Wire layout of a class's values: nested classes are flattened, constants are their IDs. Valid for one
+ * chunk.
+ */
 export type ClassLayout = readonly Step[];
 
-/** Maximum steps of a plan, because hostile classes may nest without end. */
+/** Maximum steps of a plan: classes that contain each other would unfold without end. */
 const MAX_STEPS = 4096;
 
-/** Reads values of a chunk's classes by plans, which are made once per class and choice of fields. */
+/**
+ * Reads values of a chunk's classes by plans, which are made once per class and choice of fields. A plan is a
+ * list of steps, so that unknown fields cost a skip and no look-up of names.
+ *
+ *   class    stackTrace (constant) | thread: { id long, name String } | weight long
+ *   plan     VARINT slot 0         | VARINT skip | STRING skip        | VARINT slot 2
+ */
 export class TypeReader {
   private readonly classes: ReadonlyMap<number, JfrClass>;
+  /** steps that the current plan may still add */
   private left = MAX_STEPS;
+  /** position for errors of the current plan */
   private at = 0;
   /** result of the last `read`: slot -> number, or a string's text or constant number; undefined: absent */
   readonly slots: (number | string | undefined)[] = [];
@@ -126,6 +157,7 @@ export class TypeReader {
     this.classes = classes;
   }
 
+  /** Class of an ID. @throws ShortRead if the metadata lacks it */
   class(id: number, at: number): JfrClass {
     const found = this.classes.get(id);
     if (!found) throw new ShortRead(at, `expected a class in the metadata, found ID ${id}`);
@@ -133,10 +165,12 @@ export class TypeReader {
   }
 
   /**
-   * Plan for class `k` that reads the fields in `wanted` into their slots and skips the others.
+   * Plan for class `k` that reads the fields in `wanted` into their slots and skips the others. Fields of
+   * nested classes and arrays cannot be wanted.
    * @param at position of the use, for errors
    * @param element passes a constant's ID and an integer of each element of the array `element.array` to
    * slots 0 and 1 and to `onElement`
+   * @throws ShortRead for a class that the metadata lacks, or too many or too deeply nested fields
    */
   plan(
     k: JfrClass,
@@ -167,6 +201,7 @@ export class TypeReader {
     return out;
   }
 
+  /** Appends the steps of one field: a nested class becomes the steps of its fields. */
   private unfold(f: JfrField, into: Step[], slot: number, depth: number): void {
     if (--this.left < 0)
       throw new ShortRead(this.at, `expected classes with at most ${MAX_STEPS} fields in total`);

@@ -5,7 +5,7 @@ import { JfrCursor } from "./cursor.ts";
 import { mergeGeneratedName } from "./generated-names.ts";
 import { type JfrClass, type ClassLayout, readMetadata, TypeReader, WIDE_SLOTS } from "./metadata.ts";
 
-/** Kinds of events that become profiles. */
+/** Kinds of events that become profiles; docs/formats/jfr.md lists the profiles of each. */
 export type JfrEventKind =
   | "execution"
   | "wall"
@@ -17,6 +17,7 @@ export type JfrEventKind =
   | "live"
   | "malloc";
 
+/** Class names of the JDK and of async-profiler -> kind. */
 const EVENTS: ReadonlyMap<string, JfrEventKind> = new Map(
   Object.entries<JfrEventKind>({
     "jdk.ExecutionSample": "execution",
@@ -43,6 +44,7 @@ export const CONTEXT_ID = 0,
   TRACE_HIGH = 6,
   TRACE_LOW = 8,
   ID_WORDS = 10;
+/** Fields that all kinds may have -> slot; a kind without a field leaves its slot empty. */
 const FIELDS: readonly (readonly [string, number])[] = [
   ["stackTrace", STACK],
   ["state", STATE],
@@ -61,45 +63,65 @@ const BYTES_FIELD: Partial<Record<JfrEventKind, string>> = {
   "alloc-sample": "weight",
   malloc: "size",
 };
-/** Reused container for one event: the next event overwrites its fields. */
+/**
+ * Reused container for one event: the next event overwrites its fields. Visitors copy the parts they keep.
+ */
 export interface JfrEvent {
   kind: JfrEventKind;
-  /** a stack trace of the current chunk */
+  /** ID of a stack trace of the current chunk, for JfrStacks.frames; 0 for none */
   stackTrace: number;
   /** name of the thread's state; undefined if the chunk does not name it */
   state: string | undefined;
   /** IDs of the agent's label set, span, span name and trace, each 0 without one: see CONTEXT_ID and so on */
   ids: Uint32Array;
-  /** size of an allocation in bytes */
+  /** size of an allocation in bytes; 0 for kinds without one */
   bytes: number;
-  /** number of samples that the event represents */
+  /** number of samples that the event represents: above 1 only for `wall` */
   count: number;
+  /** duration in nanoseconds, from the chunk's ticks; 0 for kinds without one */
   durationNanos: number;
 }
 
-/** Receives the chunks and events of a recording. */
+/**
+ * Receives the chunks and events of a recording, in the order of the bytes. An error that it throws ends the
+ * reading.
+ */
 export interface JfrVisitor {
-  /** called at the start of a chunk, which restarts the IDs of stack traces */
+  /** called at the start of a chunk, which restarts the IDs of stack traces; `stacks` stays valid */
   chunk(stacks: JfrStacks): void;
   /** `setting`: event that the profiler samples by, as far as known: "cpu", "itimer", "wall", … */
   event(event: JfrEvent, setting: string): void;
 }
 
-/** Stack traces of a chunk. */
+/**
+ * Stack traces of a chunk. Frames have numbers from 0 that are equal for equal (method, line) pairs, so that
+ * a reader can name each frame once.
+ */
 export interface JfrStacks {
-  /** Frames of a stack, leaf first, as numbers below `frameCount`; undefined for an unknown stack. */
+  /** Frames of a stack, leaf first, as numbers below `frameCount`: a view. Undefined for an unknown stack. */
   frames(stackTrace: number): Uint32Array | undefined;
   /** `class.method` of a frame; undefined if the chunk lacks the method or its class. */
   frameName(frame: number): string | undefined;
   /** Line of a frame; 0 for none. */
   frameLine(frame: number): number;
+  /** number of different frames of the chunk */
   readonly frameCount: number;
 }
 
+/**
+ * Bytes of a chunk's header, big endian. Offsets count from the start of the chunk; events begin at 68.
+ *
+ *   0         4         8      16                32         40            48            56        64
+ *   | "FLR\0" | version | size | offsets of the  | start ns | duration ns | start ticks | ticks/s | features |
+ *   | 4 bytes | 2 x u16 | u64  | last checkpoint, | u64      | u64         | u64         | u64     | u32      |
+ *   |         |         |      | metadata: 2 x u64|          |             |             |         |          |
+ */
 const HEADER_BYTES = 68;
 const MAGIC = 0x464c5200; // Magic bytes of a JFR chunk: "FLR\0".
+/** Types of the two events that describe the others. */
 const METADATA = 0,
   CHECKPOINT = 1;
+/** Method IDs below this limit are numbered by a table. */
 const SMALL_IDS = 1 << 14;
 
 function refuse(what: string): never {
@@ -109,8 +131,12 @@ function refuse(what: string): never {
 }
 
 /**
- * Reads all chunks of a recording.
+ * Reads all chunks of a recording. Memory is that of the largest chunk's constants; events pass through one
+ * container.
+ * @param bytes uncompressed chunks, one after the other
  * @returns the profiler's event setting ("cpu", "itimer", "wall", …; "" if it is unknown)
+ * @throws CinderblockError with the reason `malformed_profile` for another magic or version, integers of
+ * fixed width, a size or offset outside of the chunk, or metadata and constants that do not fit
  */
 export function readRecording(bytes: Uint8Array, visitor: JfrVisitor): string {
   if (bytes.length < HEADER_BYTES)
@@ -133,6 +159,10 @@ export function readRecording(bytes: Uint8Array, visitor: JfrVisitor): string {
   return setting;
 }
 
+/**
+ * Checks a chunk's header and returns the size of the chunk in bytes. Bit 0 of the features: integers are
+ * varints.
+ */
 function chunkSize(bytes: Uint8Array, at: number): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length - at < HEADER_BYTES || view.getUint32(at) !== MAGIC)
@@ -146,6 +176,13 @@ function chunkSize(bytes: Uint8Array, at: number): number {
   return size;
 }
 
+/**
+ * One chunk: its metadata, then its constants, then its events in one pass.
+ *
+ *   stack trace ID -> traces -> [traceOffset] -> traceFrame: frame numbers
+ *   frame -> frameMethod -> methodParts: class -> classNames -> symbols, name -> symbols
+ *         `> frameLines
+ */
 class Chunk implements JfrStacks {
   private readonly bytes: Uint8Array;
   private readonly base: number;
@@ -201,6 +238,7 @@ class Chunk implements JfrStacks {
     return c.long();
   }
 
+  /** Reads the chunk and passes its events on. @returns the profiler's event setting after this chunk */
   read(visitor: JfrVisitor, before: string): string {
     if (this.seek(Number(this.view.getBigUint64(24))) !== METADATA)
       throw new ShortRead(this.base, "expected the metadata at the header's offset");
@@ -235,6 +273,10 @@ class Chunk implements JfrStacks {
     }
   }
 
+  /**
+   * Reads the constants of one class: count, then (ID, value) pairs. Constants of other classes are skipped
+   * value by value, because a pool does not state its size.
+   */
   private readPool(c: JfrCursor): void {
     const { types } = this,
       k = types.class(c.long(), c.pos),
@@ -286,6 +328,7 @@ class Chunk implements JfrStacks {
     }
   }
 
+  /** Number of a method ID, from 0. IDs may be any long; their numbers fit frames and tables. */
   private numberOf(method: number): number {
     if (method < SMALL_IDS)
       return ((this.smallMethod ??= new Uint32Array(SMALL_IDS))[method] ||= ++this.methodCount) - 1;
@@ -294,6 +337,7 @@ class Chunk implements JfrStacks {
     return n;
   }
 
+  /** Text of a string slot, which may be the ID of a string constant. */
   private text(value: unknown): string {
     return typeof value === "string"
       ? value
@@ -302,6 +346,7 @@ class Chunk implements JfrStacks {
         : "";
   }
 
+  /** Number of a (method, line) pair. */
   private frameNumber(method: number, line: number): number {
     const next = this.frameMethod.length,
       known = this.frameOf.getOrSet(method, line, next);
@@ -340,6 +385,7 @@ class Chunk implements JfrStacks {
     return mergeGeneratedName(this.symbols.get(id) ?? "");
   }
 
+  /** Visits all events, the metadata and checkpoints among them. */
   private eachEvent(on: (type: number, c: JfrCursor) => void): void {
     const { cursor } = this;
     for (let at = HEADER_BYTES; at < this.bytes.length; ) {
