@@ -4,7 +4,10 @@ import { CorruptError } from "@cinderblock/errors";
 import { secondsPlaceholder, stringifyWithSeconds } from "./meta.ts";
 import { isUlid } from "./ulid.ts";
 
-/** A block of the bucket index: its time range, upload time, shard and compaction level. */
+/**
+ * A block of the bucket index: its time range (ms, inclusive), the time when its meta was written (s), shard
+ * (`2_of_4`, "" if not split) and compaction level.
+ */
 export interface BucketIndexBlock {
   ulid: string;
   minTimeMs: number;
@@ -13,15 +16,15 @@ export interface BucketIndexBlock {
   shardId: string;
   level: number;
 }
-/** A deletion mark in the bucket index. */
+/** A deletion mark in the bucket index; the time of the mark in seconds since 1970. */
 export interface BucketIndexMark {
   ulid: string;
   deletionTimeS: number;
 }
 
 /**
- * `bucket-index.json.gz`: the complete blocks of a tenant and their deletion marks. Format:
- * docs/formats/bucket-index.md
+ * `bucket-index.json.gz`: the complete blocks of a tenant and their deletion marks, without an order. Blocks
+ * with a mark stay listed until the cleaner deletes them. Format: docs/formats/bucket-index.md
  */
 export interface BucketIndex {
   version: number;
@@ -30,7 +33,7 @@ export interface BucketIndex {
   updatedAtS: number;
 }
 
-/** Version of the bucket index that writers write and readers accept. */
+/** Version of the bucket index that is written; the updater rebuilds an index of another version. */
 export const BUCKET_INDEX_VERSION = 3;
 
 /** Encodes a bucket index as gzipped JSON. Format: docs/formats/bucket-index.md */
@@ -55,9 +58,14 @@ export function encodeBucketIndex(index: BucketIndex): Uint8Array {
   );
 }
 
+/** Limit of the inflated JSON in bytes. */
 const MAX_INDEX_BYTES = 256 << 20;
 
-/** Decodes a bucket index. @throws CorruptError for other bytes or another version */
+/**
+ * Decodes a bucket index of any version; the caller decides about `version`. Entries without a valid ULID are
+ * dropped, absent numbers are 0.
+ * @throws CorruptError for bytes that are not gzipped JSON of at most 256 MiB
+ */
 export function decodeBucketIndex(bytes: Uint8Array, file = "bucket-index.json.gz"): BucketIndex {
   let json: Record<string, unknown>;
   try {
@@ -93,7 +101,10 @@ export function decodeBucketIndex(bytes: Uint8Array, file = "bucket-index.json.g
   };
 }
 
-/** `<ULID>/deletion-mark.json`, with a copy under `markers/`. */
+/**
+ * `<ULID>/deletion-mark.json`, with a copy under `markers/`: {id, version: 1, details?, deletion_time}.
+ * `details` is the reason in words, "" without one; the time is seconds since 1970.
+ */
 export interface DeletionMark {
   id: string;
   version: 1;
@@ -101,7 +112,7 @@ export interface DeletionMark {
   deletionTimeS: number;
 }
 
-/** Encodes a block's deletion mark as JSON. */
+/** Encodes a block's deletion mark as JSON; the copy under `markers/` has the same bytes. */
 export function encodeDeletionMark(m: DeletionMark): string {
   return JSON.stringify({
     id: m.id,
@@ -111,7 +122,10 @@ export function encodeDeletionMark(m: DeletionMark): string {
   });
 }
 
-/** Decodes a block's deletion mark. @throws CorruptError for other text or another version */
+/**
+ * Decodes a block's deletion mark.
+ * @throws CorruptError for text that is not JSON, or another version
+ */
 export function decodeDeletionMark(bytes: Uint8Array, file = "deletion-mark.json"): DeletionMark {
   let json: Record<string, unknown>;
   try {
@@ -129,13 +143,18 @@ export function decodeDeletionMark(bytes: Uint8Array, file = "deletion-mark.json
   };
 }
 
-/** `markers/<ULID>-no-compact-mark.json` -> ULID. */
+/**
+ * ULID in the name `<ULID>-no-compact-mark.json` of an object below `markers/`; undefined for other names.
+ */
 export function ulidOfNoCompactMark(name: string): string | undefined {
   const m = /^([0-9A-Z]{26})-no-compact-mark\.json$/.exec(name);
   return m && isUlid(m[1]!) ? m[1] : undefined;
 }
 
-/** Encodes a mark that excludes a block from compaction, as JSON. */
+/**
+ * Encodes a mark that excludes a block from compaction, as JSON: {id, version: 1, details?, no_compact_time,
+ * reason}, with the time in seconds since 1970.
+ */
 export function encodeNoCompactMark(m: {
   id: string;
   details: string;
@@ -151,7 +170,10 @@ export function encodeNoCompactMark(m: {
   });
 }
 
-/** `markers/tenant-deletion-mark.json`. */
+/**
+ * `markers/tenant-deletion-mark.json`: when the deletion of a tenant was requested and when its blocks were
+ * gone, in seconds since 1970. `finishedTimeS` is 0 until then.
+ */
 export interface TenantDeletionMark {
   deletionTimeS: number;
   finishedTimeS: number;
@@ -165,7 +187,10 @@ export function encodeTenantDeletionMark(m: TenantDeletionMark): string {
   });
 }
 
-/** Decodes a tenant's deletion mark. @throws CorruptError for other text */
+/**
+ * Decodes a tenant's deletion mark; absent times are 0.
+ * @throws CorruptError for text that is not JSON
+ */
 export function decodeTenantDeletionMark(
   bytes: Uint8Array,
   file = "tenant-deletion-mark.json",
@@ -178,7 +203,7 @@ export function decodeTenantDeletionMark(
   }
 }
 
-/** `markers/<ULID>-deletion-mark.json` -> ULID. */
+/** ULID in the name `<ULID>-deletion-mark.json` of an object below `markers/`; undefined for other names. */
 export function ulidOfDeletionMark(name: string): string | undefined {
   const m = /^([0-9A-Z]{26})-deletion-mark\.json$/.exec(name);
   return m && isUlid(m[1]!) ? m[1] : undefined;

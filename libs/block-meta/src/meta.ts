@@ -2,14 +2,17 @@ import { decodeUtf8 } from "@cinderblock/bytes";
 import { CorruptError } from "@cinderblock/errors";
 import { isUlid } from "./ulid.ts";
 
-/** A file of a block: path, size in bytes, and the format-specific counts. */
+/**
+ * A file of a block. `relPath` is relative to the block's folder, with `/`. Readers trust `sizeBytes`; 0
+ * stands for an unknown size. The counts are informative.
+ */
 export interface BlockFileMeta {
   relPath: string;
   sizeBytes: number;
   parquet?: { numRowGroups?: number; numRows?: number };
   tsdb?: { numSeries?: number };
 }
-/** A block that was merged into this one. */
+/** A block that was merged into this one, with its time range in milliseconds since 1970. */
 export interface BlockParent {
   ulid: string;
   minTimeMs: number;
@@ -18,32 +21,48 @@ export interface BlockParent {
 
 /**
  * `meta.json`; times are milliseconds here, decimal seconds in the file. Format: docs/formats/meta-json.md
+ *
+ *   ulid = folder of the block          files[] = all of its objects except meta.json
+ *   compaction: parents = direct inputs, sources = all level-1 blocks that its rows come from
  */
 export interface BlockMeta {
+  /** 26 characters; equals the name of the block's folder */
   ulid: string;
+  /** first and last profile, both inclusive, cut to milliseconds */
   minTimeMs: number;
   maxTimeMs: number;
+  /** over the rows of profiles.parquet and the series of index.tsdb */
   stats: { numSamples: number; numSeries: number; numProfiles: number };
   files: BlockFileMeta[];
   compaction: {
+    /** 1 from an ingester; an output has the highest level of its inputs + 1 */
     level: number;
+    /** level 1: the block itself; sorted */
     sources: string[];
+    /** direct inputs; empty on level 1 */
     parents: BlockParent[];
     deletable?: boolean;
     hints?: string[];
   };
+  /** layout of the symbols; only 3 is written */
   version: 1 | 2 | 3;
+  /** external labels: LABEL_SHARD, LABEL_HOSTNAME and others, which separate groups of compaction */
   labels: Record<string, string>;
+  /** `ingester`, `compactor` or "" */
   source: string;
+  /** always 0: downsampled tables are files of an ordinary block */
   downsampleResolution: number;
 }
 
-/** External label of a block with its shard, as in v1. */
+/** External label of a split block with its shard, `2_of_4`, as in v1. */
 export const LABEL_SHARD = "__compactor_shard_id__";
-/** External label of a block with the host that wrote it, as in v1. */
+/** External label of a block with the host that uploaded it, as in v1; compaction ignores and drops it. */
 export const LABEL_HOSTNAME = "__hostname__";
 
-/** `1702904400.005`: seconds with up to three decimals, never in exponent notation. */
+/**
+ * Decimal seconds of `ms` milliseconds: at most three decimals, never in exponent notation, because v1's
+ * parser refuses exponents. 1702904400005 -> `1702904400.005`, 1702904400000 -> `1702904400`.
+ */
 export function secondsText(ms: number): string {
   const sign = ms < 0 ? "-" : "";
   const abs = Math.abs(ms);
@@ -71,7 +90,10 @@ export function secondsPlaceholder(ms: number): string {
   return `${TOKEN}${ms}`;
 }
 
-/** Encodes `meta.json`. */
+/**
+ * Encodes `meta.json`: tab-indented, files sorted by path, empty lists and zero counts left out, as v1 writes
+ * it.
+ */
 export function encodeMeta(m: BlockMeta): string {
   const c = m.compaction;
   return stringifyWithSeconds(
@@ -139,7 +161,11 @@ function relPathOf(value: unknown, file: string): string {
   );
 }
 
-/** Decodes `meta.json`. @throws `CorruptError` */
+/**
+ * Decodes `meta.json`. Unknown fields are ignored; absent lists are empty, absent counts 0.
+ * @throws CorruptError for text that is not JSON, no ULID, a version other than 1, 2 or 3, missing times, and
+ * a file path that leaves the block's folder
+ */
 export function decodeMeta(bytes: Uint8Array, file = "meta.json"): BlockMeta {
   let json: Json;
   try {

@@ -1,13 +1,18 @@
-/** A block as a member of a set of shards. */
+/**
+ * A block as a member of a set of shards: a split writes one block for each shard that has rows.
+ *
+ *   sources [A, B] split by 3:   1_of_3   2_of_3   (3_of_3 has no rows: hint empty-shard:3_of_3 on the others)
+ */
 export interface ShardOfSet {
   /** level-1 blocks that the block holds */
   sources: readonly string[];
   /** shard label, such as `2_of_3`; "": the block is not split */
   shardId: string;
+  /** hints of the block's meta, see emptyShardHint */
   hints: readonly string[];
 }
 
-/** Number of a shard, from 1, in a set of `of` shards. */
+/** Number of a shard, from 1 to `of`. */
 export interface ShardNumber {
   number: number;
   of: number;
@@ -37,7 +42,7 @@ export function isRewrittenHint(hint: string): boolean {
   return hint.startsWith(REWRITTEN);
 }
 
-/** Shards that are empty for one of the block's sources, according to its hints. */
+/** Shards that are empty for one of the block's sources, according to its hints; other hints are ignored. */
 export function emptyShardsOf(block: ShardOfSet, source: string): ShardNumber[] {
   return block.hints.flatMap((h) => {
     const m = /^empty-shard:(\d+_of_\d+)(?::(.*))?$/.exec(h),
@@ -75,7 +80,7 @@ export function mergedHints(parts: readonly ShardOfSet[]): string[] {
 
 /**
  * Whether blocks hold all data of a source: one is not split, or every shard of a set exists or is declared
- * empty.
+ * empty. Sets of different sizes do not complete each other.
  */
 export function hasCompleteSource(source: string, blocks: readonly ShardOfSet[]): boolean {
   const sets = new Map<number, Set<number>>();

@@ -1,14 +1,17 @@
 import { decodeUtf8 } from "@cinderblock/bytes";
 import { isUlid } from "./ulid.ts";
 
-/** Encodes `local/shipper.json`: the ULIDs of uploaded local blocks. */
+/**
+ * Encodes `local/shipper.json`, the ULIDs of uploaded local blocks: {version: 1, uploaded: [ULID, …] or
+ * null}, tab-indented with a final newline, as v1 writes it.
+ */
 export function encodeShipper(uploaded: readonly string[]): string {
   return `${JSON.stringify({ version: 1, uploaded: uploaded.length === 0 ? null : uploaded }, undefined, "\t")}\n`;
 }
 
 /**
  * Decodes `local/shipper.json`. As in v1, a missing, broken or foreign file is an empty list: blocks are then
- * looked up in the bucket.
+ * looked up in the bucket. Never throws.
  */
 export function decodeShipper(bytes: Uint8Array): string[] {
   try {

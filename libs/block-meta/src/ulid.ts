@@ -1,8 +1,19 @@
 import { randomFillSync } from "node:crypto";
 
+/**
+ * Crockford's base32: digits and letters without I, L, O, U. Its order is that of ASCII, so that texts sort
+ * as numbers.
+ */
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/** A new ULID: 48 bits of milliseconds, 80 random bits from the system, Crockford base32. */
+/**
+ * A new ULID: 48 bits of milliseconds since 1970, 80 random bits from the system, Crockford base32.
+ *
+ *   01M83BWES0 R120WK49EXE0R8VT
+ *   | time     | random          10 + 16 characters of 5 bits: the first character is at most 7
+ *
+ * ULIDs of one millisecond have no order among each other.
+ */
 export function newUlid(timeMs: number): string {
   const random = randomFillSync(new Uint8Array(10));
   let time = timeMs;
@@ -26,8 +37,8 @@ export function newUlid(timeMs: number): string {
 }
 
 /**
- * A ULID that sorts before another one, so that plans prefer it. Its time is the same, except in one of 2^48
- * cases.
+ * A ULID that sorts before another one, by 1 to 2^32, so that plans prefer it. Its time is the same, except
+ * in one of 2^48 cases.
  */
 export function ulidBefore(ulid: string): string {
   const step = randomFillSync(new Uint32Array(1))[0]! + 1;
@@ -42,12 +53,15 @@ export function ulidBefore(ulid: string): string {
   return out.join("");
 }
 
-/** Whether a text is a ULID in upper case that fits into 128 bits. */
+/**
+ * Whether a text is a ULID in upper case that fits into 128 bits. v1's parser is lenient; only this form is
+ * written.
+ */
 export function isUlid(text: string): boolean {
   return /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(text);
 }
 
-/** The 16 bytes of a ULID. */
+/** The 16 bytes of a ULID, big endian, which hashes of blocks use. */
 export function ulidBytes(ulid: string): Uint8Array {
   let value = 0n;
   for (const c of ulid) value = value * 32n + BigInt(ALPHABET.indexOf(c));
@@ -57,7 +71,7 @@ export function ulidBytes(ulid: string): Uint8Array {
   return out;
 }
 
-/** Milliseconds since the epoch from a ULID's first 48 bits. */
+/** Milliseconds since 1970 from a ULID's first 48 bits. Does not check the text. */
 export function ulidTimeMs(ulid: string): number {
   let time = 0;
   for (let i = 0; i < 10; i++) time = time * 32 + ALPHABET.indexOf(ulid[i]!);

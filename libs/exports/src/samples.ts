@@ -5,7 +5,12 @@ import type { SampleTable } from "./formats.ts";
 /** Reserved column names: a label with such a name gets the prefix `label_`. */
 const OWN = new Set(["time", "profile_id", "span_id", "stack", "value"]);
 
-/** Names of the columns, for the documentation page and for tests. */
+/**
+ * Names of the columns in their order:
+ *
+ *   samples   time | profile_id | span_id | labels ... | stack | value
+ *   profiles  time | profile_id | labels ... | value
+ */
 export function columnsOf({ rows, labels }: SampleTable): string[] {
   const own = labels.map((l) => (OWN.has(l) ? `label_${l}` : l));
   return rows === "samples"
@@ -27,6 +32,13 @@ class Words {
 /**
  * Encodes one part of an export as a piece of an Arrow IPC stream: the first piece has the schema, the last
  * one the end. The concatenated pieces are the stream.
+ *
+ *   first:  schema | dictionaries | batch
+ *   others:          dictionaries | batch
+ *   last:            dictionaries | batch | end
+ *
+ * Each piece has its own dictionaries, so that memory is that of one piece. Times are cut to microseconds.
+ * @param p rows of profiles and of samples; sample i belongs to the profile at p.row[i]
  */
 export function exportSamples(
   p: PartialSamples,

@@ -19,7 +19,11 @@ const DRAWN = 100_000;
 /** Maximum size of a text export, which is encoded in one buffer. */
 const MAX_TEXT_BYTES = 256 << 20;
 
-/** Checks the size of a tree's stacks as text. @throws `limit` if the text exceeds one buffer */
+/**
+ * Checks the size of a tree's stacks as text, before a byte is written: each stack with values repeats all
+ * its names.
+ * @throws CinderblockError `limit` if the text exceeds `max` characters
+ */
 function checkText(t: CallTree, max: number): void {
   const path = new Float64Array(t.parent.length);
   let bytes = 0;
@@ -38,6 +42,10 @@ function checkText(t: CallTree, max: number): void {
 /**
  * Exports a call tree, or two for comparison. Text formats are complete; pictures have the largest calls and
  * report omissions.
+ * @param title name of the export in the formats that have one
+ * @param atMs time for the Firefox format, in milliseconds since 1970
+ * @returns UTF-8 bytes
+ * @throws CinderblockError `limit` for stacks of more than `maxTextBytes`
  */
 export function exportTree(
   trees: ComparisonTree,

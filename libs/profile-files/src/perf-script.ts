@@ -1,6 +1,15 @@
 import { decodeUtf8 } from "@cinderblock/bytes";
 
-/** Header line of an event in `perf script` output, above the frames of its sample. */
+/**
+ * Header line of an event in `perf script` output, above the frames of its sample. Columns vary by perf's
+ * options:
+ *
+ *   java  1234/1240 [003]  7890.123456:   10101010 cycles:u:
+ *   command  pid/tid  cpu      time          count     event         cpu, time and count may be missing
+ *           7f00dead symbol+0x1c (/usr/lib/libc.so.6)                 leaf first, one frame per line
+ *           7f00beef main+0x2f (/usr/bin/java)
+ *   (empty line)
+ */
 interface Head {
   command: string;
   /** frame of an event without a call chain, which is on the same line */
@@ -74,7 +83,7 @@ function linesOf(text: string): string[] {
   return text.split("\n").filter((l) => !l.startsWith("#"));
 }
 
-/** Whether a text begins with a header line of `perf script` and a frame. */
+/** Whether a text begins with a header line of `perf script` and a frame. Reads at most the first 4 KiB. */
 export function looksLikePerf(bytes: Uint8Array): boolean {
   const lines = linesOf(decodeUtf8(bytes, 0, Math.min(bytes.length, 4096))).filter((l) => l.trim() !== "");
   // The first events may have no frames: look for the first line that is not a header.
@@ -88,7 +97,8 @@ export function looksLikePerf(bytes: Uint8Array): boolean {
 
 /**
  * Reads `perf script` output: a head with the command, then the frames, leaf first, up to an empty line.
- * @param sample receives the command and the frames, root first
+ * O(bytes). Comment lines (`#`) and lines with source positions are skipped.
+ * @param sample receives the command and the frames, root first: [command, root, …, leaf]
  * @param unknown called for a line that is neither head nor frame; throws
  */
 export function readPerfScript(

@@ -5,7 +5,10 @@ import { inflateProfile, isGzip, PprofDecoder, type PprofTables } from "@cinderb
 import { type PartialTree, type FlamebearerMetadata, TreeMerger } from "@cinderblock/query";
 import { looksLikePerf, readPerfScript } from "./perf-script.ts";
 
-/** One profile type of a file. */
+/**
+ * One profile type of a file. Values are in `unit`; the tree is by function name, without lines and
+ * addresses.
+ */
 export interface FileProfile {
   type: string;
   unit: string;
@@ -23,10 +26,11 @@ function refuse(what: string, cause?: unknown): never {
   );
 }
 
-/** Builds a call tree by name: frames are texts, and each name is interned once. */
+/** Builds a call tree by name: frames are texts, and each name is interned once. Node 0 is the root. */
 class Growing {
   readonly tree = new TreeMerger();
   private readonly names = new Map<string, number>();
+  /** Child of a node, which is added if it is new. */
   child(parent: number, name: string): number {
     let id = this.names.get(name);
     if (id === undefined) {
@@ -35,6 +39,7 @@ class Growing {
     }
     return this.tree.childNode(parent, id);
   }
+  /** Adds a value to the node at the end of a path, root first. */
   add(frames: readonly string[], value: bigint): void {
     let node = 0;
     for (const f of frames) node = this.child(node, f);
@@ -44,8 +49,18 @@ class Growing {
 
 /**
  * Reads the profiles of a file: pprof (gzip or plain), JFR, speedscope, flamebearer JSON, `perf script`
- * output, folded stacks.
+ * output, folded stacks. Content decides about the format; the name only distinguishes the two text formats.
+ *
+ *   1f 8b          gzip: inflate, then as below
+ *   "FLR\0"        JFR
+ *   "{" first      speedscope with $schema, else flamebearer
+ *   text           perf script by name or first lines, else folded stacks
+ *   otherwise      pprof
+ *
+ * @param name file name, a fallback for the name of the profile type
  * @param limit maximum inflated size in bytes
+ * @returns one entry for each profile type of the file
+ * @throws CinderblockError `unknown` for an unreadable file, `invalid` for one above the limit
  */
 export function readProfileFile(name: string, file: Uint8Array, limit: number): FileProfile[] {
   if (file.length === 0) refuse("the file is empty");
@@ -70,6 +85,7 @@ export function readProfileFile(name: string, file: Uint8Array, limit: number): 
   return fromPprofs([bytes]);
 }
 
+// Whether the first 4 KiB have no control characters except white space.
 function isText(bytes: Uint8Array): boolean {
   const n = Math.min(bytes.length, 4096);
   for (let i = 0; i < n; i++) {
@@ -97,6 +113,7 @@ function fromPprofs(files: readonly Uint8Array[]): FileProfile[] {
   return out;
 }
 
+// One tree for each sample type of a pprof. Locations with several lines become several frames.
 function treesOf(t: PprofTables): FileProfile[] {
   const id = (lo: number, hi: number): number => hi * 4294967296 + lo;
   const text = (i: number): string =>
@@ -141,6 +158,7 @@ function treesOf(t: PprofTables): FileProfile[] {
   }));
 }
 
+// A flamebearer as /pyroscope/render answers it, or speedscope. Comparisons are refused.
 function fromJson(name: string, bytes: Uint8Array): FileProfile[] {
   let file: {
     $schema?: unknown;
@@ -211,7 +229,15 @@ function shownUnit(unit: string, decimal: boolean): string {
   return decimal && NANOS.has(unit) ? "nanoseconds" : unit;
 }
 
-/** Builds a tree from levels of (x delta, total, self, name), as in /pyroscope/render. */
+/**
+ * Builds a tree from levels of (x delta, total, self, name), as in /pyroscope/render. Level by level, from
+ * left to right; x is the distance to the end of the bar before. A bar belongs to the bar above that covers
+ * its start.
+ *
+ *   level 0  | total                  |
+ *   level 1  | a          | b   |
+ *   level 2     | c  |      | d |
+ */
 function fromLevels(names: readonly unknown[], levels: readonly unknown[]): PartialTree {
   const g = new Growing();
   let above: { end: number; node: number }[] = [];
