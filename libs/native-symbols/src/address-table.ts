@@ -3,7 +3,10 @@ import { U32Column } from "@cinderblock/columnar";
 import { DebugFileError, type ElfSegment } from "./elf.ts";
 import type { FunctionSet } from "./functions.ts";
 
-/** A function at an address; the fields are indices of strings in the table. */
+/**
+ * A function at an address; name and file are indices of strings in the table, 0 for "". Lines are from 1, 0
+ * if unknown; `line` is that of the address or of the call to the function below.
+ */
 export interface Frame {
   name: number;
   file: number;
@@ -13,13 +16,29 @@ export interface Frame {
 
 const MAGIC = 0x59534243; // Magic bytes of an address table: "CBSY".
 const VERSION = 1;
+/**
+ * Header of the encoded table, little endian, u32 unless stated:
+ *
+ *   0        4             8          12             16               20     24      28
+ *   | "CBSY" | version = 1 | segments | string bytes | string offsets | rows | nodes | functions |
+ *   32         40
+ *   | base u64 | 0 u64 |
+ */
 const HEAD_BYTES = 48;
 
 /**
  * Maps the addresses of one file to functions; derived from a debug file. Segments do not overlap and ascend
  * by address. Format: docs/formats/address-table.md
+ *
+ *   row       start (ascending) | node | line                a row reaches to the next one's start
+ *   node      parent | function | call line                  a function, or a place where it was inlined
+ *   function  name | file | line of its declaration          name and file are strings
+ *
+ * Node numbers start at 1, and 0 means none. Addresses in rows are relative to `base`, below 4 GiB. A look-up
+ * is a binary search and a walk to the root of the inline tree: O(log rows + depth).
  */
 export class AddressTable {
+  /** lowest mapped address of the file */
   readonly base: bigint;
   readonly segments: readonly ElfSegment[];
   readonly stringBytes: Uint8Array;
@@ -39,9 +58,11 @@ export class AddressTable {
     this.columns = columns;
   }
 
+  /** Number of functions. */
   get functions(): number {
     return this.columns.functionName.length;
   }
+  /** Size in bytes of strings and columns in memory. */
   get byteLength(): number {
     return (
       this.stringBytes.length +
@@ -50,7 +71,12 @@ export class AddressTable {
   }
 
   /**
-   * Functions at an address of a process, leaf first, including inlined ones; empty if the file has none.
+   * Functions at an address of a process, leaf first, including inlined ones; empty if the file has none
+   * there.
+   *
+   *   file offset = address - mapping start + mapping offset        as /proc/<pid>/maps gives them
+   *   file address = file offset - segment offset + segment address, for the segment that holds the offset
+   *
    * @param mapping location of the file in the process: a start of 0 means that addresses are the file's own
    */
   lookup(address: bigint, mapping: { start: bigint; offset: bigint }): Frame[] {
@@ -65,7 +91,10 @@ export class AddressTable {
     return relative < 0n || relative > 0xffff_ffffn ? [] : this.framesAt(Number(relative));
   }
 
-  /** Functions at an address relative to the base, leaf first. */
+  /**
+   * Functions at an address relative to the base, leaf first. Each frame but the first has the line of the
+   * call in it.
+   */
   framesAt(relative: number): Frame[] {
     const {
       start,
@@ -98,6 +127,9 @@ export class AddressTable {
     return out;
   }
 
+  /**
+   * Encodes the table: header, segments of 40 bytes, columns of u32 in the order of COLUMNS, strings, crc32c.
+   */
   encode(): Uint8Array {
     const { columns } = this,
       parts = [this.stringOffset, ...COLUMNS.map((c) => columns[c])];
@@ -138,7 +170,11 @@ export class AddressTable {
     return out;
   }
 
-  /** Decodes a table. @throws ShortRead for other, truncated or changed bytes */
+  /**
+   * Decodes a table. Columns and strings are views of `bytes`, which must stay unchanged; unaligned bytes are
+   * copied first.
+   * @throws ShortRead for another magic, version, size or checksum
+   */
   static decode(bytes: Uint8Array): AddressTable {
     if (bytes.length < HEAD_BYTES + 4)
       throw new ShortRead(0, `expected a table of at least ${HEAD_BYTES + 4} bytes, found ${bytes.length}`);
@@ -184,8 +220,8 @@ export class AddressTable {
 }
 
 /**
- * Columns in the order of the file. Nodes are numbered from 1, and 0 means none; functions are numbered from
- * 0.
+ * Columns in the order of the file: [rows] start, node, line; [nodes] parent, function, call line;
+ * [functions] name, file, line. Nodes are numbered from 1, and 0 means none; functions are numbered from 0.
  */
 const COLUMNS = [
   "start",
@@ -200,7 +236,16 @@ const COLUMNS = [
 ] as const;
 type Columns = Record<(typeof COLUMNS)[number], Uint32Array>;
 
-/** Builds the table: the deepest range at an address wins, with the line of its row. */
+/**
+ * Builds the table: the deepest range at an address wins, with the line of its row. O(n log n) of ranges and
+ * rows.
+ *
+ *   ranges   |------ f ------------------|         rows of lines   | 10   | 12   | 31  | 14
+ *                |-- g inlined --|
+ *   table    | f:10 | g:12 | g:31 | f:14 |          adjacent equal rows become one
+ *
+ * @throws DebugFileError if the set has no function
+ */
 export function buildAddressTable(
   set: FunctionSet,
   base: bigint,
@@ -225,6 +270,8 @@ export function buildAddressTable(
   };
   let row = 0,
     now = 0;
+  // Merge two ascending lists: starts of flat ranges, and rows of lines. `now` is the line at the current
+  // address.
   for (let i = 0; i < flat.start.length; i++) {
     const from = flat.start.data[i]!,
       n = flat.node.data[i]!,
@@ -260,7 +307,10 @@ export function buildAddressTable(
   );
 }
 
-/** Flattens nested ranges to ranges that do not overlap: start -> node + 1, 0 for none. */
+/**
+ * Flattens nested ranges to ranges that do not overlap: start -> node + 1, 0 for none. Sorts by start, outer
+ * ranges first, and keeps a stack of open ranges.
+ */
 function flatten(set: FunctionSet): { start: U32Column; node: U32Column } {
   const { rangeStart, rangeEnd, rangeNode, rangeDepth } = set,
     order = Uint32Array.from({ length: rangeStart.length }, (_, i) => i);

@@ -2,8 +2,8 @@ import { decodeUtf8 } from "@cinderblock/bytes";
 import { DebugFileError } from "./elf.ts";
 
 /**
- * A cursor over a DWARF section: little endian, sizes of 4 or 8 bytes. Reads past the end throw
- * DebugFileError.
+ * A cursor over a DWARF section [pos, end): little endian, sizes of 4 or 8 bytes. Reads past the end throw
+ * DebugFileError with the section's name and the byte.
  */
 export class DwarfCursor {
   readonly bytes: Uint8Array;
@@ -20,9 +20,11 @@ export class DwarfCursor {
     this.end = end;
   }
 
+  /** Throws DebugFileError for the current position. */
   refuse(what: string): never {
     throw new DebugFileError(`section ${this.name}, byte ${this.pos}: ${what}`);
   }
+  /** Skips `n` bytes and returns the offset of the first one. */
   requireBytes(n: number): number {
     const at = this.pos;
     if (n < 0 || at + n > this.end) this.refuse(`expected ${n} bytes, ${Math.max(0, this.end - at)} left`);
@@ -48,11 +50,12 @@ export class DwarfCursor {
   u32(): number {
     return this.view.getUint32(this.requireBytes(4), true);
   }
+  /** An unsigned integer of 8 bytes as a number, exact below 2^53. */
   u64(): number {
     const at = this.requireBytes(8);
     return this.view.getUint32(at + 4, true) * 4294967296 + this.view.getUint32(at, true);
   }
-  /** an integer of 1, 2, 4 or 8 bytes */
+  /** An unsigned integer of 1, 2, 4 or 8 bytes. */
   uint(size: number): number {
     return size === 4
       ? this.u32()
@@ -65,7 +68,10 @@ export class DwarfCursor {
             : this.refuse(`expected an integer of 1, 2, 4 or 8 bytes, found ${size}`);
   }
 
-  /** An address relative to `base`, exact even for 64-bit addresses; -1 for an address below `base`. */
+  /**
+   * An address relative to `base`, exact even for 64-bit addresses; -1 for an address below `base` or 2^48
+   * bytes above it.
+   */
   address(size: number, base: bigint): number {
     if (size !== 8 || base === 0n) {
       const v = this.uint(size) - Number(base);
@@ -75,6 +81,10 @@ export class DwarfCursor {
     return v < 0n || v > 0xffff_ffff_ffffn ? -1 : Number(v);
   }
 
+  /**
+   * Unsigned LEB128 (DWARF 5, chapter 7.6), exact below 2^53. Bits above are lost; the bytes are read to
+   * their end.
+   */
   uleb(): number {
     const { bytes } = this;
     let value = 0,
@@ -87,6 +97,7 @@ export class DwarfCursor {
     }
   }
 
+  /** Signed LEB128: bit 6 of the last byte is the sign. */
   sleb(): number {
     let value = 0,
       scale = 1;
@@ -98,7 +109,10 @@ export class DwarfCursor {
     }
   }
 
-  /** Length of a unit, and whether its offsets have 8 bytes. */
+  /**
+   * Length in bytes of a unit, and whether its offsets have 8 bytes (DWARF 5, chapter 7.4): ff ff ff ff
+   * announces 64 bits.
+   */
   initialLength(): { length: number; wide: boolean } {
     const n = this.u32();
     if (n < 0xffff_fff0) return { length: n, wide: false };
@@ -106,6 +120,7 @@ export class DwarfCursor {
     return { length: this.u64(), wide: true };
   }
 
+  /** A text that ends with a zero byte. */
   text(): string {
     const at = this.pos,
       zero = this.bytes.indexOf(0, at);
@@ -113,6 +128,7 @@ export class DwarfCursor {
     this.pos = zero + 1;
     return decodeUtf8(this.bytes, at, zero);
   }
+  /** Skips a text. */
   skipText(): void {
     const zero = this.bytes.indexOf(0, this.pos);
     if (zero < 0 || zero >= this.end) this.refuse("string has no NUL terminator");

@@ -1,13 +1,22 @@
 import { DwarfCursor } from "./dwarf-cursor.ts";
 import type { ElfFile } from "./elf.ts";
 
-/** Texts in DWARF sections, by form (DWARF 5, table 7.6). */
+/**
+ * Texts in DWARF sections, by form (DWARF 5, chapter 7.5.6, table 7.6).
+ *
+ *   0x08 string     in place, ends with 0            0x1a strx      uleb index
+ *   0x0e strp       offset in .debug_str             0x25 to 0x28   strx1 to strx4, index of 1 to 4 bytes
+ *   0x1f line_strp  offset in .debug_line_str        index -> .debug_str_offsets -> .debug_str
+ */
 export class DwarfStrings {
   private readonly elf: ElfFile;
   constructor(elf: ElfFile) {
     this.elf = elf;
   }
 
+  /**
+   * A cursor at `offset` of a section, decompressed if it is stored so. @throws DebugFileError past the end
+   */
   cursor(section: string, offset = 0): DwarfCursor {
     const bytes = this.elf.section(section),
       c = new DwarfCursor(bytes, section, offset);
@@ -15,12 +24,15 @@ export class DwarfStrings {
     return c;
   }
 
+  /** Text at an offset; "" past the end of the section. */
   private at(section: string, offset: number): string {
     return this.elf.text(this.elf.section(section), offset);
   }
 
   /**
-   * A text; "" for a text in another file. `offsetsBase`: start of the unit's part of `.debug_str_offsets`.
+   * A text by its form; "" for a text in another file and for forms that are no text, whose value is skipped.
+   * @param wide offsets have 8 bytes
+   * @param offsetsBase start of the unit's part of `.debug_str_offsets`
    */
   read(c: DwarfCursor, form: number, wide: boolean, offsetsBase: number): string {
     const size = wide ? 8 : 4;
@@ -52,7 +64,14 @@ export class DwarfStrings {
     }
   }
 
-  /** Skips a value; `addressSize` and `version` are the unit's. */
+  /**
+   * Skips a value; `addressSize` and `version` are the unit's. Sizes that are not fixed:
+   *
+   *   uleb   0x0d sdata, 0x0f udata, 0x15 ref_udata, 0x1a strx, 0x1b addrx, 0x22 loclistx, 0x23 rnglistx
+   *   text   0x08 string
+   *   block  0x0a block1, 0x03 block2, 0x04 block4, 0x09 block, 0x18 exprloc: a size, then as many bytes
+   *   0x16   indirect: a uleb form, then a value of that form
+   */
   skip(c: DwarfCursor, form: number, wide: boolean, addressSize = 8, version = 5): void {
     const bytes = formBytes(form, wide, addressSize, version);
     if (bytes >= 0) {
@@ -94,7 +113,10 @@ export class DwarfStrings {
   }
 }
 
-/** Size of a form's values if it is fixed, otherwise -1 (DWARF 5, chapter 7.5.5). */
+/**
+ * Size of a form's values if it is fixed, otherwise -1 (DWARF 5, chapter 7.5.6). 0x1f20 and 0x1f21 are GNU's
+ * references into a supplementary file. ref_addr (0x10) had the size of an address in DWARF 2.
+ */
 export function formBytes(form: number, wide: boolean, addressSize: number, version: number): number {
   switch (form) {
     case 0x19:

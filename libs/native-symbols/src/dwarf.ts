@@ -1,74 +1,51 @@
+import {
+  type Abbreviation,
+  ASKED,
+  AT_ABSTRACT_ORIGIN,
+  AT_ADDR_BASE,
+  AT_CALL_LINE,
+  AT_DECL_FILE,
+  AT_DECL_LINE,
+  AT_HIGH_PC,
+  AT_LINKAGE_NAME,
+  AT_LOW_PC,
+  AT_MIPS_LINKAGE_NAME,
+  AT_NAME,
+  AT_RANGES,
+  AT_RNGLISTS_BASE,
+  AT_SIBLING,
+  AT_SPECIFICATION,
+  AT_STMT_LIST,
+  AT_STR_OFFSETS_BASE,
+  FORM_STRINGS,
+  SCOPES,
+  TAG_COMPILE_UNIT,
+  TAG_INLINED,
+  TAG_SKELETON,
+  TAG_SUBPROGRAM,
+  WITHOUT_FUNCTIONS,
+  readAbbreviations,
+} from "./dwarf-abbreviations.ts";
 import { type DwarfCursor } from "./dwarf-cursor.ts";
-import { DwarfStrings, formBytes } from "./dwarf-strings.ts";
+import { DwarfStrings } from "./dwarf-strings.ts";
 import type { ElfFile } from "./elf.ts";
 import type { FunctionSet } from "./functions.ts";
 import { readLineProgram } from "./line-program.ts";
 import { readableName } from "./readable-name.ts";
 
-// Tags and attributes of DWARF 5, tables 7.3 and 7.5.
-const TAG_SUBPROGRAM = 0x2e,
-  TAG_INLINED = 0x1d,
-  TAG_COMPILE_UNIT = 0x11,
-  TAG_SKELETON = 0x4a;
-/** class, enumeration, structure, union, interface, namespace, module: scopes that qualify names */
-const SCOPES = new Set([0x02, 0x04, 0x13, 0x17, 0x38, 0x39, 0x1e]);
-/** arrays, types of functions, calls: their children are skipped */
-const WITHOUT_FUNCTIONS = new Set([0x01, 0x15, 0x48, 0x4109]);
-const AT_SIBLING = 0x01,
-  AT_NAME = 0x03,
-  AT_STMT_LIST = 0x10,
-  AT_LOW_PC = 0x11,
-  AT_HIGH_PC = 0x12,
-  AT_COMP_DIR = 0x1b,
-  AT_ABSTRACT_ORIGIN = 0x31,
-  AT_DECL_FILE = 0x3a,
-  AT_DECL_LINE = 0x3b,
-  AT_SPECIFICATION = 0x47,
-  AT_RANGES = 0x55,
-  AT_CALL_LINE = 0x59,
-  AT_LINKAGE_NAME = 0x6e,
-  AT_STR_OFFSETS_BASE = 0x72,
-  AT_ADDR_BASE = 0x73,
-  AT_RNGLISTS_BASE = 0x74,
-  AT_MIPS_LINKAGE_NAME = 0x2007;
-const FORM_STRINGS = new Set([0x08, 0x0e, 0x1f, 0x1a, 0x25, 0x26, 0x27, 0x28]);
-/** attributes that are read from DWARF entries */
-const ASKED = new Set([
-  AT_SIBLING,
-  AT_NAME,
-  AT_STMT_LIST,
-  AT_LOW_PC,
-  AT_HIGH_PC,
-  AT_COMP_DIR,
-  AT_ABSTRACT_ORIGIN,
-  AT_DECL_FILE,
-  AT_DECL_LINE,
-  AT_SPECIFICATION,
-  AT_RANGES,
-  AT_CALL_LINE,
-  AT_LINKAGE_NAME,
-  AT_STR_OFFSETS_BASE,
-  AT_ADDR_BASE,
-  AT_RNGLISTS_BASE,
-  AT_MIPS_LINKAGE_NAME,
-]);
 const MAX_DEPTH = 512,
   MAX_ORIGINS = 16;
 
-/** `bytes`: total size of the values if it is fixed, otherwise -1 */
-interface Abbreviation {
-  tag: number;
-  children: boolean;
-  bytes: number;
-  attributes: { name: number; form: number; constant: number }[];
-}
+/**
+ * Sizes and bases of one unit. `low` is the address that range lists are relative to. `strOffsets`,
+ * `addresses` and `rangeLists` are the unit's parts of indexed sections, by default after one header.
+ */
 interface Unit {
   start: number;
   version: number;
   wide: boolean;
   addressSize: number;
   low: number;
-  lowRaw: bigint;
   strOffsets: number;
   addresses: number;
   rangeLists: number;
@@ -83,6 +60,9 @@ interface Entry {
   file: string;
   line: number;
 }
+/**
+ * Attributes of the current entry that are asked for: attribute -> text, or number and the form that it had.
+ */
 interface Values {
   texts: Map<number, string>;
   numbers: Map<number, number>;
@@ -92,6 +72,12 @@ interface Values {
 /**
  * Reads functions, inlined calls and lines of DWARF 2 to 5 into `set`. Ignores split DWARF (.dwo) and
  * supplementary files.
+ *
+ *   unit > subprogram main, ranges            -> node main, depth 1, its ranges
+ *        >   inlined_subroutine f, call line  -> node f below main, depth 2, its ranges
+ *        > subprogram f, no ranges            -> only a name, which the inlined call refers to (abstract origin)
+ *
+ * @throws DebugFileError for versions other than 2 to 5, and for damaged sections
  */
 export function readDwarf(elf: ElfFile, set: FunctionSet): void {
   if (elf.section(".debug_info").length > 0) new DwarfReader(elf, set).read();
@@ -103,6 +89,7 @@ class DwarfReader {
   private readonly base: bigint;
   private readonly span: number;
   private readonly abbreviations = new Map<string, Map<number, Abbreviation>>();
+  /** offset of a subprogram's entry in .debug_info -> its names and position */
   private readonly entries = new Map<number, Entry>();
   /** offset of an entry -> function; entries may follow their references */
   private readonly functions = new Map<number, number>();
@@ -135,6 +122,14 @@ class DwarfReader {
       this.set.nodeFunction.data[this.waiting[i]!] = this.functionOf(this.waiting[i + 1]!);
   }
 
+  /**
+   * Reads one unit after its initial length (DWARF 5, chapter 7.5.1), entry by entry.
+   *
+   *   v2 to v4  version <2b> | offset of abbreviations <4b or 8b> | address size <1b> | entries
+   *   v5        version <2b> | type <1b> | address size <1b> | offset of abbreviations | entries
+   *
+   * Entries are a tree in pre-order: code uleb, values; the children of an entry end with code 0.
+   */
   private unit(c: DwarfCursor, start: number, wide: boolean): void {
     const version = c.u16(),
       size = wide ? 8 : 4;
@@ -158,7 +153,6 @@ class DwarfReader {
       wide,
       addressSize,
       low: 0,
-      lowRaw: 0n,
       strOffsets: wide ? 16 : 8,
       addresses: wide ? 16 : 8,
       rangeLists: wide ? 20 : 12,
@@ -233,24 +227,13 @@ class DwarfReader {
     }
   }
 
+  /** Abbreviations at an offset; the key holds what their fixed sizes depend on. */
   private abbreviationsAt(offset: number, u: Unit): Map<number, Abbreviation> {
     const key = `${offset} ${u.wide} ${u.addressSize} ${u.version}`;
     let known = this.abbreviations.get(key);
-    if (known) return known;
-    this.abbreviations.set(key, (known = new Map()));
-    const c = this.strings.cursor(".debug_abbrev", offset);
-    for (let code = c.uleb(); code !== 0; code = c.uleb()) {
-      const a: Abbreviation = { tag: c.uleb(), children: c.u8() !== 0, bytes: 0, attributes: [] };
-      for (;;) {
-        const name = c.uleb(),
-          form = c.uleb(),
-          constant = form === 0x21 ? c.sleb() : 0;
-        if (name === 0 && form === 0) break;
-        a.attributes.push({ name, form, constant });
-        const bytes = formBytes(form, u.wide, u.addressSize, u.version);
-        a.bytes = bytes < 0 || a.bytes < 0 ? -1 : a.bytes + bytes;
-      }
-      known.set(code, a);
+    if (!known) {
+      const c = this.strings.cursor(".debug_abbrev", offset);
+      this.abbreviations.set(key, (known = readAbbreviations(c, u.wide, u.addressSize, u.version)));
     }
     return known;
   }
@@ -342,6 +325,7 @@ class DwarfReader {
     }
   }
 
+  /** Address by its index in the unit's part of `.debug_addr`; -1 past the end. */
   private addressAt(u: Unit, index: number): number {
     const at = u.addresses + index * u.addressSize,
       c = this.strings.cursor(".debug_addr");
@@ -350,6 +334,7 @@ class DwarfReader {
     return c.address(u.addressSize, this.base);
   }
 
+  /** Sets the bases that indexed forms need, from the attributes of the unit's entry. */
   private bases(u: Unit): void {
     const { numbers } = this.values;
     u.strOffsets = numbers.get(AT_STR_OFFSETS_BASE) ?? u.strOffsets;
@@ -357,6 +342,7 @@ class DwarfReader {
     u.rangeLists = numbers.get(AT_RNGLISTS_BASE) ?? u.rangeLists;
   }
 
+  /** Reads the unit's line program, once for all units that share it. */
   private compileUnit(u: Unit): void {
     const { numbers } = this.values,
       line = numbers.get(AT_STMT_LIST);
@@ -371,6 +357,7 @@ class DwarfReader {
     u.files = files;
   }
 
+  /** Names, position and reference of the current entry. */
   private entry(u: Unit, scope: string): Entry {
     const { texts, numbers } = this.values;
     return {
@@ -398,6 +385,7 @@ class DwarfReader {
       else this.oldRanges(u, list, put);
       return out;
     }
+    // high_pc is an address if its form is one of addresses, otherwise a size (DWARF 4 and later).
     const low = numbers.get(AT_LOW_PC),
       high = numbers.get(AT_HIGH_PC);
     if (low !== undefined && high !== undefined && low >= 0) {
@@ -408,11 +396,16 @@ class DwarfReader {
     return out;
   }
 
+  /** Offset of a range list by its index: the table of offsets follows the header. */
   private rangeListAt(u: Unit, index: number): number {
     const size = u.wide ? 8 : 4;
     return u.rangeLists + this.strings.cursor(".debug_rnglists", u.rangeLists + index * size).uint(size);
   }
 
+  /**
+   * Visits a range list of DWARF 5 (chapter 7.25). Kinds: 0 end, 1 base by index, 2 start and end by index, 3
+   * start by index and length, 4 offsets from the base, 5 base, 6 start and end, 7 start and length.
+   */
   private rangeList(u: Unit, offset: number, put: (start: number, end: number) => void): void {
     const c = this.strings.cursor(".debug_rnglists", offset);
     let low = u.low;
@@ -458,6 +451,10 @@ class DwarfReader {
     }
   }
 
+  /**
+   * Visits a range list of DWARF 2 to 4: pairs of offsets from the base, up to (0, 0). A start of all ones
+   * sets the base.
+   */
   private oldRanges(u: Unit, offset: number, put: (start: number, end: number) => void): void {
     const c = this.strings.cursor(".debug_ranges", offset),
       most = u.addressSize === 8 ? 2 ** 64 : 2 ** 32 - 1;

@@ -3,12 +3,16 @@ import type { ElfFile } from "./elf.ts";
 import type { FunctionSet } from "./functions.ts";
 import { readableName } from "./readable-name.ts";
 
+/** Types of symbols: functions, and GNU's functions whose address a resolver chooses at load time. */
 const STT_FUNC = 2,
   STT_GNU_IFUNC = 10;
 
 /**
  * Visits the entries of `.symtab`, or of `.dynsym` without it: type, section, value, size, and the start of
  * the name in `names`.
+ *
+ *   64 bits: name <4b> | type in 4 low bits <1b> | other <1b> | section <2b> | value <8b> | size <8b>
+ *   32 bits: name <4b> | value <4b> | size <4b> | type in 4 low bits <1b> | other <1b> | section <2b>
  */
 function eachSymbol(
   elf: ElfFile,
@@ -52,7 +56,7 @@ function eachSymbol(
   }
 }
 
-/** Address of a symbol; undefined for an unknown name. */
+/** Address of the first symbol with a name; undefined for an unknown name. O(symbols). */
 export function symbolAddress(elf: ElfFile, wanted: string): bigint | undefined {
   let found: bigint | undefined;
   eachSymbol(elf, (names, name, _type, _section, value) => {
@@ -61,7 +65,11 @@ export function symbolAddress(elf: ElfFile, wanted: string): bigint | undefined 
   return found;
 }
 
-/** Reads the functions of the symbol table. A function without a size reaches to the next one. Depth 0. */
+/**
+ * Reads the functions of the symbol table into `into`, with depth 0, so that DWARF's functions (from 1) win.
+ * A function without a size reaches to the next one, or to the end of the mapped addresses. Symbols without a
+ * section are imports.
+ */
 export function readElfSymbols(elf: ElfFile, into: FunctionSet): void {
   const { base, span } = elf,
     start = new U32Column(256),

@@ -2,7 +2,10 @@ import { inflateSync, zstdDecompressSync } from "node:zlib";
 import { CinderblockError } from "@cinderblock/errors";
 import { decodeUtf8 } from "@cinderblock/bytes";
 
-/** Not a readable ELF file; the message states the expected content. */
+/**
+ * Error for a file that is no readable ELF file or whose debug data are damaged; the message states the
+ * expected content. Kind `invalid`: the file, not the server, is at fault.
+ */
 export class DebugFileError extends CinderblockError {
   constructor(what: string) {
     super("invalid", `not a debug file: ${what}`);
@@ -10,7 +13,10 @@ export class DebugFileError extends CinderblockError {
   }
 }
 
-/** A section header of an ELF file. */
+/**
+ * A section header of an ELF file (gabi chapter 4). Offset and size are bytes of the file, `size` before
+ * decompression; `link` is the index of a related section, for symbol tables that of their names.
+ */
 export interface ElfSection {
   name: string;
   type: number;
@@ -21,7 +27,10 @@ export interface ElfSection {
   link: number;
   entrySize: number;
 }
-/** A part of the file that is mapped into memory. */
+/**
+ * A part of the file that is mapped into memory (PT_LOAD, gabi chapter 5): file bytes [offset, offset +
+ * fileSize) at addresses [address, address + memorySize). Memory beyond the file's bytes is zero.
+ */
 export interface ElfSegment {
   offset: bigint;
   address: bigint;
@@ -36,20 +45,33 @@ const SHT_NOTE = 7,
   PT_LOAD = 1,
   PF_X = 1,
   NT_GNU_BUILD_ID = 3;
+/** Limits for hostile files: sections, and bytes of all compressed sections together when inflated. */
 const MAX_SECTIONS = 65_535,
   MAX_INFLATED_BYTES = 1 << 30;
 
-/** An ELF file of 32 or 64 bits, little endian. Field layout: System V ABI, gabi chapters 4 and 5. */
+/**
+ * An ELF file of 32 or 64 bits, little endian. Field layout: System V ABI, gabi chapters 4 and 5. Sections
+ * are views of the bytes, or cached copies where they are compressed.
+ *
+ *   | ELF header | program headers: segments | ... section bytes ... | section headers |
+ *     `- phoff --^                                                   ^
+ *     `- shoff ------------------------------------------------------'   shstrndx: section with the names
+ */
 export class ElfFile {
   readonly bytes: Uint8Array;
   readonly view: DataView;
   readonly is64: boolean;
   readonly sections: ElfSection[] = [];
   readonly segments: ElfSegment[] = [];
+  /** name -> decompressed bytes */
   private readonly read = new Map<string, Uint8Array>();
+  /** bytes of compressed sections so far */
   private inflated = 0;
 
-  /** @throws DebugFileError */
+  /**
+   * Reads the headers. The bytes must stay unchanged.
+   * @throws DebugFileError for another magic, byte order or class, and for headers outside of the file
+   */
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -68,6 +90,7 @@ export class ElfFile {
     }
   }
 
+  /** An address or offset of the file's class: 4 or 8 bytes. */
   private word(at: number): bigint {
     return this.is64 ? this.view.getBigUint64(at, true) : BigInt(this.view.getUint32(at, true));
   }
@@ -135,6 +158,7 @@ export class ElfFile {
     return end < 0 ? "" : decodeUtf8(bytes, at, end);
   }
 
+  // Bytes of a section in the file; none for NOBITS, such as .bss, or the code in a separate debug file.
   private raw(s: ElfSection): Uint8Array {
     if (s.type === SHT_NOBITS) return new Uint8Array(0);
     if (s.offset + s.size > this.bytes.length)
@@ -144,6 +168,7 @@ export class ElfFile {
     return this.bytes.subarray(s.offset, s.offset + s.size);
   }
 
+  /** First section header with a name. */
   findSection(name: string): ElfSection | undefined {
     return this.sections.find((s) => s.name === name);
   }
@@ -158,6 +183,12 @@ export class ElfFile {
     return known;
   }
 
+  /**
+   * Decompressed bytes of a section (gabi, Elf64_Chdr: type <4b>, 0 <4b>, size <8b>, alignment <8b>; 32 bits:
+   * type, size, alignment). Type 1 is zlib, 2 zstd.
+   * @throws DebugFileError for bytes outside of the file, damaged compression, another type, or more than 1
+   * GiB in total
+   */
   bytesOfSection(s: ElfSection): Uint8Array {
     const raw = this.raw(s);
     if ((s.flags & SHF_COMPRESSED) === 0 || raw.length === 0) return raw;
@@ -179,7 +210,10 @@ export class ElfFile {
     throw new DebugFileError(`section ${s.name} uses the unknown compression type ${kind}`);
   }
 
-  /** GNU's build ID in hex; "" without one. */
+  /**
+   * GNU's build ID in hex; "" without one. A note is: size of the name <4b>, size of the content <4b>, type
+   * <4b>, name, content, each padded to a multiple of 4; the ID's name is "GNU\0" and its type 3.
+   */
   get buildId(): string {
     for (const s of this.sections) {
       if (s.type !== SHT_NOTE) continue;

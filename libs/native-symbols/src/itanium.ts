@@ -1,7 +1,10 @@
+import { BUILTIN, BUILTIN_D, LONG_STD, OPERATORS, STD } from "./itanium-codes.ts";
+
 /**
  * C++ names from mangled symbols, without parameters: `_ZNSt6vectorIiSaIiEE9push_backERKi` is
  * `std::vector<int, std::allocator<int> >::push_back`. Grammar: Itanium C++ ABI, chapter 5.1. Supports names
  * and simple types, but not expressions and decltype.
+ * @returns undefined for other symbols and for constructs that are not supported
  */
 export function itaniumName(symbol: string): string | undefined {
   const m = /^_{1,2}Z/.exec(symbol);
@@ -22,107 +25,10 @@ const UNKNOWN = "\u0000";
 const MAX_DEPTH = 96,
   MAX_TEXT = 16_384;
 
-const BUILTIN: Record<string, string> = {
-  v: "void",
-  w: "wchar_t",
-  b: "bool",
-  c: "char",
-  a: "signed char",
-  h: "unsigned char",
-  s: "short",
-  t: "unsigned short",
-  i: "int",
-  j: "unsigned int",
-  l: "long",
-  m: "unsigned long",
-  x: "long long",
-  y: "unsigned long long",
-  n: "__int128",
-  o: "unsigned __int128",
-  f: "float",
-  d: "double",
-  e: "long double",
-  g: "__float128",
-  z: "...",
-};
-const BUILTIN_D: Record<string, string> = {
-  Dn: "decltype(nullptr)",
-  Da: "auto",
-  Dc: "decltype(auto)",
-  Di: "char32_t",
-  Ds: "char16_t",
-  Du: "char8_t",
-  Dh: "half",
-  Df: "decimal32",
-  Dd: "decimal64",
-  De: "decimal128",
-};
-const STD: Record<string, string> = {
-  a: "std::allocator",
-  b: "std::basic_string",
-  s: "std::string",
-  i: "std::istream",
-  o: "std::ostream",
-  d: "std::iostream",
-};
-const LONG_STD: ReadonlyMap<string, string> = new Map(
-  Object.entries<string>({
-    "std::string": "std::basic_string<char, std::char_traits<char>, std::allocator<char> >",
-    "std::istream": "std::basic_istream<char, std::char_traits<char> >",
-    "std::ostream": "std::basic_ostream<char, std::char_traits<char> >",
-    "std::iostream": "std::basic_iostream<char, std::char_traits<char> >",
-  }),
-);
-const OPERATORS: Record<string, string> = {
-  nw: " new",
-  na: " new[]",
-  dl: " delete",
-  da: " delete[]",
-  ps: "+",
-  ng: "-",
-  ad: "&",
-  de: "*",
-  co: "~",
-  pl: "+",
-  mi: "-",
-  ml: "*",
-  dv: "/",
-  rm: "%",
-  an: "&",
-  or: "|",
-  eo: "^",
-  aS: "=",
-  pL: "+=",
-  mI: "-=",
-  mL: "*=",
-  dV: "/=",
-  rM: "%=",
-  aN: "&=",
-  oR: "|=",
-  eO: "^=",
-  ls: "<<",
-  rs: ">>",
-  lS: "<<=",
-  rS: ">>=",
-  eq: "==",
-  ne: "!=",
-  lt: "<",
-  gt: ">",
-  le: "<=",
-  ge: ">=",
-  ss: "<=>",
-  nt: "!",
-  aa: "&&",
-  oo: "||",
-  pp: "++",
-  mm: "--",
-  cm: ",",
-  pm: "->*",
-  pt: "->",
-  cl: "()",
-  ix: "[]",
-};
-
+/**
+ * Reader by recursive descent: each method reads one production of the grammar at `at`. Names and types that
+ * may recur are appended to `substitutions` in the order of the grammar, and `S_`, `S0_`, … refer to them.
+ */
 class Reader {
   private readonly s: string;
   private at: number;
@@ -141,6 +47,7 @@ class Reader {
     this.at += text.length;
     return true;
   }
+  /** Adds a candidate for later substitutions. */
   private remember(text: string): string {
     if (text.length > MAX_TEXT) throw BEYOND;
     this.substitutions.push(text);
@@ -187,9 +94,11 @@ class Reader {
     return `${virtual ? "virtual" : "non-virtual"} thunk to ${this.encoding()}`;
   }
 
+  /** Reads a text that the grammar requires. */
   private end(text: string): void {
     if (!this.take(text)) throw BEYOND;
   }
+  /** `<number>`: decimal, `n` for minus. */
   private number(): number {
     const m = /^n?\d+/.exec(this.s.slice(this.at, this.at + 24));
     if (!m) throw BEYOND;
@@ -200,6 +109,7 @@ class Reader {
   private name(): string {
     return this.nested(() => this.nameHere());
   }
+  /** `<name>`: N nested, Z local, S substituted, or unscoped, each perhaps with template arguments. */
   private nameHere(): string {
     if (this.take("N")) return this.nestedName();
     if (this.take("Z")) return this.localName();
@@ -214,6 +124,10 @@ class Reader {
     return this.withArguments(text);
   }
 
+  /**
+   * `<nested-name>` after its N, up to E. Every prefix is a candidate for substitutions, the complete name is
+   * not.
+   */
   private nestedName(): string {
     while (/^[rVK]/.test(this.s.slice(this.at, this.at + 1))) this.at++;
     if (this.peek("R") || this.peek("O")) this.at++;
@@ -249,6 +163,7 @@ class Reader {
     }
   }
 
+  /** `<local-name>` after its Z: the function, E, then the entity in it. */
   private localName(): string {
     const outer = this.encoding();
     // Skip the function's parameters up to its end.
@@ -275,6 +190,11 @@ class Reader {
   }
 
   /** @param of owner of a constructor or destructor */
+  /**
+   * `<unqualified-name>`: a source name, a constructor or destructor, an unnamed type, a lambda or an
+   * operator.
+   * @param of owner of a constructor or destructor
+   */
   private unqualified(of: string): string {
     this.take("L");
     const rest = this.s.slice(this.at, this.at + 3);
@@ -318,6 +238,7 @@ class Reader {
     return `operator${symbol}`;
   }
 
+  /** `<source-name>`: its length and its characters. */
   private source(): string {
     const n = this.number();
     if (n <= 0 || this.at + n > this.s.length) throw BEYOND;
@@ -332,6 +253,7 @@ class Reader {
     this.at += m[0].length;
   }
 
+  /** `<substitution>`: `S_` is the first candidate, `S0_` the second; numbers are in base 36. */
   private substitution(): string {
     this.end("S");
     const std = STD[this.s[this.at] ?? ""];
@@ -367,6 +289,7 @@ class Reader {
     });
   }
 
+  /** `<template-arg>`: J pack, L literal, X expression (not supported), otherwise a type. */
   private templateArgument(): string[] {
     if (this.take("J")) {
       const out: string[] = [];
@@ -381,6 +304,7 @@ class Reader {
     return [this.type()];
   }
 
+  /** `<expr-primary>` after its L: `_Z` and a function, or a type and a number. */
   private literal(): string {
     if (this.take("_Z")) {
       const out = this.encoding();
@@ -418,6 +342,10 @@ class Reader {
   private type(): string {
     return this.nested(() => this.typeHere());
   }
+  /**
+   * `<type>` by its first letter: r V K qualifiers, P R O pointers and references, F function, D pack
+   * expansion, T template parameter, S substitution, u vendor's type; others are names.
+   */
   private typeHere(): string {
     const c = this.s[this.at] ?? "",
       two = this.s.slice(this.at, this.at + 2);

@@ -2,12 +2,24 @@ import { type DwarfCursor } from "./dwarf-cursor.ts";
 import type { DwarfStrings } from "./dwarf-strings.ts";
 import type { FunctionSet } from "./functions.ts";
 
+/** Content types of file entries in version 5 (DWARF 5, chapter 6.2.4.1). */
 const LNCT_PATH = 1,
   LNCT_DIRECTORY = 2;
 
 /**
  * Runs the line program at `offset` of `.debug_line` (DWARF 2 to 5, chapter 6.2) and adds its rows to `set`.
- * @returns its files: number -> path
+ * The program drives a machine with the registers address and line; only rows inside of the mapped addresses
+ * are kept. Rows that are no statement count as well.
+ *
+ *   length | version <2b> | v5: address size, segment size <1b each> | length of the header
+ *   | minimum instruction <1b> | v4 and v5: operations per instruction <1b> | default_is_stmt <1b>
+ *   | line base <1b> | line range <1b> | opcode base <1b> | operands of each standard opcode <1b each>
+ *   | folders, files | program
+ *
+ * @param base subtracted from addresses
+ * @param span size of the mapped addresses in bytes
+ * @returns its files: number -> path; numbers start at 1 before version 5, where index 0 is ""
+ * @throws DebugFileError for a version other than 2 to 5, or lengths outside of the section
  */
 export function readLineProgram(
   strings: DwarfStrings,
@@ -56,6 +68,7 @@ export function readLineProgram(
   while (c.pos < end) {
     const op = c.u8();
     if (op >= opcodeBase) {
+      // A special opcode advances address and line at once, and adds a row (chapter 6.2.5.1).
       const adjusted = op - opcodeBase;
       address += Math.floor(adjusted / lineRange) * minLength;
       line += lineBase + (adjusted % lineRange);
@@ -64,6 +77,8 @@ export function readLineProgram(
     }
     switch (op) {
       case 0: {
+        // Extended opcodes: size, opcode, operands. 1 ends the sequence, 2 sets the address; others are
+        // skipped.
         const size = c.uleb(),
           next = c.pos + size;
         if (size === 0 || next > end) c.refuse("expected an instruction inside its program");
@@ -90,9 +105,11 @@ export function readLineProgram(
       case 3:
         line += c.sleb();
         break;
+      // const_add_pc: the address advance of special opcode 255, without a row
       case 8:
         address += Math.floor((255 - opcodeBase) / lineRange) * minLength;
         break;
+      // fixed_advance_pc: not scaled by the instruction length
       case 9:
         address += c.u16();
         break;
@@ -108,6 +125,7 @@ function join(folder: string, name: string): string {
   return name.startsWith("/") || folder === "" ? name : `${folder}/${name}`;
 }
 
+// Versions 2 to 4: folders until an empty text, then files: name, folder, time, size, until an empty name.
 function filesOf2(c: DwarfCursor): string[] {
   const folders = [""],
     files = [""];
@@ -125,6 +143,7 @@ function filesOf2(c: DwarfCursor): string[] {
   }
 }
 
+// Version 5: folders, then files, each as a list of (content type, form) and entries in that format.
 function filesOf5(c: DwarfCursor, strings: DwarfStrings, wide: boolean): string[] {
   const entries = (): { path: string; folder: number }[] => {
     const format: [number, number][] = [];

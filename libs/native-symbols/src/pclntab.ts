@@ -5,6 +5,13 @@ import type { FunctionSet } from "./functions.ts";
 
 /**
  * Magics of the table since Go 1.16, 1.18 and 1.20; their layouts follow runtime/symtab.go (pcHeader, _func).
+ * Fields of pcHeader after the word size are words; fields of _func have 4 bytes, but before 1.18 the entry
+ * is a word.
+ *
+ *   pcHeader   magic <4b> | 0 <2b> | quantum <1b> | word size <1b> | functions | files
+ *              | 1.18+: start of the text | offsets of: names | units | files | tables by counter | functions
+ *   functions  (entry, offset of _func) of each function, then the end of the last one
+ *   _func      entry | name | args | deferreturn | pcsp | pcfile | pcln | npcdata | unit | 1.20+: start line
  */
 const GO_116 = 0xfffffffa,
   GO_118 = 0xfffffff0,
@@ -14,8 +21,9 @@ const MAX_FUNCTIONS = 4_000_000;
 /**
  * Reads Go's own table of functions and lines, which stripped programs keep. An inlined function appears as
  * its caller, because the table lacks the data for its name.
- * @param lines also read lines: no better source has any
+ * @param lines also read lines: no better source has any; ranges then have depth 1 instead of 0
  * @returns false if the file has no such table
+ * @throws DebugFileError for a table of Go before 1.16, or offsets outside of the section
  */
 export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boolean {
   const section = elf.findSection(".gopclntab") ?? elf.findSection(".data.rel.ro.gopclntab");
@@ -82,7 +90,11 @@ export function readPclntab(elf: ElfFile, set: FunctionSet, lines: boolean): boo
   return true;
 }
 
-/** Visits the values of a table by program counter: steps of (zig-zag value, counter), from -1. */
+/**
+ * Visits the values of a table by program counter. The table is a list of (zig-zag value difference, counter
+ * difference / quantum), from value -1 and counter 0, up to a value difference of 0 that is not the first.
+ * @param on returns whether to go on
+ */
 function eachStep(
   c: DwarfCursor,
   quantum: number,
@@ -100,6 +112,8 @@ function eachStep(
   }
 }
 
+// File of a function's first instruction: the unit's table maps file numbers to offsets of names; all
+// ones: no file.
 function firstFile(at: (offset: number) => DwarfCursor, table: number, unit: number, files: number): string {
   let file = "";
   eachStep(at(table), 1, (_from, _to, value) => {
@@ -110,6 +124,7 @@ function firstFile(at: (offset: number) => DwarfCursor, table: number, unit: num
   return file;
 }
 
+// Adds the rows of one function; its last row ends the sequence, because functions have gaps.
 function putLines(c: DwarfCursor, start: number, end: number, quantum: number, set: FunctionSet): void {
   eachStep(c, quantum, (from, _to, value) => {
     if (start + from >= end) return false;

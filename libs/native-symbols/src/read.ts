@@ -7,9 +7,15 @@ import { readPclntab } from "./pclntab.ts";
 
 /**
  * Reads the functions of an ELF file: from DWARF with inlined calls and lines, and the remaining ones from
- * Go's table or the symbol table.
+ * Go's table or the symbol table. Synchronous; memory is some times the size of the debug sections.
+ *
+ *   .debug_info, .debug_line -> depth 1 and more   |
+ *   .gopclntab               -> depth 0, or 1      |-> FunctionSet -> AddressTable
+ *   .symtab or .dynsym       -> depth 0            |
+ *
  * @returns the file's build ID in hex ("" without one) and its table
- * @throws DebugFileError
+ * @throws DebugFileError for other or damaged files, programs of 4 GiB or more, and files without function
+ * names
  */
 export function readDebugFile(bytes: Uint8Array): { buildId: string; table: AddressTable } {
   const elf = new ElfFile(bytes),

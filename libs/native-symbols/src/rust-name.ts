@@ -19,6 +19,7 @@ const BEYOND = new Error("not a supported mangled Rust name");
 const MAX_DEPTH = 200,
   MAX_TEXT = 16_384;
 
+/** Punctuation in paths of the legacy scheme, as `$LT$`. */
 const ESCAPES: ReadonlyMap<string, string> = new Map(
   Object.entries<string>({
     SP: "@",
@@ -32,7 +33,10 @@ const ESCAPES: ReadonlyMap<string, string> = new Map(
   }),
 );
 
-/** `_ZN4core3fmt5write17h0123456789abcdefE` is `core::fmt::write`. */
+/**
+ * `_ZN4core3fmt5write17h0123456789abcdefE` is `core::fmt::write`: parts with their length, the last one is
+ * the hash.
+ */
 function legacyName(symbol: string): string | undefined {
   const parts: string[] = [];
   for (let at = symbol.indexOf("_ZN") + 3; symbol[at] !== "E"; ) {
@@ -62,6 +66,7 @@ function legacyName(symbol: string): string | undefined {
     .join("::");
 }
 
+/** Basic types of the v0 grammar, by their letter. */
 const BASIC: Record<string, string> = {
   a: "i8",
   b: "bool",
@@ -105,7 +110,10 @@ class Reader {
     if (c === undefined) throw BEYOND;
     return c;
   }
-  /** Bounds the total output, because references may repeat it. */
+  /**
+   * Bounds the total output, because references may repeat it: 16,384 characters for a part, eight times that
+   * in total.
+   */
   private told(text: string): string {
     this.shown += text.length;
     if (this.shown > MAX_TEXT * 8 || text.length > MAX_TEXT) throw BEYOND;
@@ -118,6 +126,7 @@ class Reader {
     return out;
   }
 
+  /** A base-62 number, which ends with `_`: an empty one is 0, others are one more than their digits. */
   private base62(): number {
     const m = /^([0-9a-zA-Z]*)_/.exec(this.s.slice(this.at, this.at + 12));
     if (!m) throw BEYOND;
@@ -127,10 +136,15 @@ class Reader {
       n = n * 62 + "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ".indexOf(c);
     return m[1] === "" ? 0 : n + 1;
   }
+  /** `s` and a number that distinguishes paths of equal names; 0 without one. */
   private disambiguator(): number {
     return this.take("s") ? this.base62() + 1 : 0;
   }
 
+  /**
+   * A decimal length and as many bytes; `u` in front marks Punycode, `_` separates a name that begins with a
+   * digit or `_`.
+   */
   private identifier(): string {
     const puny = this.take("u"),
       m = /^(0|[1-9]\d{0,4})_?/.exec(this.s.slice(this.at, this.at + 8));
@@ -159,6 +173,10 @@ class Reader {
   path(value: boolean): string {
     return this.nested(() => this.told(this.pathHere(value)));
   }
+  /**
+   * Path by its first letter: C crate root, M inherent impl, X trait impl, Y trait definition, N nested name,
+   * I generic arguments, B back reference.
+   */
   private pathHere(value: boolean): string {
     const c = this.next();
     switch (c) {
@@ -224,6 +242,10 @@ class Reader {
   private type(): string {
     return this.nested(() => this.told(this.typeHere()));
   }
+  /**
+   * Type by its first letter: A array, S slice, T tuple, R and Q references, P and O pointers, F function, D
+   * trait object, B back reference; others are paths.
+   */
   private typeHere(): string {
     const c = this.next(),
       basic = BASIC[c];
