@@ -161,6 +161,7 @@ export function messageOf(err: unknown): string {
  * sends them in the header `x-cinderblock-condition` (docs/reference/errors.md).
  */
 export const CONDITIONS = ["no-tenant", "query-too-long", "too-many-profiles"] as const;
+/** One of CONDITIONS. */
 export type Condition = (typeof CONDITIONS)[number];
 
 /** Condition that an error names in its detail; undefined for other errors. */

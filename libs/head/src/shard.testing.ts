@@ -10,6 +10,7 @@ import { executeOn, finalTree, type PartialTree } from "@cinderblock/query";
 import { tinyPprof } from "@cinderblock/testkit";
 import { HeadShard, OWN_LOG_ONLY, type ReplayPlan, type ShardOptions } from "./index.ts";
 
+/** Time of the first profile in tests, and two durations, in nanoseconds. */
 export const T0 = 1_795_409_460_000_000_000n,
   SECOND = 1_000_000_000n,
   HOUR = 3600n * SECOND;
@@ -157,6 +158,9 @@ export class Instance {
   }
 }
 
+/**
+ * Nodes of a tree as lines `/path/of/frames total self`, in pre-order; the root as `/` only if it has values.
+ */
 export function flat(t: PartialTree): string[] {
   const f = finalTree(t, 0);
   const out: string[] = [];
@@ -172,7 +176,9 @@ export function flat(t: PartialTree): string[] {
   return out.sort();
 }
 
+/** Labels of a CPU profile. */
 export const CPU = { __name__: "process_cpu" };
+/** A CPU profile at `at` nanoseconds: `work` in main/work and `extra` in main itself. */
 export const cpu = (at: bigint, work: number, extra = 1) => ({
   stacks: [
     { frames: ["main", "work"], values: [work] },
@@ -180,7 +186,9 @@ export const cpu = (at: bigint, work: number, extra = 1) => ({
   ],
   timeNanos: at,
 });
+/** Labels of a memory profile. */
 export const MEMORY = { __name__: "memory" };
+/** A cumulative memory profile at `at` nanoseconds: bytes allocated in main/a and main/b. */
 export const alloc = (at: bigint, a: number, b: number) => ({
   types: [["alloc_space", "bytes"]] as [string, string][],
   period: ["space", "bytes"] as [string, string],
@@ -190,4 +198,5 @@ export const alloc = (at: bigint, a: number, b: number) => ({
   ],
   timeNanos: at,
 });
+/** Profile type of `alloc`. */
 export const ALLOC = "memory:alloc_space:bytes:space:bytes";

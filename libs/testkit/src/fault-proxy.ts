@@ -21,6 +21,7 @@ export type Fault =
   | { delayMs: number }
   | undefined;
 
+/** A running proxy whose behavior a test changes by request. */
 export interface FaultProxy {
   /** host and port */
   address: string;

@@ -5,6 +5,7 @@ import { part } from "./parts/declare.ts";
 /** Kubernetes version of the rendered manifests; a helm built without release flags assumes an old one. */
 const KUBERNETES = "1.30.0";
 
+/** Commands of Helm; all reject with its message if it fails. */
 export interface Helm {
   lint(chart: string): Promise<string>;
   /** the manifests, as text; rejects with helm's message */

@@ -16,6 +16,7 @@ interface ImageConfig {
   Healthcheck?: { Test: string[] };
 }
 
+/** A built image: its configuration and the layers that the build added. */
 export interface Image {
   config: ImageConfig;
   architecture: string;

@@ -51,6 +51,7 @@ interface KafkaWire {
   mend(): void;
 }
 
+/** A running Kafka broker in a process of its own; `brokers` is host:port of its plain listener. */
 export interface KafkaServer {
   brokers: string;
   secure: KafkaSecurity;

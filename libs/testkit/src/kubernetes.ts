@@ -8,6 +8,7 @@ import { temporaryFolder } from "./folders.ts";
 import { part } from "./parts/declare.ts";
 import { freePort } from "./ports.ts";
 
+/** A running API server. */
 export interface KubernetesServer {
   /** for `--kubeconfig` */
   kubeconfig: string;

@@ -29,6 +29,7 @@ function started(program: string, args: readonly string[]): ChildProcess {
   return startProcess(program, args, { stdio: ["ignore", log, log] });
 }
 
+/** A running Azurite with the credentials of its only account; `address` is host:port. */
 export interface AzureServer {
   address: string;
   account: string;
@@ -75,6 +76,7 @@ export async function startAzurite(
   return server;
 }
 
+/** A running fake-gcs-server; `address` is host:port. */
 export interface GcsServer {
   address: string;
   stop(): void;
@@ -118,6 +120,7 @@ export async function startGcsServer(buckets: readonly string[]): Promise<GcsSer
   };
 }
 
+/** A running Swift with the credentials of its only user; `address` is host:port of the proxy. */
 export interface SwiftServer {
   address: string;
   authUrl: string;

@@ -7,6 +7,7 @@ import { temporaryFolder } from "./folders.ts";
 import { part } from "./parts/declare.ts";
 import { freePort } from "./ports.ts";
 
+/** A running Prometheus. */
 export interface PrometheusServer {
   url: string;
   stop(): void;

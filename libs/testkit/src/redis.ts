@@ -4,6 +4,7 @@ import { temporaryFolder } from "./folders.ts";
 import { part } from "./parts/declare.ts";
 import { freePort, listens } from "./ports.ts";
 
+/** A running Redis on this machine; `pause` and `resume` stop and continue its process. */
 export interface RedisServer {
   port: number;
   /** kills the server like a crash; its data is lost */

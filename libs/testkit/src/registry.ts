@@ -11,6 +11,7 @@ export interface Registry {
   stop(): void;
 }
 
+/** Starts a registry on a free port. Rejects if it does not answer within some seconds. */
 export async function startRegistry(): Promise<Registry> {
   const [program, cosign, syft] = [part("registry"), part("cosign"), part("syft")];
   const port = await freePort(),

@@ -6,6 +6,7 @@ import { temporaryFolder } from "./folders.ts";
 import { part } from "./parts/declare.ts";
 import { answersOk, freePort, listens } from "./ports.ts";
 
+/** A running S3 server with its credentials; `endpoint` is a URL. */
 export interface S3Server {
   endpoint: string;
   accessKeyId: string;

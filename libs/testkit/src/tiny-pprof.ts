@@ -25,6 +25,7 @@ export interface TinyProfile {
   locationIds?: readonly number[];
 }
 
+/** Encodes a profile as google.v1.Profile, uncompressed. Locations and functions are one for each name. */
 export function tinyPprof(p: TinyProfile): Uint8Array {
   const interned = (): { list: string[]; at: (s: string) => number } => {
     const list: string[] = [],

@@ -202,8 +202,11 @@ function oracleSource(): string {
   return "path" in found ? join(found.path, "../oracle") : "";
 }
 
+/** Name of a part: a program or data set that integration tests use and that is not in the repository. */
 export type PartId = keyof typeof TABLE;
+/** How each part is found and installed. */
 export const PARTS: Readonly<Record<PartId, Part>> = TABLE;
+/** All names, in the order of the table. */
 export const PART_IDS = Object.keys(TABLE) as readonly PartId[];
 
 /**
