@@ -5,8 +5,10 @@ import { COLUMNS, MAX_DEPTH, Tag, VERSION } from "./types.ts";
 /**
  * Decodes a value that `encodeMessage` wrote. Typed arrays and bytes are copies, so that their buffers can be
  * transferred to another thread.
- * @param views return views of `bytes` for byte values
- * @throws `invalid` for anything but a complete message, with the byte position
+ * @param views return views of `bytes` for byte values, valid while `bytes` is; columns are copies all the
+ * same
+ * @throws CinderblockError `invalid` for another version, unknown tags, counts beyond the bytes, more than 64
+ * levels, or bytes after the message; the text has the byte position
  */
 export function decodeMessage(bytes: Uint8Array, views = false): unknown {
   const r = new ByteReader(bytes);
@@ -27,6 +29,10 @@ export function decodeMessage(bytes: Uint8Array, views = false): unknown {
   }
 }
 
+/**
+ * Reads one value: a tag, then its content. `names` are the field names of the message so far, in order of
+ * first use.
+ */
 function take(r: ByteReader, names: string[], depth: number, views: boolean): unknown {
   if (depth > MAX_DEPTH) throw new ShortRead(r.pos, `expected at most ${MAX_DEPTH} levels`);
   const at = r.pos,
@@ -102,6 +108,10 @@ function count(r: ByteReader): number {
   return n;
 }
 
+/**
+ * A column: kind <1b> | length uvarint | zeros up to the element's alignment from the message's start |
+ * elements.
+ */
 function column(r: ByteReader): unknown {
   const kind = r.u8(),
     n = r.uvarint();

@@ -2,11 +2,15 @@ import { ByteWriter } from "@cinderblock/bytes";
 import { COLUMNS, type Column, MAX_DEPTH, Tag, VERSION } from "./types.ts";
 
 /**
- * Encodes a value: undefined, null, booleans, numbers, bigints below 2^64, text, bytes, typed arrays, arrays
- * and plain objects of these. Undefined fields are left out. Format: docs/formats/message.md The caller owns
- * the returned bytes; their buffer may be larger.
+ * Encodes a value: undefined, null, booleans, numbers, bigints below 2^64 in magnitude, text, bytes, typed
+ * arrays, arrays and plain objects of these. Undefined fields are left out. Format: docs/formats/message.md
+ *
+ *   version <1b> = 1 | tag <1b>, content       records and lists hold values in turn
+ *
  * @param room approximate size of the result in bytes
  * @param before a byte before the message: columns are then unaligned
+ * @returns bytes that the caller owns; their buffer may be larger
+ * @throws TypeError for a function, a symbol or another typed array, RangeError for more than 64 levels
  */
 export function encodeMessage(value: unknown, room = 1024, before?: number): Uint8Array {
   const out = new ByteWriter(room);
@@ -18,6 +22,9 @@ export function encodeMessage(value: unknown, room = 1024, before?: number): Uin
   return out.finish();
 }
 
+/**
+ * Appends one value. Field names are numbered by their first use: 0 and the name, later only its number + 1.
+ */
 function put(out: ByteWriter, value: unknown, names: Map<string, number>, depth: number): void {
   if (depth > MAX_DEPTH) throw new RangeError(`the message is nested deeper than ${MAX_DEPTH} levels`);
   switch (typeof value) {
@@ -92,6 +99,7 @@ function isKind(value: object, name: string): boolean {
   return Object.prototype.toString.call(value) === `[object ${name}]`;
 }
 
+/** Appends a typed array in its memory layout, which is little endian on all supported machines. */
 function putColumn(out: ByteWriter, column: Column): void {
   const kind = COLUMNS.findIndex((c) => isKind(column, c.name));
   if (kind < 0)

@@ -82,8 +82,7 @@ export class DwarfCursor {
   }
 
   /**
-   * Unsigned LEB128 (DWARF 5, chapter 7.6), exact below 2^53. Bits above are lost; the bytes are read to
-   * their end.
+   * Unsigned LEB128 (DWARF 5, chapter 7.6), exact below 2^53; larger ones are rounded.
    */
   uleb(): number {
     const { bytes } = this;

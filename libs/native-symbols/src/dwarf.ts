@@ -75,7 +75,7 @@ interface Values {
  *
  *   unit > subprogram main, ranges            -> node main, depth 1, its ranges
  *        >   inlined_subroutine f, call line  -> node f below main, depth 2, its ranges
- *        > subprogram f, no ranges            -> only a name, which the inlined call refers to (abstract origin)
+ *        > subprogram f, no ranges            -> only a name: the abstract origin of the call
  *
  * @throws DebugFileError for versions other than 2 to 5, and for damaged sections
  */

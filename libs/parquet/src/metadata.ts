@@ -53,10 +53,10 @@ export const PageType = { DATA: 0, INDEX: 1, DICTIONARY: 2, DATA_V2: 3 } as cons
 /**
  * A leaf of the schema, with the limits of its column's levels.
  *
- *   required a; optional b; repeated c            path   maxDef  maxRep
- *   a                                             a      0       0
- *   optional group g { required h }               g.h    1       0
- *   repeated group list { optional element }      ...    2       1
+ *   schema                                        path           maxDef  maxRep
+ *   required a                                    a              0       0
+ *   optional group g { required h }               g.h            1       0
+ *   repeated group list { optional element }      list.element   2       1
  *
  * A value exists where the definition level equals maxDef. Repetition level 0 starts a row.
  */
