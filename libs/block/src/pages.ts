@@ -11,7 +11,13 @@ import {
 } from "@cinderblock/parquet";
 import { type ByteRange, coalesceRanges } from "./ranges.ts";
 
-/** One column of a run: entries of row i of the run are [offset[i], offset[i + 1]) in the decoded pages. */
+/**
+ * One column of a run. Entries of row i of the run are [offset[i], offset[i + 1]) in the decoded pages, which
+ * may begin before the run's first row, because pages of two columns end at different rows.
+ *
+ *   column 0 (the plan)   | page, rows 10-19 | page, rows 20-29 |       the run: rows 10 to 29
+ *   column 1      | page, rows 5-14 | page, rows 15-31          |       skipped: the entries of rows 5 to 9
+ */
 export interface RunColumn {
   data: ColumnData;
   offset: Uint32Array;
@@ -35,7 +41,7 @@ interface ChunkPages {
   /** position of the dictionary page, which precedes the first data page */
   dictionary: ByteRange | undefined;
 }
-/** Pages [from, to) of a chunk, and their rows. */
+/** Pages [from, to) of a chunk, and their rows [firstRow, endRow) within the row group. */
 interface PageSpan {
   from: number;
   to: number;
@@ -43,6 +49,7 @@ interface PageSpan {
   endRow: number;
 }
 
+/** First row after a page, within the row group. */
 const endOf = (p: ChunkPages, page: number, groupRows: number): number =>
   p.pages[page + 1]?.firstRow ?? groupRows;
 
@@ -84,7 +91,14 @@ function covering(p: ChunkPages, first: number, end: number, groupRows: number):
  * Reads and decodes the pages of list columns that contain the wanted rows. One round of requests reads page
  * positions, and one reads pages; the number of requests is bounded. A chunk without an offset index counts
  * as one page.
- * @param rows ascending
+ *
+ *   rows -> row groups -> pages of paths[0] with a wanted row -> spans of pages
+ *        -> pages of the other paths that cover them -> byte ranges -> coalesced requests -> decoded runs
+ *
+ * @param paths list columns of one list; the first one decides about the runs
+ * @param rows ascending, within the table
+ * @returns runs of rows, ascending; each has all rows of its pages, wanted or not
+ * @throws CorruptError for a row group without a column, or a damaged page
  */
 export async function readPages(
   table: ParquetFooter,
@@ -187,6 +201,7 @@ export async function readPages(
   return out;
 }
 
+/** File range of a span, whose pages are contiguous. */
 function bytesOf(c: ChunkPages, span: PageSpan): ByteRange {
   const last = c.pages[span.to - 1]!;
   return { start: c.pages[span.from]!.offset, end: last.offset + last.sizeBytes };

@@ -21,6 +21,13 @@ const INDEX = "index.tsdb";
 /**
  * One block, opened lazily: the index first, then columns and symbols on demand. Loaded data stays in memory.
  * Label questions need no open block: `labels` reads parts of the index.
+ *
+ *   open     index.tsdb -> series, labelIndex; profiles_*.parquet -> coarse
+ *   load     profiles.parquet: keys of all rows, samples of wanted rows
+ *   symbols  one partition -> tables, flame
+ *
+ * `partitions` grows while keys are loaded: a row's `partition` is an index into it. Before `open`, rows
+ * fail.
  */
 export class BlockReader implements ProfileSource {
   readonly ulid: string;
@@ -28,12 +35,14 @@ export class BlockReader implements ProfileSource {
   readonly meta: BlockMeta;
   series: readonly SourceSeries[] = [];
   labelIndex = new LabelIndex(this.series);
+  /** downsampled tables, the longest resolution first; aligned ranges of a query use them */
   coarse: DownsampledTable[] = [];
   readonly partitions: bigint[] = [];
   private table: BlockTable | undefined;
   private tables: BlockTable[] = [];
   private readonly blockSymbols: BlockSymbols;
   private readonly partitionAt = new Map<bigint, number>();
+  /** partition's position -> its symbols; failed reads are forgotten */
   private readonly resolved = new Map<number, Promise<{ tables: SymbolTables; flame: FlameIndex }>>();
   private leaf: Uint32Array | undefined;
   private readonly files: BlockFiles;
@@ -81,7 +90,10 @@ export class BlockReader implements ProfileSource {
     return n;
   }
 
-  /** Reads `index.tsdb`. */
+  /**
+   * Reads `index.tsdb` completely, once; a failed read is forgotten, so that the next call tries again.
+   * @throws CorruptError with the block for a damaged index
+   */
   open(): Promise<void> {
     this.opening ??= withBlock(this.ulid, () => this.readIndex()).catch((err: unknown) => {
       this.opening = undefined;

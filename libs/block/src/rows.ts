@@ -2,10 +2,16 @@ import type { AnnotationSets } from "@cinderblock/model";
 
 /**
  * Rows of a head or a block as columns, the input of queries. Row i owns samples [sampleStart[i],
- * sampleEnd[i]). Columns may be longer than their used part.
+ * sampleEnd[i]). Columns may be longer than their used part. Columns that no query asked for yet may be
+ * absent.
+ *
+ *   row    | timeNanos | partition | totalValue | sampleStart, sampleEnd | spanStart | traceStart | id |
+ *   sample | stacktraceId | value | spans: 2 words | traces: 4 words |
  */
 export interface RowTable {
+  /** [rows] row -> nanoseconds since 1970 */
   timeNanos: BigInt64Array;
+  /** [rows] row -> sum of its samples */
   totalValue: BigInt64Array;
   /** row -> index in the source's list of symbol partitions */
   partition: Uint32Array;
@@ -14,7 +20,9 @@ export interface RowTable {
   /** sample -> stack node of the row's symbol partition; 0 for a sample without a stack */
   stacktraceId: Uint32Array;
   value: BigInt64Array;
-  /** row -> first entry of `spans`, or -1; sample k of the row has the words spans[2 * (spanStart + k)] */
+  /**
+   * [rows] row -> first entry of `spans`, or -1; sample k of the row has the words spans[2 * (spanStart + k)]
+   */
   spanStart: Int32Array;
   spans: Uint32Array;
   /**

@@ -18,7 +18,14 @@ import { type BlockFiles, tailBytes } from "./files.ts";
 
 /**
  * Symbols of one block, read partition by partition, in all layouts that v1 reads. Caches the index, and the
- * tables that the partitions of old layouts share.
+ * tables that the partitions of old layouts share. Format: docs/formats/symbols-symdb.md
+ *
+ *   symbols.symdb listed          footer -> index -> one read per partition
+ *   index.symdb version 2         index, four Parquet tables (read once), stack trees per partition
+ *   index.symdb version 1         as version 2, but each partition has all rows of the tables
+ *   neither                       meta version 1: five Parquet tables, one partition
+ *
+ * Failed reads are not cached: the next call tries again.
  */
 export class BlockSymbols {
   private symdb: Promise<SymdbIndex | undefined> | undefined;
@@ -37,10 +44,12 @@ export class BlockSymbols {
     return `${this.meta.ulid}/${file}`;
   }
 
+  /** Path of a file by its base name, as v1 looks it up; files absent from the meta's list do not exist. */
   private file(base: string): string | undefined {
     return this.meta.files.find((f) => f.relPath === base || f.relPath.endsWith(`/${base}`))?.relPath;
   }
 
+  /** Decoded index; undefined for meta version 1. */
   private index(): Promise<SymdbIndex | undefined> {
     this.symdb ??= (async (): Promise<SymdbIndex | undefined> => {
       const single = this.file("symbols.symdb");
@@ -71,8 +80,9 @@ export class BlockSymbols {
   }
 
   /**
-   * Tables of a partition. `leaf` is set if the block's stacktrace IDs are row numbers (meta version 1): row
-   * -> stack node.
+   * Tables of a partition, which the caller owns. `leaf` is set if the block's stacktrace IDs are row numbers
+   * (meta version 1): row -> stack node.
+   * @throws CorruptError with the block for a missing file or partition, and for damaged bytes
    */
   read(id: bigint): Promise<{ tables: SymbolTables; leaf?: Uint32Array }> {
     return withBlock(this.meta.ulid, () => this.partition(id));
@@ -145,6 +155,7 @@ export class BlockSymbols {
     };
   }
 
+  /** The four Parquet tables of the block, read completely. */
   private sharedSymbols(): Promise<ParquetSymbols> {
     this.parquetSymbols ??= (async (): Promise<ParquetSymbols> => {
       const read = (table: string): Promise<Uint8Array> => {
