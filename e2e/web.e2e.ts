@@ -558,6 +558,7 @@ describeWith(["chromium"], "pictures for the documentation", () => {
         const { page, context, problems } = await open(path, { theme, width: 1280, height: 800 });
         await page.waitForTimeout(700);
         await settled(page);
+        if (name !== "services") await page.locator(".u-over").waitFor();
         const png = await page.screenshot({ path: join(out, `web-${name}-${theme}.png`) });
         expect(png.length).toBeGreaterThan(10_000);
         expect(problems).toEqual([]);

@@ -120,7 +120,7 @@ export function TimelinePane({
       ) : error && !loaded ? (
         <Failure error={error} retry={retry} />
       ) : loaded ? (
-        <Suspense fallback={<div className="timeline" />}>
+        <Suspense fallback={<div className="timeline" aria-busy="true" />}>
           {" "}
           <Timeline
             type={selection.type}
