@@ -69,16 +69,6 @@ export default tseslint.config(
       "seams/no-message-test": "error",
     },
   },
-  {
-    // Calls between processes that have no service in proto/ yet.
-    files: [
-      "apps/distributor/src/owner-series.ts",
-      "apps/distributor/src/partition-watch.ts",
-      "apps/querier/src/app.ts",
-      "libs/transport/src/{push,scheduler,source,store}.ts",
-    ],
-    rules: { "seams/no-string-method": "off" },
-  },
   // A file that declares a module for others has no import of its own, so it names types by `import()`.
   { files: ["**/*.d.ts"], rules: { "@typescript-eslint/consistent-type-imports": "off" } },
   {

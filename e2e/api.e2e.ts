@@ -546,7 +546,7 @@ describe("with a tokens file", () => {
       "/ingest?name=a",
       "/pyroscope/ingest?name=a",
       "/v1development/profiles",
-      "/cinderblock.internal.v1.Ingester/push",
+      "/cinderblock.internal.v1.IngesterService/PushRecord",
       "/nothing/here",
     ]) {
       expect([path, await status(path, bodies)]).toEqual([path, 401]);

@@ -200,8 +200,8 @@ describeWith(["redis"], "internal methods", () => {
       { authorization: "Bearer a-token-that-nobody-knows" },
       { authorization: "Basic YTpi" },
     ]);
-    for (const component of ["Ingester", "StoreGateway", "QueryScheduler"])
-      expect(paths.some((p) => p.startsWith(`/cinderblock.internal.v1/${component}/`))).toBe(true);
+    for (const service of ["Ingester", "Source", "StoreGateway", "QueryScheduler"])
+      expect(paths.some((p) => p.startsWith(`/cinderblock.internal.v1.${service}Service/`))).toBe(true);
     expect(paths.length).toBeGreaterThan(15);
 
     // The same routes exist for callers with the token of the cluster.

@@ -416,7 +416,7 @@ describeWith(["redis", "s3", "kafka"], "traces of one push and one query through
     expect(slowest).toBe(traceId);
     expect(linesOf(c, traceId)).toEqual(
       expect.arrayContaining(
-        [QUERY, "/cinderblock.internal.v1/Ingester/execute"].map((route) =>
+        [QUERY, "/cinderblock.internal.v1.SourceService/Execute"].map((route) =>
           expect.stringContaining(`route=${route}`),
         ),
       ),
@@ -441,8 +441,8 @@ describeWith(["redis", "s3", "kafka"], "traces of one push and one query through
     expect([orphans(written, [span]), orphans(read!)]).toEqual([[], []]);
     const three = (name: string): string[] => [name, name, name];
     expect(spanNames(written).sort()).toEqual([
-      ...three("Ingester/pushRecord"),
-      ...three("POST /cinderblock.internal.v1/Ingester/pushRecord"),
+      ...three("IngesterService/PushRecord"),
+      ...three("POST /cinderblock.internal.v1.IngesterService/PushRecord"),
       `POST ${PUSH}`,
       "distributor.push",
     ]);

@@ -44,6 +44,18 @@ const SEAMS: readonly Seam[] = [
     callers: ["libs/symbolizer/src/debug-files.ts", "libs/symbolizer/src/table-store.ts"],
     server: "libs/symbolizer/src/reader-worker.ts",
   },
+  ...[
+    { file: "ingester", name: "IngesterService", at: "push" },
+    { file: "partition", name: "PartitionService", at: "partitions" },
+    { file: "source", name: "SourceService", at: "source" },
+    { file: "store_gateway", name: "StoreGatewayService", at: "store" },
+    { file: "query_scheduler", name: "QuerySchedulerService", at: "scheduler" },
+  ].map(({ file, name, at }) => ({
+    declared: `libs/api/src/gen/cinderblock/internal/v1/${file}_pb.d.ts`,
+    names: [name],
+    callers: [`libs/transport/src/${at}.ts`],
+    server: `libs/transport/src/${at}.ts`,
+  })),
 ];
 
 /** Member names of the methods that a file declares under one of `names`. */

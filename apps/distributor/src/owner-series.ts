@@ -2,12 +2,7 @@ import type { RingView } from "@cinderblock/ring";
 import type { InternalClient } from "@cinderblock/rpc";
 import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-
-/** A tenant's active series on one ingester. */
-export interface TenantSeries {
-  tenant: string;
-  series: BigUint64Array;
-}
+import { activeSeriesOf, type TenantSeries } from "@cinderblock/transport";
 
 const POLL_MS = 2000;
 /** Reports of an ingester are dropped after this time without a new one. */
@@ -80,7 +75,7 @@ export class SeriesWatch implements Service {
     await Promise.all(
       this.ring.snapshot.readable.map(async ({ id, address }) => {
         try {
-          const told = await seriesOf(this.client, address);
+          const told = await activeSeriesOf(this.client, address, POLL_MS);
           this.series.update(id, told, this.base.now());
         } catch (err) {
           this.base.log.debug({ ingester: id, err }, "fetching active series from an ingester failed");
@@ -89,11 +84,6 @@ export class SeriesWatch implements Service {
     );
     this.series.forget(this.base.now());
   }
-}
-
-/** Asks one ingester for its active series. */
-export function seriesOf(client: InternalClient, address: string): Promise<TenantSeries[]> {
-  return client.call<TenantSeries[]>(address, "Ingester", "activeSeries", [], { timeoutMs: POLL_MS });
 }
 
 function joined(a: BigUint64Array, b: BigUint64Array): BigUint64Array {

@@ -32,8 +32,19 @@ function watch(
     },
   } as unknown as RingView;
   const client = {
-    call: (address: string, _component: string, method: string) =>
-      Promise.resolve().then(() => answers[address]!(method)),
+    of(_service: unknown, address: string) {
+      const ask = <T>(method: string): Promise<T[]> =>
+        Promise.resolve().then(() => answers[address]!(method) as T[]);
+      return {
+        listPartitions: async () => ({ partitions: await ask("partitions") }),
+        listActiveSeries: async () => ({
+          tenants: (await ask<{ tenant: string; series: BigUint64Array }>("activeSeries")).map((t) => ({
+            tenant: t.tenant,
+            fingerprints: new Uint8Array(t.series.buffer),
+          })),
+        }),
+      };
+    },
   } as unknown as InternalClient;
   return new PartitionWatch(log, ring, client, {
     log: createLogger({ level: "fatal", format: "json" }),

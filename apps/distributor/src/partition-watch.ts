@@ -4,8 +4,8 @@ import type { InternalClient } from "@cinderblock/rpc";
 import type { RingView } from "@cinderblock/ring";
 import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import type { PartitionState } from "@cinderblock/transport";
-import { OwnerSeries, seriesOf } from "./owner-series.ts";
+import { activeSeriesOf, type PartitionState, RemotePartitions } from "@cinderblock/transport";
+import { OwnerSeries } from "./owner-series.ts";
 
 const POLL_MS = 2000,
   SILENT_MS = 30_000;
@@ -74,15 +74,13 @@ export class PartitionWatch implements Service {
     await Promise.all(
       this.ring.snapshot.readable.map(async (m) => {
         try {
-          const states = await this.client.call<PartitionState[]>(m.address, "Ingester", "partitions", [], {
-            timeoutMs: POLL_MS,
-          });
+          const states = await new RemotePartitions(this.client, m.address).states(POLL_MS);
           for (const s of states) {
             let owners = this.known.get(s.partition);
             if (!owners) this.known.set(s.partition, (owners = new Map()));
             owners.set(s.owner, { ...s, atMs: this.base.now() });
           }
-          this.series.update(m.id, await seriesOf(this.client, m.address), this.base.now());
+          this.series.update(m.id, await activeSeriesOf(this.client, m.address, POLL_MS), this.base.now());
         } catch (err) {
           this.base.log.debug({ ingester: m.id, err }, "fetching partition states from an ingester failed");
         }

@@ -1,12 +1,13 @@
 import { setFlagsFromString } from "node:v8";
 import { join } from "node:path";
+import { InternalIngesterService, PartitionService, SourceService } from "@cinderblock/api";
 import { sleep } from "@cinderblock/async";
 import type { BlockMeta } from "@cinderblock/block-meta";
 import { CinderblockError } from "@cinderblock/errors";
 import { crashPoint } from "@cinderblock/files";
 import { lastLoggedMs } from "@cinderblock/head";
 import type { RingMember } from "@cinderblock/ring";
-import { internalMethod, listOf, number, optional, type Routes, text } from "@cinderblock/rpc";
+import { internalService, type Routes } from "@cinderblock/rpc";
 import {
   type ClusterProcess,
   type Component,
@@ -16,8 +17,7 @@ import {
   RING_REFRESH_MS,
   STORES,
 } from "@cinderblock/runtime";
-import { type IngestLimits, type Limits, smallerLimit } from "@cinderblock/tenant";
-import { partitionRoutes, pushMethods, sourceMethods } from "@cinderblock/transport";
+import { ingesterHandlers, partitionHandlers, partitionRoutes, sourceHandlers } from "@cinderblock/transport";
 import { type IngesterComponentConfig, ingesterConfigOf, ingesterSchema } from "./config.ts";
 import { handOver, type HandOverParts, type HeldBlock } from "./hand-over.ts";
 import { Ingester } from "./ingester.ts";
@@ -77,21 +77,6 @@ export const ingester: Component<typeof ingesterSchema> = {
     ingester.answerable = (tenant, ulid) => host.storesCanServe(tenant, ulid);
     const ring = host.ringView(INGESTERS);
     host.ringView(STORES);
-    const share = sharedLimits(
-      (tenant) => resources.limits.forTenant(tenant),
-      (tenant) => {
-        const { active } = ring.snapshot,
-          size = resources.limits.forTenant(tenant).ingestionShardSize;
-        return Math.min(
-          1,
-          config.replicationFactor /
-            Math.max(
-              1,
-              size > 0 ? Math.min(active.length, Math.max(size, config.replicationFactor)) : active.length,
-            ),
-        );
-      },
-    );
     const leaving = { now: false };
     // Read the time of the last log write before replay, which writes to the log.
     const lastLogged = lastLoggedMs(config.dataPath);
@@ -121,15 +106,17 @@ export const ingester: Component<typeof ingesterSchema> = {
     host.readyWhen(() => roster.obstacle);
     const unlessLeaving = <T>(take: () => Promise<T>): Promise<T> =>
       leaving.now ? Promise.reject(new CinderblockError("unavailable", `ingester ${id} is leaving`)) : take();
-    host.serveInternal("Ingester", {
-      ...sourceMethods(ingester),
-      ...pushMethods(
-        ({ tenant, service, push, limits, atMs }) =>
-          unlessLeaving(() => ingester.store(tenant, service, push, limits, atMs)),
-        (tenant, service, push) => unlessLeaving(() => ingester.push(tenant, service, push, share(tenant))),
+    host.serveInternal(
+      internalService(SourceService, sourceHandlers(ingester)),
+      internalService(
+        InternalIngesterService,
+        ingesterHandlers(
+          ({ tenant, service, push, limits, atMs }) =>
+            unlessLeaving(() => ingester.store(tenant, service, push, limits, atMs)),
+          () => ingester.activeSeries(),
+        ),
       ),
-      activeSeries: internalMethod([], () => ingester.activeSeries()),
-    });
+    );
     host.addRoutes(ingesterRoutes(ingester, config.multitenancy, resources.authorizer));
     host.addRoutes(readOnlyRoutes(me));
     host.beforeStop(async () => {
@@ -211,13 +198,7 @@ function readsPartitions(
     base,
   );
   host.addServices(service, partitions);
-  host.serveInternal("Ingester", {
-    partitions: internalMethod([], () => Promise.resolve(partitions.states())),
-    caughtUp: internalMethod([], () => Promise.resolve(partitions.caughtUp())),
-    reach: internalMethod([listOf(number), number, optional(text)], ([ends, deadlineMs, topicId]) =>
-      partitions.waitForEnds(ends, deadlineMs, topicId),
-    ),
-  });
+  host.serveInternal(internalService(PartitionService, partitionHandlers(partitions)));
   host.addRoutes(partitionRoutes(() => partitions.states()));
   return partitions;
 }
@@ -234,32 +215,5 @@ function handOverParts(ingester: Ingester, shipper: Shipper, deleted: DeletedTen
     unshipped: () => held(ingester.blocksOnDisk.unshippedBlocks()),
     shipped: () => held(ingester.blocksOnDisk.shippedBlocks()),
     answerable: (tenant, ulid) => ingester.answerable(tenant, ulid),
-  };
-}
-
-/**
- * Limits for pushes of distributors of the previous release: the ingestion rate and the series limit are this
- * ingester's share. Returns the same object while neither the limits nor the share change.
- */
-function sharedLimits(
-  of: (tenant: string) => Limits,
-  share: (tenant: string) => number,
-): (tenant: string) => IngestLimits {
-  const known = new Map<string, { from: Limits; share: number; limits: IngestLimits }>();
-  return (tenant) => {
-    const from = of(tenant),
-      part = share(tenant);
-    const k = known.get(tenant);
-    if (k && k.from === from && k.share === part) return k.limits;
-    const limits = {
-      ...from,
-      ingestionRateBytes: from.ingestionRateBytes * part,
-      maxSeriesPerTenant: smallerLimit(
-        from.maxLocalSeriesPerTenant,
-        Math.ceil(from.maxGlobalSeriesPerTenant * part),
-      ),
-    };
-    known.set(tenant, { from, share: part, limits });
-    return limits;
   };
 }

@@ -1,9 +1,9 @@
 import type { Member } from "@cinderblock/ring";
 import { type Component, INGESTERS, memoizeByMember, STORES } from "@cinderblock/runtime";
-import { type CaughtUp, RemoteJobs, RemoteSource } from "@cinderblock/transport";
+import { RemoteJobs, RemotePartitions, RemoteSource } from "@cinderblock/transport";
 import { querierSchema } from "./config.ts";
 import { CaughtUpCache, type Coverage, coverageOf } from "./coverage.ts";
-import { waitUntilRead, zonesOf } from "./strong.ts";
+import { waitUntilRead } from "./strong.ts";
 import { QuerierLoop } from "./querier-loop.ts";
 import { Querier, type SourceClients } from "./querier.ts";
 
@@ -21,19 +21,16 @@ export const querier: Component<typeof querierSchema> = {
     const ring = host.ringView(INGESTERS),
       stores = host.ringView(STORES);
     const { holders, roster } = await host.holders();
-    const source = memoizeByMember(
-      (m) => new RemoteSource(client, "Ingester", m.id, m.address, config.queryTimeout),
-    );
+    const source = memoizeByMember((m) => new RemoteSource(client, m.id, m.address, config.queryTimeout));
     const caughtUp = new CaughtUpCache<Member>(
-      (m) => client.call<CaughtUp>(m.address, "Ingester", "caughtUp", [], { timeoutMs: CAUGHT_UP_MS }),
+      (m) => new RemotePartitions(client, m.address).caughtUp(CAUGHT_UP_MS),
       (m) => `${m.id} ${m.address}`,
       () => performance.now(),
     );
-    const coverage = (answering: readonly string[], silent: number): Promise<Coverage> =>
+    const coverage = (answering: readonly string[]): Promise<Coverage> =>
       coverageOf(
         holders.members.filter((m) => answering.includes(m.id)),
         (m) => caughtUp.get(m),
-        () => silent < zonesOf(ring.snapshot.readable),
       );
     const sources: SourceClients = {
       // Ask stalled and replaying ingesters too: an answer must report data that only they hold. A new
@@ -49,15 +46,14 @@ export const querier: Component<typeof querierSchema> = {
       }),
       coveredBy: (answering, silent) =>
         config.writeBuffer === "kafka"
-          ? coverage(answering, silent).then((c) => c.covered)
+          ? coverage(answering).then((c) => c.covered)
           : Promise.resolve(
               silent <= config.replicationFactor - (Math.floor(config.replicationFactor / 2) + 1),
             ),
       // Without ingesters, all data is in the bucket: only strong reads check the log.
       ...(config.writeBuffer === "kafka"
         ? {
-            unread: async (answering) =>
-              answering.length === 0 ? "" : (await coverage(answering, 0)).reason,
+            unread: async (answering) => (answering.length === 0 ? "" : (await coverage(answering)).reason),
           }
         : {}),
       // An ingester answers at its deadline with the partitions read so far: this call waits slightly longer.
@@ -67,9 +63,12 @@ export const querier: Component<typeof querierSchema> = {
           ends,
           deadlineMs,
           (m, untilMs) =>
-            client.call<number[]>(m.address, "Ingester", "reach", [ends, untilMs, topicId], {
-              timeoutMs: Math.max(1, untilMs - Date.now()) + ANSWER_MS,
-            }),
+            new RemotePartitions(client, m.address).waitForEnds(
+              ends,
+              untilMs,
+              topicId,
+              Math.max(1, untilMs - Date.now()) + ANSWER_MS,
+            ),
         ),
       refresh: async () => {
         await Promise.all([ring.refresh(), stores.refresh(), roster.refresh()]);

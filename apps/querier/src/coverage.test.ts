@@ -1,21 +1,11 @@
 import { CinderblockError } from "@cinderblock/errors";
-import { UnknownMethodError } from "@cinderblock/rpc";
 import type { CaughtUp } from "@cinderblock/transport";
 import { CaughtUpCache, coverageOf } from "./coverage.ts";
 
 const silent = new CinderblockError("unavailable", "no answer");
-const covered = (
-  answers: (CaughtUp | Error)[],
-  older = (): boolean => {
-    throw new Error("was not asked");
-  },
-): Promise<boolean> => coverage(answers, older).then((c) => c.covered);
-const coverage = (
-  answers: (CaughtUp | Error)[],
-  older = (): boolean => {
-    throw new Error("was not asked");
-  },
-) => coverageOf(answers, (a) => (a instanceof Error ? Promise.reject(a) : Promise.resolve(a)), older);
+const coverage = (answers: (CaughtUp | Error)[]) =>
+  coverageOf(answers, (a) => (a instanceof Error ? Promise.reject(a) : Promise.resolve(a)));
+const covered = (answers: (CaughtUp | Error)[]): Promise<boolean> => coverage(answers).then((c) => c.covered);
 
 describe("data of silent ingesters", () => {
   it("is covered when the other ingesters have read every partition, in any zone", async () => {
@@ -43,13 +33,6 @@ describe("data of silent ingesters", () => {
       ]),
     ).toBe(false);
     expect(await covered([])).toBe(false);
-  });
-  it("is judged by the previous rule if an ingester of the previous release answers", async () => {
-    const old = new UnknownMethodError("Ingester", "10.0.0.1:5040", "caughtUp");
-    expect([
-      await covered([{ of: 1, partitions: [] }, old], () => true),
-      await covered([{ of: 1, partitions: [0] }, old], () => false),
-    ]).toEqual([true, false]);
   });
   it("names unread partitions, and an ingester that reads another topic of the same name", async () => {
     expect(await coverage([{ of: 4, topicId: "t", partitions: [0, 2] }])).toEqual({

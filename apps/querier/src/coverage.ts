@@ -1,4 +1,3 @@
-import { UnknownMethodError } from "@cinderblock/rpc";
 import type { CaughtUp } from "@cinderblock/transport";
 
 /** Records of the partitioned log that the answering ingesters have read. */
@@ -13,23 +12,12 @@ export interface Coverage {
  * Whether the answering ingesters, in any zone, have together read every partition up to the end. An ingester
  * that is still catching up, or that knows another topic or fewer partitions, does not count.
  * @param ask returns what an ingester has read; rejects without an answer
- * @param older the rule of the previous release; used when an ingester of that release answers
  */
 export async function coverageOf<Member>(
   answering: readonly Member[],
   ask: (m: Member) => Promise<CaughtUp>,
-  older: () => boolean,
 ): Promise<Coverage> {
   const answers = await Promise.allSettled(answering.map(ask));
-  if (answers.some((a) => a.status === "rejected" && a.reason instanceof UnknownMethodError)) {
-    const covered = older();
-    return {
-      covered,
-      reason: covered
-        ? ""
-        : "an ingester of the previous release does not report the offsets that it has read",
-    };
-  }
   // Leave out ingesters whose request failed: they stopped responding after they had listed their blocks.
   const told = answers.flatMap((a) => (a.status === "fulfilled" ? [a.value] : []));
   const of = Math.max(0, ...told.map((t) => t.of));

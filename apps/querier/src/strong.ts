@@ -2,11 +2,6 @@ import { sleep } from "@cinderblock/async";
 import { CinderblockError, kindOf, messageOf } from "@cinderblock/errors";
 import type { Member } from "@cinderblock/ring";
 
-/** Number of zones; each has a copy of all partitions. At least 1. */
-export function zonesOf(members: readonly Member[]): number {
-  return Math.max(1, new Set(members.map((m) => m.zone)).size);
-}
-
 /** Maximum wait of one round; then all ingesters are asked again. */
 const ROUND_MS = 2000;
 

@@ -1,4 +1,6 @@
+import { QuerySchedulerService } from "@cinderblock/api";
 import { sleep } from "@cinderblock/async";
+import { internalService } from "@cinderblock/rpc";
 import { type Component, RING_REFRESH_MS, SCHEDULERS } from "@cinderblock/runtime";
 import { serveScheduler } from "@cinderblock/transport";
 import { schedulerSchema } from "./config.ts";
@@ -44,6 +46,6 @@ export const queryScheduler: Component<typeof schedulerSchema> = {
       await scheduler.stop();
       await served.idle(LEAVE_MS);
     });
-    host.serveInternal("QueryScheduler", served.methods);
+    host.serveInternal(internalService(QuerySchedulerService, served.handlers));
   },
 };

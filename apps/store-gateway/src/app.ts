@@ -1,5 +1,7 @@
+import { SourceService, StoreGatewayService } from "@cinderblock/api";
+import { internalService } from "@cinderblock/rpc";
 import { type Component, STORES } from "@cinderblock/runtime";
-import { storeMethods } from "@cinderblock/transport";
+import { sourceHandlers, storeHandlers } from "@cinderblock/transport";
 import { storeConfigOf, storeSchema } from "./config.ts";
 import { storePages } from "./pages.ts";
 import { StoreGateway } from "./store-gateway.ts";
@@ -15,7 +17,10 @@ export const storeGateway: Component<typeof storeSchema> = {
     host.ringView(STORES);
     host.addServices(me, store);
     host.becomeActive(me);
-    host.serveInternal("StoreGateway", storeMethods(store));
+    host.serveInternal(
+      internalService(SourceService, sourceHandlers(store)),
+      internalService(StoreGatewayService, storeHandlers(store)),
+    );
     host.addRoutes(storePages(store, bucket));
   },
 };

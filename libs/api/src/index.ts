@@ -52,3 +52,79 @@ export {
 export type { Selection } from "./gen/cinderblock/explore/v1/explore_pb.js";
 export { SettingsService } from "./gen/settings/v1/setting_pb.js";
 export { AdHocProfileService } from "./gen/adhocprofiles/v1/adhocprofiles_pb.js";
+export { ErrorDetailSchema, FailureSchema } from "./gen/cinderblock/internal/v1/error_pb.js";
+export type { DetailValue, ErrorDetail, Failure } from "./gen/cinderblock/internal/v1/error_pb.js";
+export {
+  IngesterService as InternalIngesterService,
+  PushOutcomeSchema,
+  PushRecordRequestSchema,
+} from "./gen/cinderblock/internal/v1/ingester_pb.js";
+export type { PushOutcome } from "./gen/cinderblock/internal/v1/ingester_pb.js";
+export {
+  PartitionService,
+  PartitionStateSchema,
+} from "./gen/cinderblock/internal/v1/partition_pb.js";
+export type { PartitionState as PartitionStateMessage } from "./gen/cinderblock/internal/v1/partition_pb.js";
+export {
+  ExecuteRequestSchema,
+  LabelsRequestSchema,
+  ListBlocksRequestSchema,
+  RowKeysRequestSchema,
+  RowTimesRequestSchema,
+  SeriesRangesRequestSchema,
+  SourceService,
+} from "./gen/cinderblock/internal/v1/source_pb.js";
+export {
+  RowKeysSchema,
+  RowTimesSchema,
+  SeriesRangesSchema,
+} from "./gen/cinderblock/internal/v1/source_pb.js";
+export type {
+  Exclusion as ExclusionMessage,
+  ExclusionSchema,
+  RowKeys as RowKeysMessage,
+  RowTimes as RowTimesMessage,
+  SeriesRanges as SeriesRangesMessage,
+} from "./gen/cinderblock/internal/v1/source_pb.js";
+export type {
+  BlockInfo as BlockInfoMessage,
+  BlockInfoSchema,
+  LabelRequest as LabelRequestMessage,
+  LabelRequestSchema,
+  Select as SelectMessage,
+  SelectSchema,
+  SourceQuery as SourceQueryMessage,
+  SourceQuerySchema,
+  StackFilter as StackFilterMessage,
+} from "./gen/cinderblock/internal/v1/query_pb.js";
+export type {
+  LabelAnswer as LabelAnswerMessage,
+  LabelAnswerSchema,
+  PartialResult as PartialResultMessage,
+  PartialResultSchema,
+  PartialSeries as PartialSeriesMessage,
+  PartialSeriesSchema,
+  PartialTree as PartialTreeMessage,
+  PartialTreeSchema,
+  Points as PointsMessage,
+  PointsSchema,
+} from "./gen/cinderblock/internal/v1/result_pb.js";
+export {
+  CanServeRequestSchema,
+  RegisterBlockRequestSchema,
+  StoreGatewayService,
+} from "./gen/cinderblock/internal/v1/store_gateway_pb.js";
+export {
+  DoneRequestSchema,
+  EnqueueRequestSchema,
+  HeartbeatRequestSchema,
+  JobResultSchema,
+  NextRequestSchema,
+  NextResponseSchema,
+  QueryJobSchema,
+  QuerySchedulerService,
+} from "./gen/cinderblock/internal/v1/query_scheduler_pb.js";
+export type {
+  JobResult as JobResultMessage,
+  QueryJob as QueryJobMessage,
+} from "./gen/cinderblock/internal/v1/query_scheduler_pb.js";

@@ -1,12 +1,11 @@
 import { request } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
-import { QuerierService } from "@cinderblock/api";
+import { QuerierService, StoreGatewayService } from "@cinderblock/api";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { freePort } from "@cinderblock/testkit";
 import { acceptRawBodies } from "./body.ts";
 import { BodyBudget } from "./body-budget.ts";
-import { internalRoutes } from "./internal.ts";
-import { internalMethod, text } from "./internal-method.ts";
+import { internalService } from "./internal-service.ts";
 import { rawUnary } from "./raw-unary.ts";
 import { ApiServer } from "./server.ts";
 import { testServer } from "./testing.ts";
@@ -174,7 +173,10 @@ describe("a server", () => {
             router.service(QuerierService, { labelNames: () => ({ names: [] }) });
           },
         },
-        internalRoutes("Echo", { length: internalMethod([text], ([x]) => Promise.resolve(x.length)) }),
+        internalService(StoreGatewayService, {
+          canServe: () => Promise.resolve({ serves: true }),
+          registerBlock: () => Promise.resolve({ known: true }),
+        }),
       ],
       { ...base, metrics: new Metrics() },
     );
@@ -262,8 +264,8 @@ describe("a server", () => {
 
   it("makes calls of other processes wait for memory instead of refusing them, and limits each", async () => {
     const way: Way = {
-      path: "/cinderblock.internal.v1/Echo/length",
-      headers: { "content-type": "application/x-cinderblock-message" },
+      path: "/cinderblock.internal.v1.StoreGatewayService/CanServe",
+      headers: { "content-type": "application/proto" },
       refused: /^413 /,
     };
     const first = begin(way, LARGE);

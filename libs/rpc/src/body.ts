@@ -26,6 +26,8 @@ export interface RawBodyOptions {
 }
 
 const NONE = new Uint8Array(0);
+/** Reason of an abort: without one, every abort would create an exception with its stack. */
+const GONE = new CinderblockError("canceled", "context canceled");
 
 function tooLarge(bytes: number, limitBytes: number): CinderblockError {
   return new CinderblockError("too-large", `request body is ${bytes} bytes; the limit is ${limitBytes}`, {
@@ -94,9 +96,13 @@ export function acceptRawBodies(app: FastifyInstance, options: RawBodyOptions): 
       const first = options.asReceived === true ? 0 : Math.max(0, length);
       if (options.waits !== true) read(budget.reserve(first));
       else {
-        const gone = new AbortController();
-        request.raw.once("close", () => gone.abort());
-        budget.acquire(first, gone.signal).then(read, end);
+        const gone = new AbortController(),
+          leave = (): void => gone.abort(GONE);
+        request.raw.once("close", leave);
+        budget
+          .acquire(first, gone.signal)
+          .finally(() => request.raw.off("close", leave))
+          .then(read, end);
       }
     } catch (err) {
       end(err);

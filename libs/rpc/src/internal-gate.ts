@@ -3,7 +3,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import type { Base } from "@cinderblock/telemetry";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Gate } from "./authorize.ts";
-import { sendInternalError } from "./internal.ts";
+import { sendInternalError } from "./internal-service.ts";
 
 /** Minimum length of a token, in characters. */
 export const MIN_TOKEN_LENGTH = 16;

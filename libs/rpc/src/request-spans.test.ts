@@ -2,17 +2,17 @@ import { createServer, type IncomingHttpHeaders, request } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { QuerierService } from "@cinderblock/api";
+import { QuerierService, StoreGatewayService } from "@cinderblock/api";
 import { CinderblockError } from "@cinderblock/errors";
 import { encodeMessage } from "@cinderblock/message";
 import { createLogger, Metrics, noTracer, startTracing, type Tracer } from "@cinderblock/telemetry";
 import { type CollectedSpan, type SpanCollector, startSpanCollector } from "@cinderblock/testkit";
 import { acceptRawBodies } from "./body.ts";
 import { BodyBudget } from "./body-budget.ts";
-import { InternalClient, internalRoutes } from "./internal.ts";
+import { InternalClient } from "./internal-client.ts";
 import type { Gate } from "./authorize.ts";
 import { TokenSet } from "./internal-gate.ts";
-import { internalMethod, text } from "./internal-method.ts";
+import { internalService } from "./internal-service.ts";
 import { rawUnary } from "./raw-unary.ts";
 import { ApiServer } from "./server.ts";
 import { testServer } from "./testing.ts";
@@ -22,7 +22,7 @@ const TRACE = "0af7651916cd43dd8448eb211c80319c",
   CALLER = { traceparent: `00-${TRACE}-${SPAN}-01` };
 const PUSH = "/push.v1.PusherService/Push",
   LABELS = "/querier.v1.QuerierService/LabelNames",
-  SAY = "/cinderblock.internal.v1/Echo/say";
+  SAY = "/cinderblock.internal.v1.StoreGatewayService/CanServe";
 
 const token = new TokenSet(["a-token-of-the-cluster"]);
 const credentials = {
@@ -99,7 +99,12 @@ describe("spans of requests", () => {
   async function internalServer(of: Tracer): Promise<{ server: ApiServer; address: string }> {
     const server = new ApiServer(
       testServer({ protocol: "internal" }),
-      [internalRoutes("Echo", { say: internalMethod([text], ([words]) => stage(words)) })],
+      [
+        internalService(StoreGatewayService, {
+          canServe: () => stage({ serves: true }),
+          registerBlock: () => stage({ known: true }),
+        }),
+      ],
       baseOf(of),
       undefined,
       "internal server",
@@ -113,8 +118,8 @@ describe("spans of requests", () => {
     clients.push(c);
     return c;
   }
-  const say = (c: InternalClient, address: string): Promise<string> =>
-    c.call(address, "Echo", "say", ["hello"], { timeoutMs: 5000 });
+  const say = async (c: InternalClient, address: string): Promise<boolean> =>
+    (await c.of(StoreGatewayService, address).canServe({}, { timeoutMs: 5000 })).serves;
 
   interface Sent {
     path: string;
@@ -267,7 +272,7 @@ describe("spans of requests", () => {
     const { address } = await internalServer(tracer),
       c = client(tracer);
     const caller = tracer.request("caller", CALLER, {}, false)!;
-    expect(await caller.run(() => say(c, address))).toBe("hello");
+    expect(await caller.run(() => say(c, address))).toBe(true);
     caller.end(200);
     const spans = await collected();
     const chain: string[] = [];
@@ -277,7 +282,7 @@ describe("spans of requests", () => {
       s = spans.find((x) => x.spanId === s!.parentSpanId)
     )
       chain.push(s.name);
-    expect(chain).toEqual(["stage", `POST ${SAY}`, "Echo/say", "caller"]);
+    expect(chain).toEqual(["stage", `POST ${SAY}`, "StoreGatewayService/CanServe", "caller"]);
     expect(new Set(spans.map((s) => s.traceId))).toEqual(new Set([TRACE]));
     expect(spans).toHaveLength(4);
   });

@@ -1,11 +1,12 @@
+import { StoreGatewayService } from "@cinderblock/api";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
 import { connect } from "node:http2";
 import { join } from "node:path";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { certificates, freePort, temporaryFolder } from "@cinderblock/testkit";
-import { InternalClient, internalRoutes } from "./internal.ts";
-import { internalMethod, text } from "./internal-method.ts";
+import { InternalClient } from "./internal-client.ts";
+import { internalService } from "./internal-service.ts";
 import { ApiServer } from "./server.ts";
 import { type ClientTls, opensslCipher, type ServerTls, tlsAgent } from "./tls.ts";
 import { jest } from "@jest/globals";
@@ -44,7 +45,10 @@ const serving = async (tls: Partial<ServerTls>, run: (port: number) => Promise<v
           app.get("/hello", () => "hello");
         },
       },
-      internalRoutes("Echo", { say: internalMethod([text], ([t]) => Promise.resolve(t)) }),
+      internalService(StoreGatewayService, {
+        canServe: () => Promise.resolve({ serves: true }),
+        registerBlock: () => Promise.resolve({ known: true }),
+      }),
     ],
     { ...base, metrics: new Metrics() },
   );
@@ -86,7 +90,11 @@ const call = (port: number, tls: Partial<ClientTls>): Promise<unknown> => {
       options,
     ),
   );
-  return c.call(`127.0.0.1:${port}`, "Echo", "say", ["well"], { timeoutMs: 2000 }).finally(() => c.close());
+  return c
+    .of(StoreGatewayService, `127.0.0.1:${port}`)
+    .canServe({}, { timeoutMs: 2000 })
+    .then(({ serves }) => serves)
+    .finally(() => c.close());
 };
 
 describe("a TLS port", () => {
@@ -208,14 +216,14 @@ describe("a TLS port", () => {
 describe("calls between processes", () => {
   it("use TLS, present a certificate, and do not trust unknown ones", async () => {
     await serving({ clientAuth: "RequireAndVerifyClientCert" }, async (port) => {
-      expect(await call(port, { certPath: client.cert, keyPath: client.key })).toBe("well");
-      await expect(call(port, {})).rejects.toThrow(/did not answer say/);
+      expect(await call(port, { certPath: client.cert, keyPath: client.key })).toBe(true);
+      await expect(call(port, {})).rejects.toThrow(/did not answer CanServe/);
     });
     const named = own.sign("named", "DNS:cinderblock.internal");
     await serving({ certPath: named.cert, keyPath: named.key }, async (port) => {
       await expect(call(port, {})).rejects.toThrow(/IP: 127\.0\.0\.1 is not in the cert/);
-      expect(await call(port, { serverName: "cinderblock.internal" })).toBe("well");
-      expect(await call(port, { insecureSkipVerify: true, caPath: "" })).toBe("well");
+      expect(await call(port, { serverName: "cinderblock.internal" })).toBe(true);
+      expect(await call(port, { insecureSkipVerify: true, caPath: "" })).toBe(true);
       await expect(call(port, { caPath: "", serverName: "cinderblock.internal" })).rejects.toThrow(
         /self-signed certificate/,
       );

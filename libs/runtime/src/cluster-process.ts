@@ -15,8 +15,6 @@ import {
   InternalClient,
   type InternalCredentials,
   InternalGate,
-  type InternalMethods,
-  internalRoutes,
   type Routes,
   tlsAgent,
 } from "@cinderblock/rpc";
@@ -135,9 +133,7 @@ export class ClusterProcess {
       this.found = dns;
       this.services.push(dns);
     } else this.found = new RingSchedulers(this.view(SCHEDULERS), config.schedulersUsed);
-    this.storeOf = memoizeByMember(
-      (m) => new RemoteStore(this.client, "StoreGateway", m.id, m.address, config.queryTimeout),
-    );
+    this.storeOf = memoizeByMember((m) => new RemoteStore(this.client, m.id, m.address, config.queryTimeout));
   }
 
   /** Refuses a configuration that no process of a cluster can run with. @throws `invalid` */
@@ -322,9 +318,9 @@ export class ClusterProcess {
   addRoutes(...routes: Routes[]): void {
     this.routes.push(...routes);
   }
-  /** Serves methods to the other processes of the cluster, on a listener that refuses all other callers. */
-  serveInternal(service: string, methods: InternalMethods): void {
-    this.internal.push(internalRoutes(service, methods));
+  /** Serves services to the other processes of the cluster, on a listener that refuses all other callers. */
+  serveInternal(...routes: Routes[]): void {
+    this.internal.push(...routes);
   }
 
   /** Address in the rings: the listener of internal methods, if the process serves any. */

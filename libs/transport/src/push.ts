@@ -1,12 +1,9 @@
-import type { PushAnswer, RawPush } from "@cinderblock/ingest";
-import {
-  type InternalClient,
-  internalMethod,
-  type InternalMethods,
-  text,
-  UnknownMethodError,
-} from "@cinderblock/rpc";
-import { bytes, rawPush, tenantId } from "./checks.ts";
+import { InternalIngesterService } from "@cinderblock/api";
+import { CinderblockError } from "@cinderblock/errors";
+import type { PushAnswer } from "@cinderblock/ingest";
+import { type Client, type InternalClient, type InternalHandlers } from "@cinderblock/rpc";
+import { bytesOf, columnOf } from "./wire/columns.ts";
+import { fromPushOutcome, toPushOutcome } from "./wire/push-outcome.ts";
 import { type PushRecord, PushRecordDecoder } from "./record.ts";
 
 /** Stores pushes whose limits are decided; resolves when they are durable. */
@@ -15,45 +12,49 @@ export interface PushTarget {
   store(push: PushRecord, record: Uint8Array, timeoutMs: number): Promise<PushAnswer>;
 }
 
-/**
- * Methods of an ingester for writes. Distributors of this release send records, which carry all decisions
- * about a push. `push` and `pushAggregate` serve distributors of the previous release, whose ingesters
- * decided limits themselves.
- */
-export function pushMethods(
+/** A tenant's active series on one ingest thread. */
+export interface TenantSeries {
+  tenant: string;
+  /** fingerprints */
+  series: BigUint64Array;
+}
+
+/** The service of an ingester for distributors. */
+export function ingesterHandlers(
   store: (push: PushRecord) => Promise<PushAnswer>,
-  take: (tenant: string, service: string, push: RawPush) => Promise<PushAnswer>,
-): InternalMethods {
-  const push = internalMethod([tenantId, text, rawPush], (a) => take(...a)),
-    decoder = new PushRecordDecoder();
+  activeSeries: () => Promise<TenantSeries[]>,
+): InternalHandlers<typeof InternalIngesterService> {
+  const decoder = new PushRecordDecoder();
   return {
-    push,
-    pushAggregate: push,
-    pushRecord: internalMethod([bytes], ([record]) => store(decoder.decode(record))),
+    pushRecord: async ({ record }) => ({ outcome: toPushOutcome(await store(decoder.decode(record))) }),
+    listActiveSeries: async () => ({
+      tenants: (await activeSeries()).map(({ tenant, series }) => ({
+        tenant,
+        fingerprints: bytesOf(series),
+      })),
+    }),
   };
 }
 
 /** The write methods of an ingester in another process. */
 export class RemotePush implements PushTarget {
-  private readonly client: InternalClient;
-  private readonly address: string;
+  private readonly ingester: Client<typeof InternalIngesterService>;
   constructor(client: InternalClient, address: string) {
-    this.client = client;
-    this.address = address;
+    this.ingester = client.of(InternalIngesterService, address);
   }
-  async store(push: PushRecord, record: Uint8Array, timeoutMs: number): Promise<PushAnswer> {
-    const call = (method: string, args: unknown[]): Promise<PushAnswer> =>
-      this.client.call(this.address, "Ingester", method, args, { timeoutMs });
-    try {
-      return await call("pushRecord", [record]);
-    } catch (err) {
-      if (!(err instanceof UnknownMethodError)) throw err;
-      // Without the method `pushRecord`, the ingester is of the previous release: call its methods.
-      return call(push.push.kind === "aggregate" ? "pushAggregate" : "push", [
-        push.tenant,
-        push.service,
-        push.push,
-      ]);
-    }
+  async store(_push: PushRecord, record: Uint8Array, timeoutMs: number): Promise<PushAnswer> {
+    const { outcome } = await this.ingester.pushRecord({ record }, { timeoutMs });
+    if (!outcome) throw new CinderblockError("internal", "an ingester answered a push without its outcome");
+    return fromPushOutcome(outcome);
   }
+}
+
+/** Asks an ingester in another process for the active series of all tenants. */
+export async function activeSeriesOf(
+  client: InternalClient,
+  address: string,
+  timeoutMs: number,
+): Promise<TenantSeries[]> {
+  const { tenants } = await client.of(InternalIngesterService, address).listActiveSeries({}, { timeoutMs });
+  return tenants.map((t) => ({ tenant: t.tenant, series: columnOf(BigUint64Array, t.fingerprints) }));
 }

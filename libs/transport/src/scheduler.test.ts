@@ -1,3 +1,11 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  DoneRequestSchema,
+  HeartbeatRequestSchema,
+  NextRequestSchema,
+  NextResponseSchema,
+} from "@cinderblock/api";
+import { toJobResult, toQueryJob } from "./wire/jobs.ts";
 import { CinderblockError } from "@cinderblock/errors";
 import type { JobResult, QueryJob } from "@cinderblock/query";
 import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
@@ -11,8 +19,8 @@ const base = {
   now: () => Date.now(),
 };
 const job: QueryJob = { kind: "blocks", startMs: 0, endMs: 1 };
-const result: JobResult = { kind: "blocks", recent: [], stored: [], warnings: [] };
-type Handed = { id: number; tenant: string } | null;
+const result: JobResult = { kind: "blocks", recent: [], stored: [], chosen: [], warnings: [] };
+type Handed = { id: bigint; tenant: string } | undefined;
 
 /** A scheduler with one query, and the outcome of the query. */
 function one(
@@ -64,8 +72,20 @@ async function passing<T>(promise: Promise<T>): Promise<T> {
   expect(settled).toBe(true);
   return seen;
 }
-const next = (m: ReturnType<typeof serveScheduler>["methods"], q: string): Promise<Handed> =>
-  passing(m.next.run([q], signal) as Promise<Handed>);
+type Handlers = ReturnType<typeof serveScheduler>["handlers"];
+/** Polls; the taken query, or null. */
+const poll = async (m: Handlers, querier: string, running: bigint[] = [], waitMs = 0): Promise<Handed> =>
+  (await passing(m.next(create(NextRequestSchema, { querier, running, waitMs }), signal))).job as Handed;
+const next = (m: Handlers, querier: string): Promise<Handed> => poll(m, querier);
+const done = async (m: Handlers, id: bigint): Promise<boolean | undefined> =>
+  (
+    await m.done(
+      create(DoneRequestSchema, { id, outcome: { case: "result", value: toJobResult(result) } }),
+      signal,
+    )
+  ).wanted;
+const beatOf = async (m: Handlers, querier: string, running: bigint[] = []): Promise<bigint[] | undefined> =>
+  (await m.heartbeat(create(HeartbeatRequestSchema, { querier, running }), signal)).abandoned;
 
 describe("a scheduler over the network", () => {
   beforeEach(() => {
@@ -77,32 +97,32 @@ describe("a scheduler over the network", () => {
 
   it("reschedules a query when its querier stops responding; the first complete answer wins", async () => {
     const { scheduler, outcome } = one();
-    const { methods, stop } = serveScheduler(scheduler, base);
+    const { handlers: methods, stop } = serveScheduler(scheduler, base);
     const first = await next(methods, "a");
     expect(first).toMatchObject({ tenant: "t" });
     const second = await next(methods, "b");
     expect(second).toMatchObject({ tenant: "t" });
-    expect(await methods.done.run([first!.id, result, null], signal)).toBe(false);
-    expect(await methods.done.run([second!.id, result, null], signal)).toBe(true);
-    await expect(outcome).resolves.toBe(result);
+    expect(await done(methods, first!.id)).toBe(false);
+    expect(await done(methods, second!.id)).toBe(true);
+    await expect(outcome).resolves.toEqual(result);
     stop();
   });
   it("leaves a query with a querier that sends heartbeats", async () => {
     const { scheduler, outcome } = one();
-    const { methods, stop } = serveScheduler(scheduler, base);
+    const { handlers: methods, stop } = serveScheduler(scheduler, base);
     const first = await next(methods, "a");
     const beat = setInterval(() => {
-      void methods.alive.run(["a"], signal);
+      void beatOf(methods, "a", [first!.id]);
     }, 300);
-    expect(await next(methods, "b")).toBeNull();
+    expect(await next(methods, "b")).toBeUndefined();
     clearInterval(beat);
-    await methods.done.run([first!.id, result, null], signal);
-    await expect(outcome).resolves.toBe(result);
+    await done(methods, first!.id);
+    await expect(outcome).resolves.toEqual(result);
     stop();
   });
   it("fails a query after three lost queriers, with a reason", async () => {
     const { scheduler, outcome } = one();
-    const { methods, stop } = serveScheduler(scheduler, base);
+    const { handlers: methods, stop } = serveScheduler(scheduler, base);
     const failure = expect(outcome).rejects.toThrow(
       new CinderblockError("unavailable", "the query failed with 3 queriers, last c"),
     );
@@ -112,56 +132,55 @@ describe("a scheduler over the network", () => {
   });
   it("reschedules a query whose poll response was lost, though the querier is alive", async () => {
     const { scheduler, outcome } = one();
-    const { methods, stop } = serveScheduler(scheduler, base);
+    const { handlers: methods, stop } = serveScheduler(scheduler, base);
     const taken = await next(methods, "a");
-    const poll = (ids: number[]): Promise<Handed> =>
-      passing(methods.next.run(["a", ids, 100], signal) as Promise<Handed>);
-    expect(await poll([taken!.id])).toBeNull();
+    const ask = (ids: bigint[]): Promise<Handed> => poll(methods, "a", ids, 100);
+    expect(await ask([taken!.id])).toBeUndefined();
     await jest.advanceTimersByTimeAsync(2100);
-    await methods.alive.run(["a", [taken!.id]], signal);
-    expect(await poll([taken!.id])).toBeNull(); // the querier has it
-    const second = await poll([]);
+    await beatOf(methods, "a", [taken!.id]);
+    expect(await ask([taken!.id])).toBeUndefined(); // the querier has it
+    const second = await ask([]);
     expect(second).toMatchObject({ tenant: "t" });
-    await methods.done.run([second!.id, result, null], signal);
-    await expect(outcome).resolves.toBe(result);
+    await done(methods, second!.id);
+    await expect(outcome).resolves.toEqual(result);
     stop();
   });
   it("fails a query whose answer to a poll never arrived three times, though its querier lives", async () => {
     const { scheduler, outcome } = one();
-    const { methods, stop } = serveScheduler(scheduler, base);
+    const { handlers: methods, stop } = serveScheduler(scheduler, base);
     const failure = expect(outcome).rejects.toThrow(/the query failed with 3 queriers, last a/);
-    const poll = (): Promise<unknown> => passing(methods.next.run(["a", [], 100], signal));
+    const ask = (): Promise<unknown> => poll(methods, "a", [], 100);
     for (let tries = 1; tries <= 3; tries++) {
-      expect(await poll()).toMatchObject({ tenant: "t" });
+      expect(await ask()).toMatchObject({ tenant: "t" });
       await jest.advanceTimersByTimeAsync(2100);
     }
-    expect(await poll()).toBeNull();
+    expect(await ask()).toBeUndefined();
     await passing(failure);
     stop();
   });
   it("notifies a querier of an abandoned query", async () => {
     const gone = new AbortController(),
       { scheduler, outcome } = one(60_000, gone.signal);
-    const { methods, stop } = serveScheduler(scheduler, base);
+    const { handlers: methods, stop } = serveScheduler(scheduler, base);
     const failure = expect(outcome).rejects.toThrow("context canceled");
     const taken = await next(methods, "a");
-    expect(await methods.alive.run(["a", [taken!.id]], signal)).toEqual([]);
+    expect(await beatOf(methods, "a", [taken!.id])).toEqual([]);
     gone.abort();
     await passing(failure);
-    expect(await methods.alive.run(["a", [taken!.id]], signal)).toEqual([taken!.id]);
+    expect(await beatOf(methods, "a", [taken!.id])).toEqual([taken!.id]);
     stop();
   });
   it("releases a query without a result at its deadline, though its querier is alive", async () => {
     const { scheduler, outcome } = one(1000);
-    const { methods, stop } = serveScheduler(scheduler, base);
+    const { handlers: methods, stop } = serveScheduler(scheduler, base);
     const failure = expect(outcome).rejects.toThrow("context deadline exceeded");
     const taken = await next(methods, "a");
     const beat = setInterval(() => {
-      void methods.alive.run(["a"], signal);
+      void beatOf(methods, "a", [taken!.id]);
     }, 300);
     await passing(failure);
     clearInterval(beat);
-    expect(await methods.done.run([taken!.id, result, null], signal)).toBe(false);
+    expect(await done(methods, taken!.id)).toBe(false);
     stop();
   });
 
@@ -169,31 +188,41 @@ describe("a scheduler over the network", () => {
     const trace = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
     for (const more of [{ trace }, {}]) {
       const { scheduler, outcome } = one(60_000, undefined, more),
-        { methods, stop } = serveScheduler(scheduler, base);
+        { handlers: methods, stop } = serveScheduler(scheduler, base);
       const first = await next(methods, "a"),
         second = await next(methods, "b");
       expect(second!.id).not.toBe(first!.id);
       for (const handed of [first, second])
         expect(handed).toEqual({
-          id: expect.any(Number) as number,
+          id: expect.any(BigInt) as bigint,
           tenant: "t",
-          job,
+          job: toQueryJob(job),
           deadlineMs: expect.any(Number) as number,
           ...more,
         });
-      await methods.done.run([second!.id, result, null], signal);
+      await done(methods, second!.id);
       await expect(outcome).resolves.toEqual(result);
       stop();
     }
   });
 
-  it("gives a querier the trace of a job, and of a job of the previous release none", async () => {
+  it("gives a querier the trace of a job, and of a job without one none", async () => {
     const trace = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
     const jobs = [
-      { id: 1, tenant: "t", job, deadlineMs: 1, trace },
-      { id: 2, tenant: "t", job, deadlineMs: 1 },
+      { id: 1n, tenant: "t", job: toQueryJob(job), deadlineMs: 1, trace },
+      { id: 2n, tenant: "t", job: toQueryJob(job), deadlineMs: 1 },
     ];
-    const client = { call: () => Promise.resolve(jobs.shift()) } as unknown as InternalClient;
+    const client = {
+      of: () => ({
+        next: () =>
+          Promise.resolve(
+            fromBinary(
+              NextResponseSchema,
+              toBinary(NextResponseSchema, create(NextResponseSchema, { job: jobs.shift()! })),
+            ),
+          ),
+      }),
+    } as unknown as InternalClient;
     const remote = new RemoteJobs(client, () => ["scheduler:1"], base);
     expect((await remote.next("q"))!.trace).toEqual(trace);
     expect("trace" in (await remote.next("q"))!).toBe(false);

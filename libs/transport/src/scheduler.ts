@@ -1,19 +1,13 @@
 import { Periodic, sleep } from "@cinderblock/async";
-import { CinderblockError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "@cinderblock/errors";
+import { QuerySchedulerService } from "@cinderblock/api";
+import { CinderblockError, fromErrorRecord, toErrorRecord } from "@cinderblock/errors";
 import type { JobResult, QueryJob, AssignedJob } from "@cinderblock/query";
-import {
-  type InternalClient,
-  type InternalMethod,
-  internalMethod,
-  listOf,
-  number,
-  optional,
-  record,
-  text,
-} from "@cinderblock/rpc";
+import type { InternalClient, InternalHandlers } from "@cinderblock/rpc";
 import { periodic } from "@cinderblock/service";
-import type { Base } from "@cinderblock/telemetry";
-import { errorRecord, tenantId } from "./checks.ts";
+import type { Base, TraceHeaders } from "@cinderblock/telemetry";
+import { tenantId } from "./checks.ts";
+import { fromFailure, toFailure } from "./wire/failure.ts";
+import { fromJobResult, fromQueryJob, toJobResult, toQueryJob } from "./wire/jobs.ts";
 
 /** The query scheduler, called within its own process. */
 export interface LocalScheduler {
@@ -26,7 +20,7 @@ export interface LocalScheduler {
   dropQuerier(querierId: string): void;
 }
 
-/** A query as a querier receives it; processes of the previous release leave the trace out. */
+/** A query as a querier receives it. */
 interface HandedJob extends Pick<AssignedJob, "tenant" | "job" | "deadlineMs" | "trace"> {
   id: number;
 }
@@ -65,7 +59,7 @@ export function serveScheduler(
   scheduler: LocalScheduler,
   base: Base,
 ): {
-  methods: Record<"enqueue" | "next" | "alive" | "done", InternalMethod>;
+  handlers: InternalHandlers<typeof QuerySchedulerService>;
   stop: () => void;
   /** resolves when no querier runs a query, or after `ms` milliseconds */
   idle: (ms: number) => Promise<void>;
@@ -117,8 +111,7 @@ export function serveScheduler(
   loop.start();
 
   /** Retries queries that were given to a querier but that its report lacks: they never arrived there. */
-  const missed = (querier: string, ids: readonly number[] | undefined): void => {
-    if (!ids) return; // a querier of the previous release does not report
+  const missed = (querier: string, ids: readonly number[]): void => {
     const now = performance.now();
     for (const [id, r] of running)
       if (r.querier === querier && now - r.handedAt > ARRIVED_MS && !ids.includes(id)) retry(id, r);
@@ -138,78 +131,89 @@ export function serveScheduler(
     const { tenant, job, deadlineMs, trace } = r;
     return { id, tenant, job, deadlineMs, ...(trace ? { trace } : {}) };
   };
+  /** The next query for a querier: a lost one first, then one of the queue. */
+  const take = async (
+    querier: string,
+    waitMs: number,
+    signal: AbortSignal,
+  ): Promise<ReturnType<typeof hand> | undefined> => {
+    const takeLost = (): ReturnType<typeof hand> | undefined => {
+      let lost = again.shift();
+      while (lost?.signal.aborted) lost = again.shift();
+      return lost && hand({ ...lost, querier, tries: lost.tries + 1, handedAt: performance.now() });
+    };
+    const lost = takeLost();
+    if (lost) return lost;
+    const stop = new AbortController();
+    const end = (): void => stop.abort();
+    signal.addEventListener("abort", end);
+    const wait = setTimeout(end, waitMs > 0 ? waitMs : POLL_MS);
+    const beat = new Periodic(
+      { everyMs: LOOK_MS, deadlineMs: 10 * LOOK_MS, jitter: 0 },
+      () => {
+        heard.set(querier, performance.now());
+        if (again.length > 0) end();
+        return Promise.resolve();
+      },
+      () => undefined,
+    );
+    beat.start();
+    try {
+      const taken = await scheduler.next(querier, stop.signal);
+      if (!taken) return signal.aborted ? undefined : takeLost();
+      // The querier left while its query was taken: retry the query, because no other querier has it.
+      if (signal.aborted) {
+        again.push({ ...taken, querier, tries: 0, handedAt: 0 });
+        return undefined;
+      }
+      return hand({ ...taken, querier, tries: 1, handedAt: performance.now() });
+    } finally {
+      clearTimeout(wait);
+      void beat.stop(0);
+      signal.removeEventListener("abort", end);
+    }
+  };
+
   return {
     stop: () => void loop.stop(0),
     async idle(ms) {
       for (const end = Date.now() + ms; running.size > 0 && Date.now() < end; ) await sleep(50);
     },
-    methods: {
-      enqueue: internalMethod([tenantId, record<QueryJob>(), number], ([tenant, job, deadlineMs], signal) =>
-        scheduler.enqueue(tenant, job, deadlineMs, signal),
-      ),
-      next: internalMethod(
-        [text, optional(listOf(number)), optional(number)],
-        async ([querier, ids, waitMs], signal) => {
-          heard.set(querier, performance.now());
-          missed(querier, ids);
-          const takeLost = (): ReturnType<typeof hand> | null => {
-            let lost = again.shift();
-            while (lost?.signal.aborted) lost = again.shift();
-            return lost
-              ? hand({ ...lost, querier, tries: lost.tries + 1, handedAt: performance.now() })
-              : null;
-          };
-          const lost = takeLost();
-          if (lost) return lost;
-          const stop = new AbortController();
-          const end = (): void => stop.abort();
-          signal.addEventListener("abort", end);
-          const wait = setTimeout(end, waitMs ?? POLL_MS);
-          const beat = new Periodic(
-            { everyMs: LOOK_MS, deadlineMs: 10 * LOOK_MS, jitter: 0 },
-            () => {
-              heard.set(querier, performance.now());
-              if (again.length > 0) end();
-              return Promise.resolve();
-            },
-            () => undefined,
-          );
-          beat.start();
-          try {
-            const taken = await scheduler.next(querier, stop.signal);
-            if (!taken) return signal.aborted ? null : takeLost();
-            // The querier left while its query was taken: retry the query, because no other querier has it.
-            if (signal.aborted) {
-              again.push({ ...taken, querier, tries: 0, handedAt: 0 });
-              return null;
-            }
-            return hand({ ...taken, querier, tries: 1, handedAt: performance.now() });
-          } finally {
-            clearTimeout(wait);
-            void beat.stop(0);
-            signal.removeEventListener("abort", end);
-          }
-        },
-      ),
-      /** @returns the reported queries that no caller waits for any more */
-      alive: internalMethod([text, optional(listOf(number))], ([querier, ids]) => {
+    handlers: {
+      enqueue: async ({ tenant, job, deadlineMs }, signal) => ({
+        result: toJobResult(await scheduler.enqueue(tenantId(tenant), fromQueryJob(job), deadlineMs, signal)),
+      }),
+      next: async ({ querier, running: ids, waitMs }, signal) => {
+        heard.set(querier, performance.now());
+        missed(querier, ids.map(Number));
+        const job = await take(querier, waitMs, signal);
+        if (!job) return {};
+        const { id, tenant, deadlineMs, trace } = job;
+        return {
+          job: { id: BigInt(id), tenant, job: toQueryJob(job.job), deadlineMs, ...(trace ? { trace } : {}) },
+        };
+      },
+      heartbeat: ({ querier, running: ids }) => {
         heard.set(querier, performance.now());
         scheduler.recordHeartbeat(querier);
-        missed(querier, ids);
-        return Promise.resolve((ids ?? []).filter((id) => running.get(id)?.querier !== querier));
-      }),
-      done: internalMethod(
-        [number, optional(record<JobResult>()), optional(errorRecord)],
-        ([id, result, error]) => {
-          // The first complete answer wins; results of abandoned queries are ignored.
-          const r = running.get(id);
-          running.delete(id);
-          if (error) r?.fail(fromErrorRecord(error));
-          else if (result) r?.done(result);
+        missed(querier, ids.map(Number));
+        return Promise.resolve({
+          abandoned: ids.filter((id) => running.get(Number(id))?.querier !== querier),
+        });
+      },
+      done: ({ id, outcome }) => {
+        // The first complete answer wins; results of abandoned queries are ignored.
+        const r = running.get(Number(id));
+        running.delete(Number(id));
+        try {
+          if (outcome.case === "error") r?.fail(fromErrorRecord(fromFailure(outcome.value)));
+          else if (outcome.case === "result") r?.done(fromJobResult(outcome.value));
           else r?.fail(new CinderblockError("invalid", "a querier returned neither a result nor an error"));
-          return Promise.resolve(r !== undefined);
-        },
-      ),
+        } catch (err) {
+          r?.fail(err); // a malformed result
+        }
+        return Promise.resolve({ wanted: r !== undefined });
+      },
     },
   };
 }
@@ -241,13 +245,13 @@ export class RemoteQueue {
       const left = deadlineMs - Date.now();
       if (left <= 0) throw new CinderblockError("deadline", "context deadline exceeded");
       try {
-        return await this.client.call<JobResult>(
-          all[(first + i) % all.length]!,
-          "QueryScheduler",
-          "enqueue",
-          [tenant, job, deadlineMs],
-          { timeoutMs: left + 500, signal },
-        );
+        const { result } = await this.client
+          .of(QuerySchedulerService, all[(first + i) % all.length]!)
+          .enqueue(
+            { tenant, job: toQueryJob(job), deadlineMs },
+            { timeoutMs: left + 500, ...(signal ? { signal } : {}) },
+          );
+        return fromJobResult(result);
       } catch (err) {
         if (!(err instanceof CinderblockError) || err.kind !== "unavailable") throw err;
         last = err;
@@ -257,13 +261,22 @@ export class RemoteQueue {
   }
 }
 
+const fromTrace = ({ traceparent, tracestate }: TraceHeaders): TraceHeaders => ({
+  traceparent,
+  ...(tracestate ? { tracestate } : {}),
+});
+
+type DoneOutcome =
+  | { case: "result"; value: ReturnType<typeof toJobResult> }
+  | { case: "error"; value: ReturnType<typeof toFailure> };
+
 /** Schedulers in other processes, for a querier. */
 export class RemoteJobs {
   /** scheduler -> number of waiting polls */
   private readonly polls = new Map<string, number>();
   private readonly stopped = new AbortController();
   /** scheduler -> queries that this querier took from it and runs */
-  private readonly busy = new Map<string, Map<number, AbortController>>();
+  private readonly busy = new Map<string, Map<bigint, AbortController>>();
   private loop: Periodic | undefined;
   /** requests in flight that send results to a scheduler */
   private readonly posts = new Set<Promise<unknown>>();
@@ -300,22 +313,21 @@ export class RemoteJobs {
       const waitMs = all.every((a) => a === address || waitingAt(a) > 0) ? POLL_MS : SHORT_POLL_MS;
       this.polls.set(address, waitingAt(address) + 1);
       try {
-        const job = await this.client.call<HandedJob | null>(
-          address,
-          "QueryScheduler",
-          "next",
-          [querierId, [...(this.busy.get(address)?.keys() ?? [])], waitMs],
+        const scheduler = this.client.of(QuerySchedulerService, address),
+          running = [...(this.busy.get(address)?.keys() ?? [])];
+        const { job } = await scheduler.next(
+          { querier: querierId, running, waitMs },
           { timeoutMs: POLL_MS + 5000, signal },
         );
         if (!job) continue;
-        const mine = this.busy.get(address) ?? new Map<number, AbortController>(),
+        const mine = this.busy.get(address) ?? new Map<bigint, AbortController>(),
           wanted = new AbortController();
         this.busy.set(address, mine);
         mine.set(job.id, wanted);
-        const post = (result: JobResult | null, error: ErrorRecord | null): void => {
+        const post = (outcome: DoneOutcome): void => {
           // The query counts as running until its result is posted, because a large result takes time.
-          const posted = this.client
-            .call(address, "QueryScheduler", "done", [job.id, result, error], { timeoutMs: 10_000 })
+          const posted = scheduler
+            .done({ id: job.id, outcome }, { timeoutMs: 10_000 })
             .catch((err: unknown) =>
               this.base.log.warn(
                 { err, scheduler: address },
@@ -330,12 +342,12 @@ export class RemoteJobs {
         };
         return {
           tenant: job.tenant,
-          job: job.job,
+          job: fromQueryJob(job.job),
           deadlineMs: job.deadlineMs,
-          ...(job.trace ? { trace: job.trace } : {}),
+          ...(job.trace ? { trace: fromTrace(job.trace) } : {}),
           signal: wanted.signal,
-          done: (r) => post(r, null),
-          fail: (err) => post(null, toErrorRecord(err)),
+          done: (r) => post({ case: "result", value: toJobResult(r) }),
+          fail: (err) => post({ case: "error", value: toFailure(toErrorRecord(err)) }),
         };
       } catch (err) {
         if (signal.aborted) return undefined;
@@ -351,12 +363,10 @@ export class RemoteJobs {
     for (const [address, mine] of this.busy) {
       if (mine.size === 0) continue;
       this.client
-        .call<number[] | boolean>(address, "QueryScheduler", "alive", [querierId, [...mine.keys()]], {
-          timeoutMs: BEAT_MS * 2,
-        })
-        // A scheduler of the previous release does not report abandoned queries.
-        .then((gone) => {
-          if (Array.isArray(gone)) for (const id of gone) mine.get(id)?.abort();
+        .of(QuerySchedulerService, address)
+        .heartbeat({ querier: querierId, running: [...mine.keys()] }, { timeoutMs: BEAT_MS * 2 })
+        .then(({ abandoned }) => {
+          for (const id of abandoned) mine.get(id)?.abort();
         })
         .catch(() => {
           /* the next heartbeat tries again */

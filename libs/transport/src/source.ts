@@ -1,5 +1,7 @@
+import { SourceService } from "@cinderblock/api";
 import type {
   BlockInfo,
+  Deadline,
   ExecuteAnswer,
   Exclusions,
   LabelAnswer,
@@ -10,106 +12,122 @@ import type {
   SeriesRanges,
   SourceClient,
   SourceQuery,
-  Deadline,
 } from "@cinderblock/query";
-import {
-  type InternalClient,
-  internalMethod,
-  type InternalMethods,
-  number,
-  optional,
-  record,
-  UnknownMethodError,
-} from "@cinderblock/rpc";
+import type { Client, InternalClient, InternalHandlers } from "@cinderblock/rpc";
 import { tenantId, ulids } from "./checks.ts";
+import {
+  fromLabelRequest,
+  fromSelect,
+  fromSourceQuery,
+  toLabelRequest,
+  toSelect,
+  toSourceQuery,
+} from "./wire/query.ts";
+import { fromLabelAnswer, fromPartialResult, toLabelAnswer, toPartialResult } from "./wire/result.ts";
+import {
+  fromBlockInfo,
+  fromExclusions,
+  fromRowKeys,
+  fromRowTimes,
+  fromSeriesRanges,
+  toBlockInfo,
+  toExclusions,
+  toRowKeys,
+  toRowTimes,
+  toSeriesRanges,
+} from "./wire/rows.ts";
 
-/** Excluded rows in the form of the previous release: only row numbers. */
-function toRows(exclude: Exclusions): Record<string, Uint32Array> {
-  return Object.fromEntries(Object.entries(exclude).map(([ulid, e]) => [ulid, e.rows]));
-}
-function fromRows(rows: Record<string, Uint32Array>): Exclusions {
-  return Object.fromEntries(Object.entries(rows).map(([ulid, r]) => [ulid, { upTo: -1, rows: r }]));
-}
-
-/** Internal methods of a source of heads and blocks. The connection carries the deadline. */
-export function sourceMethods(source: SourceClient): InternalMethods {
+/** The service of heads and blocks. The call carries the deadline. */
+export function sourceHandlers(source: SourceClient): InternalHandlers<typeof SourceService> {
   const until = (signal: AbortSignal): Deadline => ({ deadlineMs: Infinity, signal });
-  const select = record<SelectRequest>();
   return {
-    ping: internalMethod([], () => Promise.resolve(true)),
-    blocks: internalMethod([tenantId, number, number], ([tenant, startMs, endMs], signal) =>
-      source.blocks(tenant, startMs, endMs, until(signal)),
-    ),
-    execute: internalMethod(
-      [
-        tenantId,
-        ulids,
-        record<SourceQuery>(),
-        record<Record<string, Uint32Array>>(),
-        optional(record<Exclusions>()),
-      ],
-      ([tenant, blocks, query, rows, exclude], signal) =>
-        source.execute(tenant, blocks, query, exclude ?? fromRows(rows), until(signal)),
-    ),
-    ranges: internalMethod([tenantId, ulids, select], ([tenant, blocks, s], signal) =>
-      source.ranges(tenant, blocks, s, until(signal)),
-    ),
-    times: internalMethod(
-      [tenantId, ulids, select],
-      ([tenant, blocks, s], signal) =>
-        source.times?.(tenant, blocks, s, until(signal)) ?? Promise.resolve(undefined),
-    ),
-    keys: internalMethod([tenantId, ulids, select], ([tenant, blocks, s], signal) =>
-      source.keys(tenant, blocks, s, until(signal)),
-    ),
-    labels: internalMethod([tenantId, ulids, record<LabelRequest>()], ([tenant, blocks, ask], signal) =>
-      source.labels(tenant, blocks, ask, until(signal)),
-    ),
+    ping: () => Promise.resolve({}),
+    listBlocks: async ({ tenant, startMs, endMs }, signal) => ({
+      blocks: (await source.blocks(tenantId(tenant), startMs, endMs, until(signal))).map(toBlockInfo),
+    }),
+    execute: async ({ tenant, ulids: blocks, query, exclude }, signal) => {
+      const { result, missing, unnamed } = await source.execute(
+        tenantId(tenant),
+        ulids(blocks),
+        fromSourceQuery(query),
+        fromExclusions(exclude),
+        until(signal),
+      );
+      return { missing, unnamed: unnamed ?? "", ...(result ? { result: toPartialResult(result) } : {}) };
+    },
+    seriesRanges: async ({ tenant, ulids: blocks, select }, signal) => ({
+      ranges: (await source.ranges(tenantId(tenant), ulids(blocks), fromSelect(select), until(signal))).map(
+        toSeriesRanges,
+      ),
+    }),
+    rowTimes: async ({ tenant, ulids: blocks, select }, signal) => {
+      const times = await source.times?.(tenantId(tenant), ulids(blocks), fromSelect(select), until(signal));
+      return { times: (times ?? []).map(toRowTimes), unknown: times === undefined };
+    },
+    rowKeys: async ({ tenant, ulids: blocks, select }, signal) => ({
+      keys: (await source.keys(tenantId(tenant), ulids(blocks), fromSelect(select), until(signal))).map(
+        toRowKeys,
+      ),
+    }),
+    labels: async ({ tenant, ulids: blocks, ask }, signal) => {
+      const { missing, ...answer } = await source.labels(
+        tenantId(tenant),
+        ulids(blocks),
+        fromLabelRequest(ask),
+        until(signal),
+      );
+      return { answer: toLabelAnswer(answer), missing };
+    },
   };
 }
 
 /** A source in another process. */
 export class RemoteSource implements SourceClient {
   readonly name: string;
-  private readonly client: InternalClient;
-  private readonly service: string;
-  private readonly address: string;
+  private readonly source: Client<typeof SourceService>;
   private readonly timeoutMs: number;
 
-  constructor(client: InternalClient, service: string, id: string, address: string, timeoutMs: number) {
-    this.client = client;
-    this.service = service;
+  constructor(client: InternalClient, id: string, address: string, timeoutMs: number) {
     this.name = id;
-    this.address = address;
+    this.source = client.of(SourceService, address);
     this.timeoutMs = timeoutMs;
   }
 
   /**
-   * Calls a method. The call ends when its caller leaves or the deadline passes; the closed connection tells
+   * Options of a call, which ends when its caller leaves or the deadline passes; the closed connection tells
    * the other process.
    */
-  protected ask<T>(method: string, args: unknown, until?: Deadline): Promise<T> {
-    const timeoutMs = Math.max(1, Math.min(this.timeoutMs, (until?.deadlineMs ?? Infinity) - Date.now()));
-    return this.client.call<T>(this.address, this.service, method, args, {
-      timeoutMs,
-      signal: until?.signal,
-    });
+  protected within(until?: Deadline): { timeoutMs: number; signal?: AbortSignal } {
+    const left = (until?.deadlineMs ?? Infinity) - Date.now();
+    return {
+      timeoutMs: Math.max(1, Math.min(this.timeoutMs, left)),
+      ...(until ? { signal: until.signal } : {}),
+    };
   }
 
   async ping(timeoutMs: number): Promise<void> {
-    await this.client.call(this.address, this.service, "ping", [], { timeoutMs });
+    await this.source.ping({}, { timeoutMs });
   }
-  blocks(tenant: string, startMs: number, endMs: number, until?: Deadline): Promise<BlockInfo[]> {
-    return this.ask("blocks", [tenant, startMs, endMs], until);
+  async blocks(tenant: string, startMs: number, endMs: number, until?: Deadline): Promise<BlockInfo[]> {
+    const { blocks } = await this.source.listBlocks({ tenant, startMs, endMs }, this.within(until));
+    return blocks.map(fromBlockInfo);
   }
-  execute(
+  async execute(
     tenant: string,
     ulids: readonly string[],
     query: SourceQuery,
     exclude: Exclusions,
     until?: Deadline,
   ): Promise<ExecuteAnswer> {
-    return this.ask("execute", [tenant, ulids, query, toRows(exclude), exclude], until);
+    const { result, missing, unnamed } = await this.source.execute(
+      { tenant, ulids: [...ulids], query: toSourceQuery(query), exclude: toExclusions(exclude) },
+      this.within(until),
+    );
+    return {
+      result: result && fromPartialResult(result),
+      missing,
+      ...(unnamed === "" ? {} : { unnamed }),
+    };
   }
   async ranges(
     tenant: string,
@@ -117,13 +135,8 @@ export class RemoteSource implements SourceClient {
     select: SelectRequest,
     until?: Deadline,
   ): Promise<SeriesRanges[]> {
-    return (
-      await this.ask<(Omit<SeriesRanges, "form" | "upTo"> & Partial<SeriesRanges>)[]>(
-        "ranges",
-        [tenant, ulids, select],
-        until,
-      )
-    ).map((r) => ({ ...r, form: r.form ?? "block", upTo: r.upTo ?? -1 }));
+    const request = { tenant, ulids: [...ulids], select: toSelect(select) };
+    return (await this.source.seriesRanges(request, this.within(until))).ranges.map(fromSeriesRanges);
   }
   async times(
     tenant: string,
@@ -131,12 +144,9 @@ export class RemoteSource implements SourceClient {
     select: SelectRequest,
     until?: Deadline,
   ): Promise<RowTimes[] | undefined> {
-    try {
-      return (await this.ask<RowTimes[] | null>("times", [tenant, ulids, select], until)) ?? undefined;
-    } catch (err) {
-      if (err instanceof UnknownMethodError) return undefined; // the previous release has no such method
-      throw err;
-    }
+    const request = { tenant, ulids: [...ulids], select: toSelect(select) };
+    const { times, unknown } = await this.source.rowTimes(request, this.within(until));
+    return unknown ? undefined : times.map(fromRowTimes);
   }
   async keys(
     tenant: string,
@@ -144,30 +154,17 @@ export class RemoteSource implements SourceClient {
     select: SelectRequest,
     until?: Deadline,
   ): Promise<RowKeys[]> {
-    return (
-      (
-        await this.ask<(Omit<RowKeys, "form" | "upTo" | "total"> & Partial<RowKeys>)[]>(
-          "keys",
-          [tenant, ulids, select],
-          until,
-        )
-      )
-        // Use a huge sum for rows of the previous release, which reports none: of equal rows, the smallest
-        // sum stays.
-        .map((k) => ({
-          ...k,
-          form: k.form ?? "block",
-          upTo: k.upTo ?? -1,
-          total: k.total ?? new BigInt64Array(k.row.length).fill(2n ** 62n),
-        }))
-    );
+    const request = { tenant, ulids: [...ulids], select: toSelect(select) };
+    return (await this.source.rowKeys(request, this.within(until))).keys.map(fromRowKeys);
   }
-  labels(
+  async labels(
     tenant: string,
     ulids: readonly string[],
     ask: LabelRequest,
     until?: Deadline,
   ): Promise<LabelAnswer & { missing: string[] }> {
-    return this.ask("labels", [tenant, ulids, ask], until);
+    const request = { tenant, ulids: [...ulids], ask: toLabelRequest(ask) };
+    const { answer, missing } = await this.source.labels(request, this.within(until));
+    return { ...fromLabelAnswer(answer), missing };
   }
 }

@@ -1,7 +1,8 @@
+import { StoreGatewayService } from "@cinderblock/api";
 import type { SourceClient } from "@cinderblock/query";
-import { internalMethod, type InternalMethods } from "@cinderblock/rpc";
+import type { Client, InternalClient, InternalHandlers } from "@cinderblock/rpc";
 import { tenantId, ulid } from "./checks.ts";
-import { RemoteSource, sourceMethods } from "./source.ts";
+import { RemoteSource } from "./source.ts";
 
 /** Calls of ingesters and the compactor to a store-gateway, in addition to queries. */
 export interface StoreContract extends SourceClient {
@@ -11,21 +12,28 @@ export interface StoreContract extends SourceClient {
   canServe(tenant: string, ulid: string): Promise<boolean>;
 }
 
-/** Internal methods of a store-gateway. */
-export function storeMethods(store: StoreContract): InternalMethods {
+/** The service of a store-gateway, in addition to that of its blocks. */
+export function storeHandlers(
+  store: Pick<StoreContract, "registerBlock" | "canServe">,
+): InternalHandlers<typeof StoreGatewayService> {
   return {
-    ...sourceMethods(store),
-    learn: internalMethod([tenantId, ulid], (a) => store.registerBlock(...a)),
-    answers: internalMethod([tenantId, ulid], (a) => store.canServe(...a)),
+    registerBlock: async (r) => ({ known: await store.registerBlock(tenantId(r.tenant), ulid(r.ulid)) }),
+    canServe: async (r) => ({ serves: await store.canServe(tenantId(r.tenant), ulid(r.ulid)) }),
   };
 }
 
 /** A store-gateway in another process. */
 export class RemoteStore extends RemoteSource implements StoreContract {
-  registerBlock(...a: [string, string]): Promise<boolean> {
-    return this.ask("learn", a);
+  private readonly store: Client<typeof StoreGatewayService>;
+
+  constructor(client: InternalClient, id: string, address: string, timeoutMs: number) {
+    super(client, id, address, timeoutMs);
+    this.store = client.of(StoreGatewayService, address);
   }
-  canServe(...a: [string, string]): Promise<boolean> {
-    return this.ask("answers", a);
+  async registerBlock(tenant: string, ulid: string): Promise<boolean> {
+    return (await this.store.registerBlock({ tenant, ulid }, this.within())).known;
+  }
+  async canServe(tenant: string, ulid: string): Promise<boolean> {
+    return (await this.store.canServe({ tenant, ulid }, this.within())).serves;
   }
 }

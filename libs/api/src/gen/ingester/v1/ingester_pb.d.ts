@@ -35,7 +35,7 @@ export declare type FlushResponse = Message<"ingester.v1.FlushResponse"> & {
 export declare const FlushResponseSchema: GenMessage<FlushResponse>;
 
 /**
- * Methods for operators. Calls between components use the internal port (docs/formats/message.md).
+ * Methods for operators. Calls between components use the internal port (docs/formats/internal-calls.md).
  *
  * @generated from service ingester.v1.IngesterService
  */

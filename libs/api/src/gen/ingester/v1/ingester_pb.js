@@ -25,7 +25,7 @@ export const FlushResponseSchema = /*@__PURE__*/
   messageDesc(file_ingester_v1_ingester, 1);
 
 /**
- * Methods for operators. Calls between components use the internal port (docs/formats/message.md).
+ * Methods for operators. Calls between components use the internal port (docs/formats/internal-calls.md).
  *
  * @generated from service ingester.v1.IngesterService
  */

@@ -1,10 +1,11 @@
-import { CinderblockError, fromErrorRecord, kindOf, toErrorRecord } from "@cinderblock/errors";
-import { decodeMessage, encodeMessage } from "@cinderblock/message";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { CanServeRequestSchema, StoreGatewayService } from "@cinderblock/api";
+import { CinderblockError, fromErrorRecord, toErrorRecord } from "@cinderblock/errors";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { Authorizer } from "./authorize.ts";
-import { InternalClient, internalRoutes, UnknownMethodError } from "./internal.ts";
+import { InternalClient, UnknownMethodError } from "./internal-client.ts";
 import { type InternalCredentials, InternalGate, TokenSet } from "./internal-gate.ts";
-import { internalMethod, listOf, number, optional, record, text } from "./internal-method.ts";
+import { type InternalHandlers, internalService } from "./internal-service.ts";
 import { ApiServer } from "./server.ts";
 import { testServer } from "./testing.ts";
 
@@ -40,16 +41,16 @@ const base = {
   now: () => Date.now(),
 };
 const calls: unknown[] = [];
-const METHODS = {
-  say: internalMethod([text, optional(number)], ([words, times]) => {
-    calls.push([words, times]);
-    return Promise.resolve(words.repeat(times ?? 1));
-  }),
-  fail: internalMethod([text], ([kind]) =>
+/** Answers after it has noted the call; a tenant that names a kind fails with it. */
+const HANDLERS: InternalHandlers<typeof StoreGatewayService> = {
+  canServe: ({ tenant }) => {
+    calls.push(tenant);
+    return Promise.resolve({ serves: true });
+  },
+  registerBlock: ({ tenant: kind }) =>
     Promise.reject(
       kind === "internal" ? new TypeError("secret of the code") : new CinderblockError("conflict", "fact"),
     ),
-  ),
 };
 const CONFIG = testServer({ protocol: "internal" });
 
@@ -58,7 +59,7 @@ const servers: ApiServer[] = [],
 async function listening(credentials: Credentials): Promise<ApiServer> {
   const s = new ApiServer(
     CONFIG,
-    [internalRoutes("Echo", METHODS)],
+    [internalService(StoreGatewayService, HANDLERS)],
     { ...base, metrics: new Metrics() },
     new InternalGate(credentials, base),
     "internal server",
@@ -72,13 +73,17 @@ function client(credentials: Credentials): InternalClient {
   clients.push(c);
   return c;
 }
-const say = (c: InternalClient, s: ApiServer, ...args: unknown[]): Promise<string> =>
-  c.call(`127.0.0.1:${s.port}`, "Echo", "say", args, { timeoutMs: 5000 });
+const store = (c: InternalClient, s: ApiServer) => c.of(StoreGatewayService, `127.0.0.1:${s.port}`);
+const say = async (c: InternalClient, s: ApiServer, tenant: string): Promise<boolean> =>
+  (await store(c, s).canServe({ tenant }, { timeoutMs: 5000 })).serves;
+const request = (tenant: string): Buffer =>
+  Buffer.from(toBinary(CanServeRequestSchema, create(CanServeRequestSchema, { tenant })));
+const ROOT = "/cinderblock.internal.v1.StoreGatewayService";
 const post = (s: ApiServer, path: string, headers: Record<string, string> = {}): Promise<Response> =>
   fetch(`http://127.0.0.1:${s.port}${path}`, {
     method: "POST",
-    headers: { "content-type": "application/x-cinderblock-message", ...headers },
-    body: Buffer.from(encodeMessage(["x"])),
+    headers: { "content-type": "application/proto", ...headers },
+    body: request("x"),
   });
 
 beforeEach(() => {
@@ -93,9 +98,9 @@ afterEach(async () => {
 describe("the listener of internal methods", () => {
   it("admits processes of the cluster, and refuses other callers on every route before a body is read", async () => {
     const s = await listening(new Credentials(NEW, OLD));
-    expect(await say(client(new Credentials(NEW)), s, "hello")).toBe("hello");
-    expect(await say(client(new Credentials(OLD)), s, "hello")).toBe("hello");
-    expect(s.paths).toEqual(["/cinderblock.internal.v1/Echo/fail", "/cinderblock.internal.v1/Echo/say"]);
+    expect(await say(client(new Credentials(NEW)), s, "hello")).toBe(true);
+    expect(await say(client(new Credentials(OLD)), s, "hello")).toBe(true);
+    expect(s.paths).toEqual([`${ROOT}/CanServe`, `${ROOT}/RegisterBlock`]);
     calls.length = 0;
     for (const path of [...s.paths, "/nothing", "/"])
       for (const headers of [
@@ -107,7 +112,7 @@ describe("the listener of internal methods", () => {
       ] as Record<string, string>[]) {
         const r = await post(s, path, headers);
         expect([path, headers, r.status]).toEqual([path, headers, 401]);
-        expect(((await r.json()) as { kind: string }).kind).toBe("unauthenticated");
+        expect(((await r.json()) as { code: string }).code).toBe("unauthenticated");
       }
     expect(calls).toEqual([]);
     expect(await base.metrics.registry.metrics()).toMatch(
@@ -125,16 +130,14 @@ describe("the listener of internal methods", () => {
     );
     servers.push(s);
     await s.start();
-    expect(
-      (await post(s, "/cinderblock.internal.v1/Echo/say", { authorization: `Bearer ${NEW}` })).status,
-    ).toBe(404);
+    expect((await post(s, `${ROOT}/CanServe`, { authorization: `Bearer ${NEW}` })).status).toBe(404);
   });
 
   it("follows a rotation: an unknown token triggers a reload", async () => {
     const served = new Credentials(OLD);
     served.next = new TokenSet([NEW, OLD]);
     const s = await listening(served);
-    expect(await say(client(new Credentials(NEW)), s, "a")).toBe("a");
+    expect(await say(client(new Credentials(NEW)), s, "a")).toBe(true);
     expect(served.refreshes).toBe(1);
   });
 
@@ -142,7 +145,7 @@ describe("the listener of internal methods", () => {
     const s = await listening(new Credentials(NEW)),
       behind = new Credentials(OLD);
     behind.next = new TokenSet([NEW]);
-    expect(await say(client(behind), s, "a")).toBe("a");
+    expect(await say(client(behind), s, "a")).toBe(true);
     await expect(say(client(new Credentials(OLD)), s, "a")).rejects.toMatchObject({
       kind: "unavailable",
       message: expect.stringContaining("-auth.internal-token") as string,
@@ -150,14 +153,25 @@ describe("the listener of internal methods", () => {
   });
 
   it("tells an unknown method from other failures by the class of the error, on the calling side only", async () => {
-    const s = await listening(new Credentials(NEW)),
-      call = (method: string): Promise<unknown> =>
-        client(new Credentials(NEW)).call(`127.0.0.1:${s.port}`, "Echo", method, ["x"], { timeoutMs: 5000 });
-    const unknown = await call("shout").catch((err: unknown) => err);
+    const other = new ApiServer(
+      CONFIG,
+      [],
+      { ...base, metrics: new Metrics() },
+      new InternalGate(new Credentials(NEW), base),
+    );
+    servers.push(other);
+    await other.start();
+    const unknown = await say(client(new Credentials(NEW)), other, "a").catch((err: unknown) => err);
     expect(unknown).toBeInstanceOf(UnknownMethodError);
-    expect(unknown).toMatchObject({ kind: "unavailable", detail: { service: "Echo", method: "shout" } });
+    expect(unknown).toMatchObject({
+      kind: "unavailable",
+      detail: { service: "StoreGatewayService", method: "CanServe" },
+    });
     expect(fromErrorRecord(toErrorRecord(unknown))).not.toBeInstanceOf(UnknownMethodError);
-    expect(await call("fail").catch((err: unknown) => err)).not.toBeInstanceOf(UnknownMethodError);
+    const failed = await store(client(new Credentials(NEW)), await listening(new Credentials(NEW)))
+      .registerBlock({}, { timeoutMs: 5000 })
+      .catch((err: unknown) => err);
+    expect(failed).not.toBeInstanceOf(UnknownMethodError);
   });
 
   it("responds unavailable while it does not know the token", async () => {
@@ -167,60 +181,27 @@ describe("the listener of internal methods", () => {
     const none = new Credentials(),
       open = await listening(new Credentials(NEW));
     none.next = new TokenSet([NEW]);
-    expect(await say(client(none), open, "a")).toBe("a");
+    expect(await say(client(none), open, "a")).toBe(true);
   });
 
   it("responds with an error's kind and message, and logs the stack instead of sending it", async () => {
     const s = await listening(new Credentials(NEW));
-    for (const [kind, status] of [
-      ["internal", 500],
-      ["conflict", 409],
+    for (const [kind, status, code] of [
+      ["internal", 500, "internal"],
+      ["conflict", 409, "already_exists"],
     ] as const) {
-      const r = await fetch(`http://127.0.0.1:${s.port}/cinderblock.internal.v1/Echo/fail`, {
+      const r = await fetch(`http://127.0.0.1:${s.port}${ROOT}/RegisterBlock`, {
         method: "POST",
-        headers: { "content-type": "application/x-cinderblock-message", authorization: `Bearer ${NEW}` },
-        body: Buffer.from(encodeMessage([kind])),
+        headers: { "content-type": "application/proto", authorization: `Bearer ${NEW}` },
+        body: request(kind),
       });
       const body = await r.text();
       expect(r.status).toBe(status);
       expect(body).not.toMatch(/stack|\.ts:\d|\bat /);
-      expect(JSON.parse(body)).toMatchObject({ kind });
+      expect(JSON.parse(body)).toMatchObject({ code });
     }
     expect(
-      lines.filter((l) => l.includes("internal call failed") && l.includes("internal.test.ts")),
+      lines.filter((l) => l.includes("internal call failed") && l.includes("internal-gate.test.ts")),
     ).toHaveLength(1);
-  });
-});
-
-describe("arguments of internal methods", () => {
-  const signal = new AbortController().signal;
-  it.each([[undefined], [null], [{}], ["x"], [[]], [[7]], [[null]], [["x", "y"]], [["x", NaN]], [[["x"]]]])(
-    "are refused as invalid if they do not fit the method: %j",
-    async (args) => {
-      await expect(METHODS.say.run(args, signal)).rejects.toMatchObject({ kind: "invalid" });
-      expect(calls).toEqual([]);
-    },
-  );
-  it("are passed as they were checked", async () => {
-    const method = internalMethod([listOf(number), record<{ a: number }>(), optional(text)], (a) =>
-      Promise.resolve(a),
-    );
-    expect(await method.run([[1, 2], { a: 1 }], signal)).toEqual([[1, 2], { a: 1 }, undefined]);
-    for (const bad of [
-      [[1, "2"], {}],
-      [[], []],
-      [[], null],
-      [[], new Uint8Array(1)],
-    ])
-      await expect(method.run(bad, signal)).rejects.toMatchObject({ kind: "invalid" });
-  });
-  it("survive every decodable message", async () => {
-    for (const value of [
-      decodeMessage(encodeMessage([{ __proto__: null, a: 1 }])),
-      [1n],
-      [new Float64Array(2)],
-    ])
-      await METHODS.say.run(value, signal).catch((err: unknown) => expect(kindOf(err)).toBe("invalid"));
-    expect(calls).toEqual([]);
   });
 });
