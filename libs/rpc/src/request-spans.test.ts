@@ -4,7 +4,6 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { QuerierService, StoreGatewayService } from "@cinderblock/api";
 import { CinderblockError } from "@cinderblock/errors";
-import { encodeMessage } from "@cinderblock/message";
 import { createLogger, Metrics, noTracer, startTracing, type Tracer } from "@cinderblock/telemetry";
 import { type CollectedSpan, type SpanCollector, startSpanCollector } from "@cinderblock/testkit";
 import { acceptRawBodies } from "./body.ts";
@@ -297,7 +296,7 @@ describe("spans of requests", () => {
     const seen: IncomingHttpHeaders[] = [];
     const other = createServer((req, res) => {
       seen.push(req.headers);
-      res.end(encodeMessage("hello"));
+      res.setHeader("content-type", "application/proto").end();
     });
     await new Promise<void>((done) => {
       other.listen(0, "127.0.0.1", done);

@@ -142,7 +142,7 @@ export function TablePane({
         <div
           className={`table columns-${beside ? "beside" : "full"}${baseline ? " compare" : ""}`}
           role="table"
-          aria-label={beside ? "Functions" : "Top functions"}
+          aria-label="Top functions"
           aria-rowcount={page?.matching ?? 0}
         >
           <div role="rowgroup">

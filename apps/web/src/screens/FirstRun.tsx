@@ -162,7 +162,7 @@ export function FirstRun({ onDone }: { onDone: () => void }): ReactNode {
   return (
     <section className="first">
       <div>
-        <h2>Send your first profile</h2>
+        <h2>Send profiles to this server</h2>
         <p className="quiet">
           Point a Pyroscope SDK, Grafana Alloy or an OpenTelemetry profiler at this server. This page opens
           the service as soon as data arrives.
