@@ -122,8 +122,21 @@ describe("labels of a stored index", () => {
     expect((await ask('{pod!="p7"}')).series).toHaveLength(100);
     expect(labels.heldBytes).toBe(0);
     expect(stored.loads).toBe(1);
-    for (let i = 0; i < 20 && stored.loads === 1; i++) await ask('{pod="p7"}');
+    for (let i = 0; i < 40 && stored.loads === 1; i++) await ask(`{pod="p${i}"}`);
     expect(stored.loads).toBe(2);
+  });
+
+  it("are read once for questions about one selector that follow each other", async () => {
+    const labels = byParts(
+        new Stored(Array.from({ length: 100 }, (_, i) => [{ name: "pod", value: `p${i}` }])),
+      ),
+      ask = (selector: string): Promise<IndexedSeries> =>
+        labels.seriesFor([parseSelector(selector)], UNPACED);
+    const first = await ask('{pod="p7"}'),
+      held = labels.heldBytes;
+    expect(await ask('{pod="p7",n=""}')).toBe(first);
+    expect(await ask('{pod="p8"}')).not.toBe(first);
+    expect(labels.heldBytes).toBe(held);
   });
 });
 

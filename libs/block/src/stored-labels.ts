@@ -37,6 +37,8 @@ export class StoredLabels implements LabelSource {
   private readonly tail: (size: number) => number;
   private opening: Promise<IndexFile> | undefined;
   private opened: IndexFile | undefined;
+  /** series that were read last: questions about one selector follow each other */
+  private last: { lists: string; series: BlockSeries } | undefined;
 
   /** @param tail bytes to read first from the end of a file; all of a small one */
   constructor(stored: StoredIndex, hasher: Hasher, tail = tailBytes) {
@@ -54,7 +56,8 @@ export class StoredLabels implements LabelSource {
 
   /** bytes in memory */
   get heldBytes(): number {
-    return this.opened?.byteLength ?? 0;
+    const last = this.last ? this.last.series.byteLength + this.last.series.labelIndex.byteLength : 0;
+    return (this.opened?.byteLength ?? 0) + last;
   }
 
   async list(name?: string): Promise<readonly string[] | undefined> {
@@ -84,7 +87,7 @@ export class StoredLabels implements LabelSource {
 
   private async load(): Promise<IndexedSeries> {
     const all = await this.stored.load();
-    this.opening = this.opened = undefined;
+    this.opening = this.opened = this.last = undefined;
     return all;
   }
 
@@ -126,13 +129,17 @@ export class StoredLabels implements LabelSource {
     entries: ReadonlySet<PostingsEntry>,
     pace: Pace,
   ): Promise<IndexedSeries> {
+    const lists = Array.from(entries, (e) => e.offset).join();
+    if (this.last?.lists === lists) return this.last.series;
     const refs = await index.postings([...entries]),
       decoder = await index.decoder();
     for (let at = 0; at < refs.length; at += AT_ONCE) {
       if (pace.due()) await pace.next();
       await index.readSeries(refs.subarray(at, at + AT_ONCE), decoder);
     }
-    return new BlockSeries(decoder.finish(), this.hasher);
+    const series = new BlockSeries(decoder.finish(), this.hasher);
+    this.last = { lists, series };
+    return series;
   }
 }
 
