@@ -88,7 +88,6 @@ const COMMANDS = [
   "knip",
   "node",
   "nx",
-  "typescript-eslint",
 ];
 
 describe("a package of the root", () => {
