@@ -14,7 +14,7 @@ import { unitOf } from "@cinderblock/flame";
 import { parseProfileType } from "@cinderblock/model";
 import { executeOn, seriesLabels, type SelectRequest, mergeComparison } from "@cinderblock/query";
 import { type CommandContext, progressBar } from "./context.ts";
-import { findExclusions, mergePprof, openSources } from "./query.ts";
+import { findExclusions, mergeSourcesToPprof, openSources } from "./query.ts";
 
 /** Time range that an export reads at once; its rows are in memory together. */
 const STEP_MS = 600_000;
@@ -36,11 +36,11 @@ export async function exportProfiles(c: CommandContext): Promise<number> {
     await table(c, list, select, format);
     return 0;
   }
-  if (format === "pprof") writeFileSync(c.config.out, await mergePprof(c, list, select, type));
+  if (format === "pprof") writeFileSync(c.config.out, await mergeSourcesToPprof(c, list, select, type));
   else if (format === "otlp")
     writeFileSync(
       c.config.out,
-      exportOtlp(await mergePprof(c, list, select, type), serviceOfSelector(c.config.query)),
+      exportOtlp(await mergeSourcesToPprof(c, list, select, type), serviceOfSelector(c.config.query)),
     );
   else writeFileSync(c.config.out, await tree(list, select));
   c.err.write(`written to ${c.config.out}\n`);

@@ -124,7 +124,7 @@ export async function printTop(c: CommandContext): Promise<number> {
 }
 
 /** Merges the profiles of sources into one pprof. */
-export async function mergePprof(
+export async function mergeSourcesToPprof(
   c: CommandContext,
   list: readonly ProfileSource[],
   select: SelectRequest,
@@ -152,7 +152,7 @@ export async function writePprof(c: CommandContext): Promise<number> {
   if (c.config.out === "") throw new CinderblockError("invalid", "name the file: query pprof -out=merged.pb");
   const { sources: list, select } = await openSources(c),
     type = parseProfileType(c.config.profileType);
-  writeFileSync(c.config.out, await mergePprof(c, list, select, type));
+  writeFileSync(c.config.out, await mergeSourcesToPprof(c, list, select, type));
   c.err.write(`written to ${c.config.out}: go tool pprof -http=: ${c.config.out}\n`);
   return 0;
 }

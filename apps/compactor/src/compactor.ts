@@ -88,7 +88,7 @@ export class Compactor implements Service {
     );
     this.runsDone = metrics.counter(
       "pyroscope_compactor_runs_completed_total",
-      "Compaction runs without a failed job.",
+      "Successful compaction runs: no job of the run failed.",
     );
     this.runsFailed = metrics.counter(
       "pyroscope_compactor_runs_failed_total",

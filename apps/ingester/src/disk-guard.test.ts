@@ -5,7 +5,7 @@ import { Ballast } from "@cinderblock/files";
 import { createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import { Random, temporaryFolder } from "@cinderblock/testkit";
 import { ballastPath, DiskGuard } from "./disk-guard.ts";
-import { DiskUsage, BallastReleaser } from "./disk-usage.ts";
+import { DiskCounters, BallastReleaser } from "./disk-counters.ts";
 import { LocalBlocks } from "./local-blocks.ts";
 
 const MIB = 1 << 20,
@@ -32,7 +32,7 @@ class Subject {
   readonly log = createLogger({ level: "silent", format: "logfmt" });
   readonly metrics = new Metrics();
   readonly blocks = new LocalBlocks(this.dir, this.log);
-  readonly usage = new DiskUsage(2);
+  readonly usage = new DiskCounters(2);
   nowMs = 1e6;
   free = 500 * MIB;
   inodes = 1e6;

@@ -2,7 +2,7 @@ import { statfs } from "node:fs/promises";
 import { noRoom } from "@cinderblock/errors";
 import { Ballast, isUnwritable } from "@cinderblock/files";
 import type { Base } from "@cinderblock/telemetry";
-import type { DiskUsage } from "./disk-usage.ts";
+import type { DiskCounters } from "./disk-counters.ts";
 import type { LocalBlocks } from "./local-blocks.ts";
 
 export interface DiskGuardConfig {
@@ -26,7 +26,7 @@ interface DiskSize {
 /** The parts of an ingester that the guard needs. */
 export interface DiskGuardParts {
   blocks: LocalBlocks;
-  usage: DiskUsage;
+  usage: DiskCounters;
   /** memory of all heads: about the maximum size of their blocks */
   headBytes: () => number;
   /** copies of each block that this disk will hold: two if the bucket is a folder on it */

@@ -35,7 +35,7 @@ import {
   Transfer,
   transferable,
 } from "@cinderblock/threads";
-import { DiskUsage, BallastReleaser } from "./disk-usage.ts";
+import { DiskCounters, BallastReleaser } from "./disk-counters.ts";
 import { shardOf } from "./log-shards.ts";
 import type { IngestWorkerData, IngestWorkerMethods, IngestWorkerNotices } from "./protocol.ts";
 
@@ -48,7 +48,7 @@ const data = startData<IngestWorkerData>();
 const bodies = new SharedPagesReader(data.bodies);
 const hasher = await loadHasher();
 const pressure = new Int32Array(data.pressure);
-const disk = new DiskUsage(data.disk),
+const disk = new DiskCounters(data.disk),
   room = new BallastReleaser(new Ballast(data.ballast), disk);
 
 const shard = new HeadShard(hasher, {

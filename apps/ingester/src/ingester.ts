@@ -36,7 +36,7 @@ import {
   WorkerPool,
 } from "@cinderblock/threads";
 import { ballastPath, DiskGuard } from "./disk-guard.ts";
-import { DiskUsage } from "./disk-usage.ts";
+import { DiskCounters } from "./disk-counters.ts";
 import { blockInfo, damagedInfo, LocalBlocks } from "./local-blocks.ts";
 import { LogShards, shardOf } from "./log-shards.ts";
 import type { IngestWorkerData, IngestWorkerMethods, IngestWorkerNotices, PushCall } from "./protocol.ts";
@@ -100,7 +100,7 @@ export class Ingester implements Service, SourceClient {
   /** called when uploads should start at once */
   ship: () => void = () => undefined;
   readonly disk: DiskGuard;
-  private readonly diskUsage: DiskUsage;
+  private readonly diskCounters: DiskCounters;
   private readonly threads: number;
   private readonly diskLoop;
   private readonly damaged: { inc(): void };
@@ -151,12 +151,12 @@ export class Ingester implements Service, SourceClient {
       },
       base,
     );
-    this.diskUsage = new DiskUsage(this.threads);
+    this.diskCounters = new DiskCounters(this.threads);
     this.disk = new DiskGuard(
       config,
       {
         blocks: this.blocksOnDisk,
-        usage: this.diskUsage,
+        usage: this.diskCounters,
         headBytes: () => this.headBytes(),
         copies: () => (this.bucketIsHere ? 2 : 1),
         answerable: (tenant, ulid) => this.answerable(tenant, ulid),
@@ -248,7 +248,7 @@ export class Ingester implements Service, SourceClient {
       sync: config.sync,
       bodies: this.bodies.buffer,
       pressure: this.used.buffer,
-      disk: this.diskUsage.buffer,
+      disk: this.diskCounters.buffer,
       ballast: ballastPath(config.dataPath),
       symbols: config.symbols,
     };

@@ -42,7 +42,7 @@ export interface IngestWorkerData {
   bodies: SharedArrayBuffer;
   /** shard -> used thousandths of the memory for its heads; each worker writes its own */
   pressure: SharedArrayBuffer;
-  /** shared disk counters (`DiskUsage`), and the path of the ballast file */
+  /** shared disk counters (`DiskCounters`), and the path of the ballast file */
   disk: SharedArrayBuffer;
   ballast: string;
   /** names native frames; absent: native frames stay unnamed */

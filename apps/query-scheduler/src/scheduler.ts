@@ -24,7 +24,10 @@ export interface SchedulerConfig {
 
 /** Maximum interval between two heartbeats of a waiting querier. */
 const HEARD_MS = 15_000;
-/** How long an idle tenant's queue is shown; clients choose tenants, so their number is bounded. */
+/**
+ * Time for which metrics and the page list the queue of an idle tenant, and the maximum number of listed
+ * tenants: clients choose the names of tenants, so their number has no other bound.
+ */
 const SHOWN_MS = 300_000,
   MAX_TENANTS_SHOWN = 10_000;
 const FOREVER = new AbortController().signal;

@@ -1,6 +1,6 @@
-/** Names above this likeness are worth a suggestion. */
+/** A known name is suggested if its similarity to the unknown name exceeds this value. */
 const LIKE = 0.55;
-/** Words above this likeness count as the same word. */
+/** Two words whose similarity exceeds this value count as the same word. */
 const SAME_WORD = 0.6;
 
 /** Rows of the distance table, reused; names are shorter. */

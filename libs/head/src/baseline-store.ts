@@ -43,7 +43,7 @@ export class GrowthBaselines {
     this.log = log;
   }
 
-  /** Baselines of a tenant, with the route of the current push. */
+  /** Baselines of a tenant. They log their updates with the placement route of the current push. */
   forTenant(tenant: string): Baselines {
     let b = this.tenants.get(tenant);
     if (!b) this.tenants.set(tenant, (b = new Baselines()));

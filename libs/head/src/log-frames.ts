@@ -196,7 +196,10 @@ class FrameSearch {
     return this.hasMarks ? this.nextByMark(at) : this.nextByShape(at);
   }
 
-  /** Each mark ends a frame: the frame before the mark, or the frame after it, may be intact. */
+  /**
+   * Tries two frames at each end mark: the frame that the mark ends, and the frame that begins behind it.
+   * @returns start of the first intact frame; -1 without one
+   */
   private nextByMark(at: number): number {
     const { bytes, view } = this;
     for (let p = bytes.indexOf(END_MARK, at); p >= 0; p = bytes.indexOf(END_MARK, p + 1)) {

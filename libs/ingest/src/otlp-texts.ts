@@ -21,7 +21,7 @@ export function textOf(v: OtlpValue): string {
 export function check(index: number, size: number, what: string): number {
   if (index >= size && index !== 0)
     throw invalidError(
-      `${what} index ${index | 0} is out of range: the dictionary has ${size}`,
+      `${what} index ${index | 0} is out of range: the dictionary has ${size} entries`,
       "malformed_profile",
     );
   return index;

@@ -266,7 +266,7 @@ describe("OTLP profiles", () => {
     );
     expect((await push(json({ dictionary }))).error).toContain("resourceProfiles is empty");
     expect((await push(json({ ...request, dictionary: { ...dictionary, stackTable: [{}] } }))).error).toBe(
-      "stack index 1 is out of range: the dictionary has 1",
+      "stack index 1 is out of range: the dictionary has 1 entries",
     );
     expect(
       (await push({ kind: "otlp", codec: "proto", gzip: false, body: Buffer.from("garbage") })).error,

@@ -438,7 +438,10 @@ class PprofWriter {
     const known = this.locations.get(i);
     if (known >= 0) return known;
     if (this.t.locations === 0)
-      throw invalidError("location index 0 is out of range: the dictionary has 0", "malformed_profile");
+      throw invalidError(
+        "location index 0 is out of range: the dictionary has 0 entries",
+        "malformed_profile",
+      );
     const { t, locationWords, locationOffset } = this,
       from = t.locLines.data[i]!,
       end = t.locLines.data[i + 1]!;

@@ -282,7 +282,7 @@ describe("files of profiles", () => {
     [
       "levels of no number",
       '{"flamebearer":{"names":["total"],"levels":[[0,1,"x",0]]}}',
-      "level 0 is not a list of four numbers",
+      "level 0: expected a list of numbers, four for each bar",
     ],
     [
       "a name that is not there",

@@ -243,7 +243,7 @@ function fromLevels(names: readonly unknown[], levels: readonly unknown[]): Part
   let above: { end: number; node: number }[] = [];
   levels.forEach((row, level) => {
     if (!Array.isArray(row) || row.length % 4 !== 0 || row.some((v) => typeof v !== "number"))
-      refuse(`level ${level} is not a list of four numbers per bar`);
+      refuse(`level ${level}: expected a list of numbers, four for each bar`);
     const here: typeof above = [];
     let x = 0,
       up = 0;

@@ -20,7 +20,7 @@ class Picked {
     this.map = new Uint32Array(rows).fill(NONE);
     this.order = new Uint32Array(rows);
   }
-  /** Number of row `i`; -1 if the table has no such row. */
+  /** Position of row `i` among the picked rows: a new row is picked, as the last one. -1 behind the table. */
   of(i: number): number {
     if (i >= this.map.length) return -1;
     const known = this.map[i]!;

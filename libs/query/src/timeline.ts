@@ -144,7 +144,7 @@ export function timelineOf(p: Points, r: TimelineRequest): Timeline {
 const coverAt = (distance: number, intervalMs: number): number =>
   coveredSpan(Number.isNaN(distance) ? undefined : distance, intervalMs);
 
-/** A group of series as a selection of its own: interval and covers are those of its members. */
+/** Time line of one group of series. Its interval and covered spans are computed from its members alone. */
 function seriesOf(
   labels: Label[],
   members: Uint32Array,

@@ -9,7 +9,7 @@ export function recordFailure(request: object, err: unknown): void {
   if (!failures.has(request)) failures.set(request, err);
 }
 
-/** The recorded error of a raw request. */
+/** The error that `recordFailure` stored for a raw request; undefined without one. */
 export function failureOf(request: object): unknown {
   return failures.get(request);
 }

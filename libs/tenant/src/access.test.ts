@@ -45,7 +45,7 @@ describe("tokens", () => {
   });
   it.each<[unknown, string]>([
     [{}, "f: expected a list below tokens"],
-    [{ tokens: [{ token: AGENT }] }, "token 1: expected a unique name"],
+    [{ tokens: [{ token: AGENT }] }, "token 1: expected a name that no other token has"],
     [{ tokens: [{ name: "a", token: "short" }] }, "at least 16 characters"],
     [{ tokens: [{ name: "a" }] }, "either token or sha256"],
     [
@@ -61,7 +61,7 @@ describe("tokens", () => {
           { name: "a", token: ADMIN },
         ],
       },
-      "token 2: expected a unique name",
+      "token 2: expected a name that no other token has",
     ],
     [{ tokens: [{ name: "a", token: AGENT, tenants: [] }] }, "tenants: expected names"],
   ])("an invalid file is reported: %#", (document, message) => {

@@ -44,7 +44,7 @@ export class Tokens {
           wrong(`${at}: unknown key ${key}`);
       const { name, token, sha256, roles = ["read", "write"], tenants = ["*"] } = t;
       if (typeof name !== "string" || name === "" || names.has(name))
-        throw wrong(`${at}: expected a unique name`);
+        throw wrong(`${at}: expected a name that no other token has`);
       names.add(name);
       if ((token === undefined) === (sha256 === undefined))
         wrong(`${at} (${name}): expected either token or sha256`);

@@ -11,7 +11,8 @@ export function useTypes(side: Side): UseQueryResult<string[]> {
   return useQuery({
     queryKey: ["types", client.tenant, selector, r],
     enabled: r !== undefined && can !== undefined,
-    // The types of other labels would be a wrong choice; those of another time stay until the answer.
+    // While an answer is loading: types of the same labels in another range stay; types of other labels
+    // go, because their profiles may not exist.
     placeholderData: (previous, query) =>
       query?.queryKey[1] === client.tenant && query.queryKey[2] === selector ? previous : undefined,
     queryFn: ({ signal }) => client.profileTypes(selector, Math.round(r![0]), Math.round(r![1]), signal),

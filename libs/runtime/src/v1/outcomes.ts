@@ -93,7 +93,7 @@ const OUTCOMES: readonly (readonly [RegExp, OptionEffect, ...string[]])[] = [
   [/^distributor\.ingestion-artificial-delay$/, refused("pushes are never delayed on purpose")],
   [/^distributor\.push\.max-concurrency$/, refused("-memory.inflight-bytes bounds concurrent pushes")],
   [/^store-gateway\.tenant-shard-size$/, refused("leave it out: every store-gateway may serve every tenant")],
-  [/^querier\.sanitize-on-merge$/, refused("the checks of merged profiles cannot be turned off")],
+  [/^querier\.sanitize-on-merge$/, refused("leave it out: merged profiles are always validated")],
   [/^retention-period$/, refused("set -compactor.blocks-retention-period")],
   [/^valdation\.symbolizer\.max-symbol-size-bytes$/, refused("set -symbolizer.max-file-bytes")],
   [

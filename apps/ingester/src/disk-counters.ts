@@ -7,7 +7,7 @@ const RELEASES = 0,
   SHARDS = 1;
 
 /** Disk counters of the data path, shared by the ingest threads and the main thread. */
-export class DiskUsage {
+export class DiskCounters {
   readonly buffer: SharedArrayBuffer;
   private readonly slots: BigInt64Array;
 
@@ -40,9 +40,9 @@ export class DiskUsage {
 export class BallastReleaser {
   private seen: number;
   private readonly ballast: Ballast;
-  private readonly usage: DiskUsage;
+  private readonly usage: DiskCounters;
 
-  constructor(ballast: Ballast, usage: DiskUsage) {
+  constructor(ballast: Ballast, usage: DiskCounters) {
     this.ballast = ballast;
     this.usage = usage;
     this.seen = usage.releases;
