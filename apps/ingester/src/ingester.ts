@@ -702,7 +702,7 @@ export class Ingester implements Service, SourceClient {
     ]);
     const results = [...onHeads.map((a) => a.result), onDisk?.result].filter((r) => r !== undefined);
     const missing = [...this.missingOf(onHeads), ...(onDisk?.missing ?? [])];
-    // Do not ask the new block of a head with excluded rows: the block numbers its rows differently.
+    // Do not query the new block of a head whose rows are partly excluded: the block numbers its rows differently.
     const late = missing.filter(
       (u) => heads.includes(u) && exclude[u] === undefined && this.blocksOnDisk.has(tenant, u),
     );

@@ -106,7 +106,7 @@ export class TimeSeries {
   }
 }
 
-/** Select request for the profiles that the points of a time range sum up. */
+/** Select request for the profiles whose values the points of a time range add up. */
 function pointSelect(r: PointRequest, range: TimeRange): SelectRequest {
   const { profileTypeId, labelSelector, stepMs } = r;
   return { profileTypeId, labelSelector, ...pointTimes({ ...range, stepMs }) };

@@ -29,8 +29,8 @@ export class SegmentLedger<H extends { readonly ulid: string }> {
     this.usersOf(segment).live.add(head);
   }
 
-  /** Registers that a segment has records of a head that is a block. */
-  noteDone(ulid: string, segment: number): void {
+  /** Registers that a segment has records of a head that was cut: its block exists. */
+  addCutHead(ulid: string, segment: number): void {
     this.usersOf(segment).done.add(ulid);
   }
 

@@ -111,7 +111,7 @@ export class HeadShard implements ProfileSink {
     const { dataPath, shard, now } = this.options;
     const found = new Replayer(this.hasher, { dataPath, shard, plan, now }, progress).run();
     for (const { segment, sizeBytes } of found.segments) this.log.adopt(segment, sizeBytes);
-    for (const { ulid, segment } of found.done) this.ledger.noteDone(ulid, segment);
+    for (const { ulid, segment } of found.done) this.ledger.addCutHead(ulid, segment);
     for (const { head, headNo, segments } of found.heads) {
       const open = this.adoptHead(head, headNo);
       for (const s of segments) this.ledger.addRecord(open, s);

@@ -41,7 +41,7 @@ export class ServiceGroup {
     }
   }
 
-  /** Stops all running and failed services; throws the first error after all have stopped. */
+  /** Stops all services, running or failed; throws the first error after all have stopped. */
   async stop(): Promise<void> {
     this.stopped = true;
     let first: unknown;
