@@ -105,15 +105,25 @@ export class Server {
   }
 
   /** Sum of each series' points, by the requested labels. */
-  async sums(groupBy: string[], type: string, startMs: number, endMs: number): Promise<Map<string, number>> {
-    const { body, status } = await this.json("/querier.v1.QuerierService/SelectSeries", {
-      profileTypeID: type,
-      labelSelector: "{}",
-      start: String(startMs),
-      end: String(endMs),
-      step: 15,
-      groupBy,
-    });
+  async sums(
+    groupBy: string[],
+    type: string,
+    startMs: number,
+    endMs: number,
+    headers: Record<string, string> = {},
+  ): Promise<Map<string, number>> {
+    const { body, status } = await this.json(
+      "/querier.v1.QuerierService/SelectSeries",
+      {
+        profileTypeID: type,
+        labelSelector: "{}",
+        start: String(startMs),
+        end: String(endMs),
+        step: 15,
+        groupBy,
+      },
+      headers,
+    );
     if (status !== 200) throw new Error(JSON.stringify(body));
     return new Map(
       ((body.series ?? []) as { labels?: { value: string }[]; points: { value: number }[] }[]).map((s) => [
