@@ -1,5 +1,7 @@
 import { request } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
+import { connect as connectTcp } from "node:net";
+import { setTimeout as settle } from "node:timers/promises";
 import { QuerierService, StoreGatewayService } from "@cinderblock/api";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
 import { freePort } from "@cinderblock/testkit";
@@ -261,6 +263,42 @@ describe("a server", () => {
     first.leave();
     await until(() => bodies.heldBytes === 0);
   });
+
+  it.each(["application/proto", "application/json"])(
+    "answers a refused push of %s with Connection: close although the client reads only after it has sent all",
+    async (type) => {
+      const first = begin(WAYS["Connect, past the router"]!, LARGE);
+      await until(() => bodies.heldBytes >= LARGE - 1);
+      const length = 8 * LIMIT,
+        socket = connectTcp(port, "127.0.0.1");
+      let answer = "";
+      socket.setEncoding("latin1").pause();
+      socket.write(
+        `POST ${PUSH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: ${type}\r\nContent-Length: ${length}\r\n\r\n`,
+      );
+      // The answer has arrived in the socket's buffer before the first byte of the body is sent.
+      await settle(100);
+      const ended = new Promise<string>((done) => {
+        socket.on("error", (err) => done(err.message));
+        socket.on("data", (c: string) => {
+          answer += c;
+        });
+        socket.on("end", () => done("end"));
+        socket.pause();
+      });
+      for (let sent = 0; sent < length; sent += LIMIT) {
+        const written = await new Promise<Error | null | undefined>((done) => {
+          socket.write(Buffer.alloc(LIMIT), done);
+        });
+        expect(written ?? undefined).toBeUndefined();
+      }
+      socket.resume();
+      expect(await ended).toBe("end");
+      expect(answer).toMatch(/^HTTP\/1.1 429 .*resource_exhausted/s);
+      socket.destroy();
+      first.leave();
+    },
+  );
 
   it("makes calls of other processes wait for memory instead of refusing them, and limits each", async () => {
     const way: Way = {

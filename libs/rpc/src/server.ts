@@ -16,6 +16,7 @@ import { connectGuard } from "./connect-guard.ts";
 import { isFromBrowser, refuseCrossSite } from "./cross-site.ts";
 import { meteredMessages } from "./metered-messages.ts";
 import { answerDirectly, type DirectUnary } from "./direct-unary.ts";
+import { closeAfterBody } from "./lingering-close.ts";
 import { MountedPaths } from "./mounted-path.ts";
 import { createPortServer } from "./port.ts";
 import { unsupportedType } from "./raw-unary.ts";
@@ -134,6 +135,7 @@ export class ApiServer implements Service {
       createPortServer((anyRequest, anyResponse) => {
         const req = anyRequest as IncomingMessage,
           res = anyResponse as ServerResponse;
+        closeAfterBody(req, res);
         const d = direct.get(req.url ?? "");
         if (
           !d ||
@@ -176,6 +178,12 @@ export class ApiServer implements Service {
     }) as unknown as FastifyInstance;
     this.app = app;
     this.observe(app);
+    // The router closes the connection with the answer to a refused body, which resets a client that is still
+    // sending it.
+    app.addHook("onSend", (_request, reply, payload, done) => {
+      reply.removeHeader("connection");
+      done(null, payload);
+    });
     app.decorate("knownRoutes", known);
     app.decorate("internalBodies", config.internalBodies);
     app.addHook("onRoute", (r) => {
