@@ -10,9 +10,9 @@ export function encodeUtf8(text: string): Uint8Array {
 export function utf8Length(text: string): number {
   return Buffer.byteLength(text, "utf8");
 }
-/** Writes a text as UTF-8 at `at` of `target`, which must have enough space. */
-export function encodeUtf8Into(text: string, target: Uint8Array, at: number): void {
-  encoder.encodeInto(text, at === 0 ? target : target.subarray(at));
+/** Writes a text as UTF-8 at `at` of `target`, which must have enough space; returns its size in bytes. */
+export function encodeUtf8Into(text: string, target: Uint8Array, at: number): number {
+  return encoder.encodeInto(text, at === 0 ? target : target.subarray(at)).written;
 }
 
 /**

@@ -25,12 +25,25 @@ const MARKS: readonly [language: string, test: (s: string) => boolean][] = [
   ["rust", (s) => s === "main.rs" || s === "core.rs" || s.endsWith("main.rs") || s.endsWith("core.rs")],
 ];
 
+/** first bytes of the texts that MARKS knows by their beginning */
+const FIRST = new Set(Buffer.from("/jsg.SM")),
+  DOT = 46;
+
+/** Whether a text may have a mark: only such texts are decoded. */
+function mayHaveMark(bytes: Uint8Array, from: number, end: number): boolean {
+  // The marks at the end of a text are extensions of two letters.
+  return end - from > 2 && (bytes[end - 3] === DOT || FIRST.has(bytes[from]!));
+}
+
 /** Language of a profile: from the agent's name, else from the first telltale string of the table. */
 export function detectLanguage(t: PprofTables, spy: string): string {
   const said = SPIES.get(spy);
   if (said !== undefined) return said;
   for (let i = 0; i < t.strings; i++) {
-    const s = decodeUtf8(t.bytes, t.stringStart.data[i]!, t.stringEnd.data[i]!);
+    const from = t.stringStart.data[i]!,
+      end = t.stringEnd.data[i]!;
+    if (!mayHaveMark(t.bytes, from, end)) continue;
+    const s = decodeUtf8(t.bytes, from, end);
     for (const [language, test] of MARKS) if (test(s)) return language;
   }
   return "unknown";

@@ -1,11 +1,11 @@
 import { gzipSync } from "node:zlib";
 import { loadHasher } from "@cinderblock/bytes";
 import { labelsText } from "@cinderblock/model";
-import { PprofDecoder } from "@cinderblock/pprof";
+import { encodePprof, PprofDecoder } from "@cinderblock/pprof";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { mutations, Random } from "@cinderblock/testkit";
 import { type ProcessedProfile, PushProcessor, RateGate, type SentPush, stringAt } from "./index.ts";
-import { otlpToPprofs, readOtlp } from "./otlp.ts";
+import { OtlpReader } from "./otlp.ts";
 import { framesOf } from "./testing.ts";
 
 const NOW = 1_795_409_460_000;
@@ -410,8 +410,9 @@ describe("OTLP profiles", () => {
           },
         ],
       };
-      const [pprof] = otlpToPprofs(readOtlp(Buffer.from(JSON.stringify(body)), "json"), 1n),
-        t = new PprofDecoder().decode(pprof!.bytes),
+      const reader = new OtlpReader(),
+        [series] = reader.series(reader.read(Buffer.from(JSON.stringify(body)), "json"), 1n),
+        t = new PprofDecoder().decode(encodePprof(series!.header, series!.source)),
         names = ["functions", "files", "lines", "inlined"];
       return Array.from({ length: t.locations }, (_, l) => {
         const m = t.locMappingLo.data[l]! - 1;

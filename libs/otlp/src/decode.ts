@@ -1,7 +1,6 @@
-import { decodeUtf8, ShortRead, WireReader } from "@cinderblock/bytes";
 import type { U32Column } from "@cinderblock/columnar";
+import { AttributeReader } from "./attributes.ts";
 import {
-  type OtlpAttribute,
   type OtlpProfile,
   type OtlpResource,
   OtlpTables,
@@ -10,28 +9,27 @@ import {
 } from "./tables.ts";
 
 /**
- * Decodes an ExportProfilesServiceRequest in protobuf. O(bytes); the tables refer to `bytes`, which must stay
- * unchanged.
+ * Decodes an ExportProfilesServiceRequest in protobuf into `tables`, which are emptied first. O(bytes); the
+ * tables refer to `bytes`, which must stay unchanged.
  * @throws ShortRead for truncated fields, groups, overlong varints, or attribute values nested more than 16
  * deep
  */
-export function decodeExport(bytes: Uint8Array): OtlpTables {
-  return new OtlpDecoder().decode(bytes);
+export function decodeExport(bytes: Uint8Array, tables = new OtlpTables()): OtlpTables {
+  tables.clear();
+  return new OtlpDecoder(tables).decode(bytes);
 }
-
-const MAX_DEPTH = 16;
 
 /**
  * Field numbers follow opentelemetry/proto/profiles/v1development, the collector's request and common/v1.
  * Tags are `field * 8 + wire type`: 10, 18, 26 are the messages 1, 2, 3. Each method below reads one message
  * that ends at `to`.
  */
-class OtlpDecoder extends WireReader {
-  private readonly t = new OtlpTables();
-  private view = new DataView(this.bytes.buffer);
+class OtlpDecoder extends AttributeReader {
+  private readonly t: OtlpTables;
 
-  protected error(what: string): ShortRead {
-    return new ShortRead(this.pos, what);
+  constructor(tables: OtlpTables) {
+    super();
+    this.t = tables;
   }
 
   /** An int32 as unsigned, so that a negative one lies beyond every table. */
@@ -56,12 +54,6 @@ class OtlpDecoder extends WireReader {
       } else this.skip(tag & 7, end);
     }
     return t;
-  }
-
-  /** End of the message that begins here. */
-  private message(end: number): number {
-    const n = this.size(end);
-    return this.pos + n;
   }
 
   /** ProfilesDictionary: 1 mapping, 2 location, 3 function, 4 link, 5 string, 6 attribute, 7 stack tables. */
@@ -118,14 +110,23 @@ class OtlpDecoder extends WireReader {
       { bytes } = this;
     into.reserve(end - this.pos);
     const { data } = into;
-    let at = into.length;
-    while (this.pos < end) {
-      const b = bytes[this.pos]!;
+    let at = into.length,
+      { pos } = this;
+    while (pos < end) {
+      const b = bytes[pos]!;
       if (b < 128) {
-        this.pos++;
+        pos++;
         data[at++] = b;
-      } else data[at++] = this.index(end);
+      } else if (pos + 1 < end && bytes[pos + 1]! < 128) {
+        data[at++] = (b & 127) | (bytes[pos + 1]! << 7);
+        pos += 2;
+      } else {
+        this.pos = pos;
+        data[at++] = this.index(end);
+        ({ pos } = this);
+      }
     }
+    this.pos = pos;
     into.length = at;
   }
 
@@ -280,82 +281,6 @@ class OtlpDecoder extends WireReader {
       else this.skip(tag & 7, to);
     }
     this.t.attributes.push({ key, value });
-  }
-
-  /** A string field's text. */
-  private text(to: number): string {
-    const end = this.message(to),
-      out = decodeUtf8(this.bytes, this.pos, end);
-    this.pos = end;
-    return out;
-  }
-
-  /** AnyValue: 1 string, 2 bool, 3 int, 4 double, 5 array. Other kinds leave the value undefined. */
-  private anyValue(to: number, depth: number): OtlpValue {
-    if (depth > MAX_DEPTH) throw this.error(`expected values nested at most ${MAX_DEPTH} deep`);
-    let value: OtlpValue;
-    while (this.pos < to) {
-      const tag = this.varint(to);
-      switch (tag) {
-        case 10:
-          value = this.text(to);
-          break;
-        case 16:
-          this.varint(to);
-          value = (this.lo | this.hi) !== 0;
-          break;
-        case 24:
-          this.varint(to);
-          value = this.bigInt64();
-          break;
-        case 33:
-          value = this.view.getFloat64(this.fixed64(to), true);
-          break;
-        case 42: {
-          const end = this.message(to),
-            list: OtlpValue[] = [];
-          while (this.pos < end) {
-            const inner = this.varint(end);
-            if (inner === 10) list.push(this.anyValue(this.message(end), depth + 1));
-            else this.skip(inner & 7, end);
-          }
-          value = list;
-          break;
-        }
-        default:
-          this.skip(tag & 7, to);
-      }
-    }
-    return value;
-  }
-
-  /** Skips 8 bytes; returns their position. */
-  private fixed64(to: number): number {
-    const at = this.pos;
-    if (to - at < 8) throw this.error("unexpected EOF");
-    this.pos = at + 8;
-    return at;
-  }
-
-  /** KeyValue: 1 key, 2 value. */
-  private attribute(to: number): OtlpAttribute {
-    const a: OtlpAttribute = { key: "", value: undefined };
-    while (this.pos < to) {
-      const tag = this.varint(to);
-      if (tag === 10) a.key = this.text(to);
-      else if (tag === 18) a.value = this.anyValue(this.message(to), 0);
-      else this.skip(tag & 7, to);
-    }
-    return a;
-  }
-
-  /** Attributes of a Resource (field 1) or an InstrumentationScope (field 3). */
-  private attributes(to: number, field: number, into: OtlpAttribute[]): void {
-    while (this.pos < to) {
-      const tag = this.varint(to);
-      if (tag === field * 8 + 2) into.push(this.attribute(this.message(to)));
-      else this.skip(tag & 7, to);
-    }
   }
 
   /** ResourceProfiles: 1 resource, 2 scope_profiles; ScopeProfiles: 1 scope, 2 profiles. */

@@ -111,7 +111,22 @@ export class OtlpTables {
 
   readonly resources: OtlpResource[] = [];
 
+  private readonly columns: readonly (U32Column | I64Column)[];
+
   constructor() {
+    this.columns = Object.values(this).filter(
+      (v): v is U32Column | I64Column => v instanceof U32Column || v instanceof I64Column,
+    );
+    this.clear();
+  }
+
+  /** Empties the tables and keeps their memory. */
+  clear(): void {
+    this.bytes = new Uint8Array(0);
+    this.hasDictionary = false;
+    this.attributes.length = 0;
+    this.resources.length = 0;
+    for (const c of this.columns) c.length = 0;
     for (const first of [
       this.mappingAttributes,
       this.locLines,

@@ -1,4 +1,5 @@
 import { ByteWriter } from "@cinderblock/bytes";
+import { fieldSize, fieldSize64, labelSize, lineSize, varintSize, varintSize64 } from "./sizes.ts";
 
 /**
  * Metadata of a merged profile; strings are texts here. `period` is in the unit of `periodType`; the times
@@ -45,6 +46,42 @@ export interface PprofSource {
   labels?: { offset: Uint32Array; key: Uint32Array; value: Uint32Array };
 }
 
+/** Indices of two strings: a type and its unit. */
+export type StringPair = readonly [type: number, unit: number];
+
+/**
+ * Places of a header's texts in the string table of `s`: `texts` follow its strings from `base` on, each once.
+ * "" is string 0.
+ */
+export function headerStrings(
+  header: PprofHeader,
+  s: PprofSource,
+): {
+  texts: string[];
+  base: number;
+  types: StringPair[];
+  period: StringPair | undefined;
+  defaultType: number;
+} {
+  const texts: string[] = [],
+    base = Math.max(0, s.strings.offset.length - 1);
+  const index = (text: string): number => {
+      if (text === "") return 0;
+      let at = texts.indexOf(text);
+      if (at < 0) at = texts.push(text) - 1;
+      return base + at;
+    },
+    pair = (t: { type: string; unit: string }): StringPair => [index(t.type), index(t.unit)];
+  const types = header.sampleTypes.map(pair);
+  return {
+    texts,
+    base,
+    types,
+    period: header.periodType && pair(header.periodType),
+    defaultType: types[0]?.[0] ?? 0,
+  };
+}
+
 /**
  * Encodes google.v1.Profile, uncompressed: IDs are positions + 1, because pprof reserves 0. Fields are in
  * ascending order. Format: docs/formats/pprof.md
@@ -64,17 +101,8 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
       s.locationWords.length * 3 +
       s.functionWords.length * 3,
   );
-  const extra: string[] = [];
-  const base = Math.max(0, s.strings.offset.length - 1);
-  const stringIndex = (text: string): number => {
-    if (text === "") return 0;
-    let at = extra.indexOf(text);
-    if (at < 0) at = extra.push(text) - 1;
-    return base + at;
-  };
-  const valueType = (field: number, t: { type: string; unit: string }): void => {
-    const type = stringIndex(t.type),
-      unit = stringIndex(t.unit);
+  const { texts, base, types: sampleTypes, period, defaultType } = headerStrings(header, s);
+  const valueType = (field: number, [type, unit]: StringPair): void => {
     head(out, field, fieldSize(type) + fieldSize(unit));
     put(out, 1, type);
     put(out, 2, unit);
@@ -85,10 +113,9 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
       out.uvarint64(value);
     }
   };
-  const types = Math.max(1, header.sampleTypes.length);
-  const defaultType = header.sampleTypes.length > 0 ? stringIndex(header.sampleTypes[0]!.type) : 0;
+  const types = Math.max(1, sampleTypes.length);
 
-  for (const t of header.sampleTypes) valueType(1, t);
+  for (const t of sampleTypes) valueType(1, t);
   const words = new Int32Array(s.value.buffer, s.value.byteOffset, s.value.length * 2);
   for (let i = 0; i + 1 < s.sampleOffset.length; i++) putSample(out, s, words, i, types);
   for (let i = 0; i * 9 < s.mappingWords.length; i++) putMapping(out, s.mappingWords, i);
@@ -111,11 +138,6 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
     put(out, 4, filename);
     put(out, 5, startLine);
   }
-  // The period's texts must be in the string table before it is written.
-  const period = header.periodType && {
-    type: stringIndex(header.periodType.type),
-    unit: stringIndex(header.periodType.unit),
-  };
   for (let i = 0; i < base; i++) {
     const at = s.strings.offset[i]!,
       end = s.strings.offset[i + 1]!;
@@ -123,17 +145,13 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
     putBytes(out, s.strings.bytes, at, end);
   }
   if (base === 0) head(out, 6, 0);
-  for (const text of extra) {
+  for (const text of texts) {
     out.u8(50);
     out.str(text);
   }
   int64(9, header.timeNanos);
   int64(10, header.durationNanos);
-  if (period) {
-    head(out, 11, fieldSize(period.type) + fieldSize(period.unit));
-    put(out, 1, period.type);
-    put(out, 2, period.unit);
-  }
+  if (period) valueType(11, period);
   int64(12, header.period);
   if (defaultType !== 0) {
     out.uvarint(14 * 8);
@@ -146,20 +164,6 @@ export function encodePprof(header: PprofHeader, s: PprofSource): Uint8Array {
 // sample or a location are separate functions, so that they are compiled early, even in a process that
 // answers its first query.
 
-function varintSize(value: number): number {
-  return value < 128 ? 1 : value < 16384 ? 2 : value < 2097152 ? 3 : value < 268435456 ? 4 : 5;
-}
-/** Size of a varint of two words. */
-function varintSize64(lo: number, hi: number): number {
-  return hi === 0 ? varintSize(lo) : Math.ceil((64 - Math.clz32(hi)) / 7);
-}
-/** Size of a field below 16, as written by `put`. */
-function fieldSize(value: number): number {
-  return value === 0 ? 0 : 1 + varintSize(value);
-}
-function fieldSize64(lo: number, hi: number): number {
-  return (lo | hi) === 0 ? 0 : 1 + varintSize64(lo, hi);
-}
 /** Writes tag and size of a message in a field below 16. */
 function head(out: ByteWriter, field: number, size: number): void {
   out.u8(field * 8 + 2);
@@ -226,10 +230,6 @@ function putSample(out: ByteWriter, s: PprofSource, words: Int32Array, i: number
     out.u8(16);
     out.uvarint(value);
   }
-}
-
-function labelSize(key: number, value: number): number {
-  return 2 + varintSize(key) + varintSize(value);
 }
 
 /** Writes location IDs, which are positions + 1; `size` is the total size in bytes. */
@@ -303,9 +303,4 @@ function putLocation(out: ByteWriter, w: Uint32Array, at: number, end: number, i
     }
   }
   put(out, 5, w[at + 3]!);
-}
-
-/** Line: 1 function, 2 line; lines are signed, negative ones take ten bytes. */
-function lineSize(functionIndex: number, line: number): number {
-  return 1 + varintSize(functionIndex + 1) + fieldSize64(line, (line >> 31) >>> 0);
 }

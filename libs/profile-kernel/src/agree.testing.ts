@@ -2,7 +2,7 @@ import { PprofDecoder, type PprofTables } from "@cinderblock/pprof";
 import { ProfileKernel } from "./index.ts";
 
 /** Content of the tables without their bytes, for comparison. */
-function content(t: PprofTables): Record<string, unknown> {
+export function content(t: PprofTables): Record<string, unknown> {
   const out: Record<string, unknown> = {};
   for (const [name, v] of Object.entries(t)) {
     if (name === "bytes" || name === "all") continue;

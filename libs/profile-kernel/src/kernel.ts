@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import type { I64Column, U32Column } from "@cinderblock/columnar";
-import { PprofTables } from "@cinderblock/pprof";
+import { encodeUtf8Into, utf8Length } from "@cinderblock/bytes";
+import { headerStrings, type PprofHeader, type PprofSource, PprofTables } from "@cinderblock/pprof";
+import { type ColumnViews, fillColumns, type HeaderStrings, rowsOf } from "./fill.ts";
 import { KERNEL_WASM } from "./gen/kernel-wasm.ts";
 import {
   PROFILE_START,
@@ -72,7 +74,7 @@ export class ProfileKernel {
   private header: Uint32Array;
   private longs: BigInt64Array;
   private words: Uint32Array;
-  private readonly views = new Map<Name, Uint32Array | BigInt64Array | Uint8Array>();
+  private readonly views: ColumnViews = new Map();
   private columns: {
     column: U32Column | I64Column;
     data: Uint32Array | BigInt64Array;
@@ -200,6 +202,66 @@ export class ProfileKernel {
       this.header.set(this.capacity, HeaderWord.capacity);
     }
     if (done === 0) return undefined;
+    return this.publish(profile);
+  }
+
+  /**
+   * Columns of a profile that is no pprof, valid until the next call; undefined if they are too large. The
+   * columns are those of the pprof that `encodePprof` would write, but `bytes` has strings alone.
+   */
+  load(header: PprofHeader, s: PprofSource): PprofTables | undefined {
+    this.loaded = undefined;
+    this.begun = -1;
+    const places = headerStrings(header, s),
+      stringBytes = s.strings.bytes.length + places.texts.reduce((n, t) => n + utf8Length(t), 0),
+      need = rowsOf(s, places);
+    if (stringBytes > MAX_BYTES / 4) return undefined;
+    if (stringBytes > this.inputBytes || need.some((n, i) => n > this.capacity[i]!)) {
+      // Replaced strings are appended to the profile's: reserve space for a few.
+      const input = Math.max(this.inputBytes, stringBytes + (stringBytes >>> 2) + 4096);
+      if (!this.lay(input, need)) return undefined;
+    }
+    this.header.fill(0, 0, HeaderWord.capacity);
+    this.header.set(need);
+    fillColumns(this.views, s);
+    this.putStrings(s, places);
+    this.putHeader(header, places);
+    return this.publish(this.bytes.subarray(PROFILE_START, PROFILE_START + stringBytes));
+  }
+
+  private putStrings({ strings }: PprofSource, { texts, base }: HeaderStrings): void {
+    const { bytes } = this,
+      start = this.views.get("stringStart") as Uint32Array,
+      end = this.views.get("stringEnd") as Uint32Array;
+    bytes.set(strings.bytes, PROFILE_START);
+    start.set(strings.offset.subarray(0, base));
+    end.set(strings.offset.subarray(1, base + 1));
+    let at = strings.bytes.length,
+      i = Math.max(1, base);
+    if (base === 0) start[0] = end[0] = 0;
+    for (const text of texts) {
+      start[i] = at;
+      at += encodeUtf8Into(text, bytes, PROFILE_START + at);
+      end[i++] = at;
+    }
+  }
+
+  private putHeader(header: PprofHeader, { types, period, defaultType }: HeaderStrings): void {
+    const { header: words, longs } = this,
+      type = this.views.get("typeType") as Uint32Array,
+      unit = this.views.get("typeUnit") as Uint32Array;
+    types.forEach((t, i) => ([type[i], unit[i]] = t));
+    words[HeaderWord.hasPeriodType] = period ? 1 : 0;
+    words[HeaderWord.periodType] = period?.[0] ?? 0;
+    words[HeaderWord.periodUnit] = period?.[1] ?? 0;
+    words[HeaderWord.defaultSampleType] = defaultType;
+    longs[HeaderWord.timeNanos / 2] = header.timeNanos;
+    longs[HeaderWord.durationNanos / 2] = header.durationNanos;
+    longs[HeaderWord.period / 2] = header.period;
+  }
+
+  /** The tables of the profile whose columns are in memory, and whose strings lie in `profile`. */
+  private publish(profile: Uint8Array): PprofTables {
     const { header, longs, tables: t } = this;
     t.bytes = profile;
     for (const { column, data, words, rows, fence } of this.columns) {

@@ -1,7 +1,6 @@
 import { CinderblockError } from "@cinderblock/errors";
-import { otlpToPprofs, readOtlp } from "../otlp.ts";
+import { BodyIdentity, loadedProfile } from "../loaded-profile.ts";
 import type { PushContext, PushedProfile } from "../push-context.ts";
-import { pprofProfile } from "./push.ts";
 
 /** Profiles of an OTLP export, one for each profile and service. */
 export function* otlpProfiles(
@@ -9,16 +8,20 @@ export function* otlpProfiles(
   codec: "proto" | "json",
   ctx: PushContext,
 ): Iterable<PushedProfile> {
-  const { loader, hasher, nowMs, out } = ctx;
+  const { loader, nowMs, out } = ctx,
+    identity = new BodyIdentity(ctx.hasher, [body]);
   out.compressedBytes += body.length;
-  for (const { labels, bytes, unnamed } of otlpToPprofs(readOtlp(body, codec), BigInt(nowMs) * 1_000_000n)) {
-    out.decompressedBytes += bytes.length;
+  const tables = loader.otlp.read(body, codec);
+  let place = 0;
+  for (const { labels, header, source, unnamed } of loader.otlp.series(tables, BigInt(nowMs) * 1_000_000n)) {
+    const profile = loadedProfile(loader, { labels, header, source, identity, place: place++ });
+    out.decompressedBytes += profile.size;
     yield {
-      bytes: bytes.length,
+      bytes: profile.size,
       decode: () => {
         if (unnamed !== undefined)
           throw new CinderblockError("invalid", unnamed, { reason: "invalid_labels" });
-        return pprofProfile(loader.decode(bytes), labels, hasher);
+        return profile.decode();
       },
     };
   }
