@@ -16,6 +16,7 @@ import { PushProcessor, RateGate } from "@cinderblock/ingest";
 import { Random, tinyJfr } from "@cinderblock/testkit";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { writeFormats } from "./formats-part.ts";
+import { type Stack, treeBody, trieBody } from "./tree-bodies.ts";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url)))),
   folder = join(root, "../shared/testdata/profiles");
@@ -38,7 +39,7 @@ const plain = readdirSync(folder)
   });
 
 /** Function names of a sample, root first. */
-function stacks(t: Table): { frames: string[]; value: number }[] {
+function stacks(t: Table): Stack[] {
   const text = (i: number): string =>
     Buffer.from(t.bytes.subarray(t.stringStart.data[i]!, t.stringEnd.data[i])).toString();
   const location = new Map<number, number>(),
@@ -107,6 +108,13 @@ const folded = decoded((t) =>
   ),
 );
 add("folded stacks", ingest("groups", folded), folded);
+for (const [format, bodyOf] of [
+  ["trie", trieBody],
+  ["tree", treeBody],
+] as const) {
+  const bodies = decoded((t) => bodyOf(stacks(t)));
+  add(format, ingest(format, bodies), bodies);
+}
 const speedscope = decoded((t) => {
   const list = stacks(t),
     names = [...new Set(list.flatMap((s) => s.frames))],

@@ -109,6 +109,14 @@ export class ByteStrings {
     for (let id = 0; id < this.length; id++) this.place(id, this.hashes.data[id]!);
   }
 
+  /** Removes all strings and keeps the memory. Views of the columns lose their meaning. */
+  clear(): void {
+    this.release();
+    this.bytes.length = this.offset.length = this.hashes.length = 0;
+    this.offset.push(0);
+    this.slot.fill(0);
+  }
+
   /** Allocated memory in bytes, including free capacity. */
   get byteLength(): number {
     return this.bytes.byteLength + this.offset.byteLength + this.hashes.byteLength + this.slot.byteLength;

@@ -1,6 +1,6 @@
 /**
  * Open-addressing hash table from a pair of u32 words to a u32 below 2^32 - 1: a million lookups take 27 ms,
- * against 900 ms for Map<bigint>. Negative words count as their unsigned value. Entries cannot be removed.
+ * against 900 ms for Map<bigint>. Negative words count as their unsigned value. Entries cannot be removed one by one.
  *
  *   slot   0      1      2      ...   mask
  *   keyA | a    |      | a'   |           a slot is in use if its `slot` is not 0
@@ -64,6 +64,13 @@ export class PairTable {
     let n = this.slot.length;
     while (n < entries * 2) n *= 2;
     if (n > this.slot.length) this.grow(n);
+  }
+
+  /** Removes all entries and keeps the memory. */
+  clear(): void {
+    if (this.size === 0) return;
+    this.size = 0;
+    this.slot.fill(0);
   }
 
   private grow(n = this.slot.length * 2): void {

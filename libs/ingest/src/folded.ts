@@ -1,12 +1,11 @@
 import { decodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
-import { MAX_VALUE } from "./stack-builder.ts";
-import { framesOf, nameOf } from "./strings.ts";
+import { MAX_VALUE } from "./wide-sums.ts";
 
 /** Receiver of the lines of a folded text; line numbers begin at 1. */
 export interface FoldedLines {
-  /** a stack, root first, and its count */
-  stack(frames: string[], count: bigint): void;
+  /** bytes of a stack, root first, whose frames end at semicolons, and its count */
+  stack(from: number, end: number, count: number | bigint): void;
   /** a line without a count; `word` is its last word, "" for a line of one word */
   uncounted(line: number, text: string, word: string): void;
 }
@@ -25,7 +24,7 @@ const isBlank = (b: number | undefined): boolean => b === BLANK || b === TAB;
 /**
  * Reads folded stacks, one `a;b;c 3` per line: the last blank or tab separates stack and count. Blanks at a
  * line's end, empty lines, a byte order mark and remarks (`# …`) have no meaning.
- * @throws `unknown` for a count that is negative or above MAX_VALUE, `invalid` for a stack that is not UTF-8
+ * @throws `unknown` for a count that is negative or above MAX_VALUE
  */
 export function readFoldedLines(body: Uint8Array, lines: FoldedLines): void {
   let from = body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? 3 : 0;
@@ -41,13 +40,13 @@ export function readFoldedLines(body: Uint8Array, lines: FoldedLines): void {
     let at = end;
     while (at > start && !isBlank(body[at - 1])) at--;
     const count = at === start ? undefined : countOf(body, at, end, line);
-    if (count !== undefined) lines.stack(framesOf(nameOf(body, start, at - 1)), count);
+    if (count !== undefined) lines.stack(start, at - 1, count);
     else lines.uncounted(line, decodeUtf8(body, start, end), at === start ? "" : decodeUtf8(body, at, end));
   }
 }
 
 /** Number of the digits in [from, end), with a sign or without; undefined for another word. */
-function countOf(body: Uint8Array, from: number, end: number, line: number): bigint | undefined {
+function countOf(body: Uint8Array, from: number, end: number, line: number): number | bigint | undefined {
   const sign = body[from],
     first = sign === 43 || sign === 45 ? from + 1 : from;
   if (first === end) return undefined;
@@ -62,8 +61,8 @@ function countOf(body: Uint8Array, from: number, end: number, line: number): big
   const digits = end - zeros;
   // A longer number costs more than its length to convert.
   if (digits > MAX_DIGITS) refuse(line, `a number of ${digits} digits is above ${MAX_VALUE}`);
-  const count = digits <= EXACT_DIGITS ? BigInt(n) : BigInt(decodeUtf8(body, zeros, end));
-  if (sign === 45 && count > 0n) refuse(line, `-${count} is negative`);
+  const count = digits <= EXACT_DIGITS ? n : BigInt(decodeUtf8(body, zeros, end));
+  if (sign === 45 && count > 0) refuse(line, `-${count} is negative`);
   if (count > MAX_VALUE) refuse(line, `${count} is above ${MAX_VALUE}`);
   return count;
 }

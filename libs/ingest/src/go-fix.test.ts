@@ -6,7 +6,7 @@ describe("the language of a profile", () => {
   const of = (name: string, spy = "unknown"): string => {
     const stacks = new StackBuilder(),
       header = { sampleTypes: [{ type: "cpu", unit: "ns" }], period: 0n, timeNanos: 0n, durationNanos: 0n };
-    stacks.add(stacks.child(0, name), [1n]);
+    stacks.add(stacks.child(0, stacks.location(name)), 1);
     return detectLanguage(new PprofDecoder().decode(stacks.encode(header)), spy);
   };
 

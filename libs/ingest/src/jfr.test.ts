@@ -1,11 +1,12 @@
 import { gzipSync } from "node:zlib";
 import { loadHasher } from "@cinderblock/bytes";
 import { labelsText } from "@cinderblock/model";
-import { PprofDecoder } from "@cinderblock/pprof";
+import { encodePprof, PprofDecoder } from "@cinderblock/pprof";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { tinyJfr, type TinyJfrEvent } from "@cinderblock/testkit";
 import { type ProcessedProfile, PushProcessor, RateGate, stringAt } from "./index.ts";
-import { jfrToPprofs, NO_JFR_LABELS } from "./jfr.ts";
+import { jfrProfilesOf, NO_JFR_LABELS } from "./jfr.ts";
+import { StackBuilders } from "./stack-builder.ts";
 import { framesOf } from "./testing.ts";
 
 const NOW = 1_795_409_460_000;
@@ -88,7 +89,7 @@ async function rowsOf(recording: Uint8Array, labels = snapshot({}), sampleRate =
 describe("profiles of a JFR recording", () => {
   it("have the period of v1; allocations of malloc have none", () => {
     const frames: TinyJfrEvent["frames"] = [["libc.so", "malloc"]];
-    const { profiles } = jfrToPprofs(
+    const { profiles } = jfrProfilesOf(
       tinyJfr([
         { type: "ExecutionSample", frames },
         { type: "Malloc", frames, bytes: 64 },
@@ -97,11 +98,12 @@ describe("profiles of a JFR recording", () => {
       100,
       1n,
       1n,
+      new StackBuilders(),
     );
     const decoder = new PprofDecoder();
     expect(
       profiles.map((p) => {
-        const t = decoder.decode(p.bytes);
+        const t = decoder.decode(encodePprof(p.header, p.source));
         return [p.name, stringAt(t, t.periodType), stringAt(t, t.periodUnit)];
       }),
     ).toEqual([
@@ -115,7 +117,7 @@ describe("profiles of a JFR recording", () => {
       frames: [["Main", type]],
       ...more,
     });
-    const { profiles } = jfrToPprofs(
+    const { profiles } = jfrProfilesOf(
       tinyJfr([
         at("ObjectAllocationSample", { bytes: 4096 }),
         at("ThreadPark", { durationTicks: 77 }),
@@ -127,11 +129,12 @@ describe("profiles of a JFR recording", () => {
       100,
       1_795_409_460_000_000_000n,
       5_000_000_000n,
+      new StackBuilders(),
     );
     const decoder = new PprofDecoder();
     expect(
-      profiles.map(({ name, bytes }) => {
-        const t = decoder.decode(bytes),
+      profiles.map(({ name, header, source }) => {
+        const t = decoder.decode(encodePprof(header, source)),
           text = (i: number): string => stringAt(t, i);
         return [
           name,

@@ -12,8 +12,10 @@ import {
   TRACE_LOW,
 } from "@cinderblock/jfr";
 import type { Label } from "@cinderblock/model";
+import type { PprofHeader, PprofSource } from "@cinderblock/pprof";
 import { WordTuples } from "@cinderblock/symdb";
-import { JFR_SYMBOLS, StackBuilder } from "./stack-builder.ts";
+import { JFR_SYMBOLS, type StackBuilder, type StackBuilders } from "./stack-builder.ts";
+import { UNSCALED } from "./wide-sums.ts";
 
 /** Sample types and period of the profiles made from JFR events (docs/formats/ingest.md). */
 const PROFILES = {
@@ -72,10 +74,11 @@ const PROFILES = {
 } as const;
 type ProfileKey = keyof typeof PROFILES;
 
-/** One profile of a recording, encoded as pprof. */
+/** One profile of a recording, in the layout of a pprof. */
 export interface JfrProfile {
   name: string;
-  bytes: Uint8Array;
+  header: PprofHeader;
+  source: PprofSource;
 }
 
 /** Labels of each context that the agent set, by ID, and the strings to which events refer by ID. */
@@ -168,6 +171,11 @@ function labelsOfIds(ids: Uint32Array, { contexts, strings }: JfrLabels): Label[
   return labels;
 }
 
+function product(count: number, nanos: number): number | bigint {
+  const time = count * nanos;
+  return Number.isSafeInteger(time) ? time : BigInt(count) * BigInt(nanos);
+}
+
 /** `nodes`: stack trace -> node; `locations`: frame -> location, or one of the two constants below */
 interface ChunkNumbers {
   nodes: Map<number, number>;
@@ -177,22 +185,25 @@ const UNSEEN = -1,
   UNTOLD = -2;
 
 /**
- * Converts a recording to one pprof for each kind of event that it contains; also returns the profiler's
- * event setting.
+ * Converts a recording to one profile for each kind of event that it contains; also returns the profiler's event
+ * setting. The profiles are valid as long as their builders.
  * @throws `invalid` for samples of CPU or wall time at a rate of 0, which leaves no time to them
  */
-export function jfrToPprofs(
+export function jfrProfilesOf(
   body: Uint8Array,
   labels: JfrLabels,
   sampleRate: number,
   timeNanos: bigint,
   durationNanos: bigint,
+  stackBuilders: StackBuilders,
 ): { profiles: JfrProfile[]; event: string } {
   const builders = new Map<ProfileKey, StackBuilder>();
-  const perSample = sampleRate > 0 ? BigInt(Math.floor(1e9 / sampleRate)) : undefined;
+  const perSample = sampleRate > 0 ? Math.floor(1e9 / sampleRate) : undefined;
+  /** values of the current event */
+  const pair: (number | bigint)[] = [0, 0];
   const builder = (key: ProfileKey): StackBuilder => {
     let b = builders.get(key);
-    if (!b) builders.set(key, (b = new StackBuilder(PROFILES[key].types.length, undefined, JFR_SYMBOLS)));
+    if (!b) builders.set(key, (b = stackBuilders.take(PROFILES[key].types.length, undefined, JFR_SYMBOLS)));
     return b;
   };
   let stacks: JfrStacks | undefined;
@@ -220,7 +231,7 @@ export function jfrToPprofs(
           locations[frame] = location =
             name === undefined ? UNTOLD : b.locationAt(name, stacks!.frameLine(frame));
         }
-        if (location !== UNTOLD) node = b.childAt(node, location);
+        if (location !== UNTOLD) node = b.child(node, location);
       }
       numbers.nodes.set(stackTrace, node);
     }
@@ -229,12 +240,12 @@ export function jfrToPprofs(
   /** IDs of events -> number; number -> labels */
   const idSets = new WordTuples(),
     labelSets: Label[][] = [];
-  const add = (key: ProfileKey, e: JfrEvent, values: bigint[]): void => {
+  const add = (key: ProfileKey, e: JfrEvent, values: readonly (number | bigint)[]): void => {
     const node = nodeOf(key, e.stackTrace);
     if (node === undefined) return;
     const set = idSets.intern(e.ids, ID_WORDS);
     if (set === labelSets.length) labelSets.push(labelsOfIds(e.ids, labels));
-    builder(key).add(node, values, labelSets[set]!.length > 0 ? set + 1 : 0);
+    builder(key).addAll(node, values, labelSets[set]!.length > 0 ? set + 1 : 0);
   };
   const addTime = (key: "cpu" | "wall", e: JfrEvent): void => {
     if (perSample === undefined)
@@ -242,7 +253,8 @@ export function jfrToPprofs(
         `sampleRate: 0 samples a second leave no time to the recording's samples of ${key} time`,
         "malformed_profile",
       );
-    add(key, e, [BigInt(e.count) * perSample]);
+    pair[0] = product(e.count, perSample);
+    add(key, e, pair);
   };
   const event = readRecording(body, {
     chunk(s) {
@@ -250,8 +262,8 @@ export function jfrToPprofs(
       known = new Map();
     },
     event(e, setting) {
-      const bytes = BigInt(e.bytes),
-        delay = BigInt(e.durationNanos);
+      pair[0] = 1;
+      pair[1] = e.kind === "monitor" || e.kind === "park" ? e.durationNanos : e.bytes;
       switch (e.kind) {
         case "execution":
           if (e.state !== undefined && e.state !== "STATE_SLEEPING") addTime("cpu", e);
@@ -263,25 +275,25 @@ export function jfrToPprofs(
           addTime("wall", e);
           break;
         case "alloc-in-tlab":
-          add("inTlab", e, [1n, bytes]);
+          add("inTlab", e, pair);
           break;
         case "alloc-outside-tlab":
-          add("outsideTlab", e, [1n, bytes]);
+          add("outsideTlab", e, pair);
           break;
         case "alloc-sample":
-          add("sampled", e, [1n, bytes]);
+          add("sampled", e, pair);
           break;
         case "monitor":
-          add("monitor", e, [1n, delay]);
+          add("monitor", e, pair);
           break;
         case "park":
-          add("park", e, [1n, delay]);
+          add("park", e, pair);
           break;
         case "live":
-          add("live", e, [1n]);
+          add("live", e, pair);
           break;
         case "malloc":
-          add("malloc", e, [1n, bytes]);
+          add("malloc", e, pair);
           break;
       }
     },
@@ -292,17 +304,14 @@ export function jfrToPprofs(
     const { name, types, period } = PROFILES[key];
     profiles.push({
       name,
-      bytes: stacksOf.encode(
-        {
-          sampleTypes: types.map(([type, unit]) => ({ type, unit })),
-          ...(period ? { periodType: { type: period[0], unit: period[1] } } : {}),
-          period: 0n,
-          timeNanos,
-          durationNanos,
-        },
-        undefined,
-        (set) => labelSets[set - 1]!,
-      ),
+      header: {
+        sampleTypes: types.map(([type, unit]) => ({ type, unit })),
+        ...(period ? { periodType: { type: period[0], unit: period[1] } } : {}),
+        period: 0n,
+        timeNanos,
+        durationNanos,
+      },
+      source: stacksOf.source(UNSCALED, (set) => labelSets[set - 1]!),
     });
   }
   return { event, profiles };

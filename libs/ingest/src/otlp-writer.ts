@@ -4,7 +4,7 @@ import { invalidError } from "@cinderblock/errors";
 import { type OtlpProfile, OtlpTables } from "@cinderblock/otlp";
 import type { PprofHeader, PprofSource } from "@cinderblock/pprof";
 import { attributeOf, check, SampleTexts, stringOf, textOf } from "./otlp-texts.ts";
-import { MAX_VALUE } from "./stack-builder.ts";
+import { MAX_VALUE } from "./wide-sums.ts";
 
 const BUILD_ID = "process.executable.build_id.gnu";
 const DEFAULT_DURATION_NANOS = 10_000_000_000n;

@@ -67,6 +67,8 @@ export class PushProcessor {
       for (const profile of profilesOf(push, ctx)) this.pipeline.run(profile, ctx);
     } catch (err) {
       addRefusal(out, err, push.body.length, undefined);
+    } finally {
+      this.loader.stacks.release();
     }
     return out;
   }

@@ -1,6 +1,7 @@
 import { decodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError } from "@cinderblock/errors";
-import { MAX_VALUE, type StackBounds, StackBuilder } from "./stack-builder.ts";
+import type { StackBuilder } from "./stack-builder.ts";
+import { MAX_VALUE } from "./wide-sums.ts";
 
 const SCHEMA = "https://www.speedscope.app/file-format-schema.json";
 
@@ -71,13 +72,13 @@ export function speedscopeFactor(unit: string): number | undefined {
 /**
  * Reads a speedscope file; merges profiles of equal name, type, unit and start. Weights are decimals: a
  * stack's sum is rounded once.
- * @param bounds limits of each profile
+ * @param builder an empty builder for each profile
  * @throws `unknown` for a malformed file
  */
 export function readSpeedscope(
   body: Uint8Array,
   scale: SpeedscopeScale,
-  bounds?: StackBounds,
+  builder: () => StackBuilder,
 ): SpeedscopeProfile[] {
   let file: { $schema?: unknown; shared?: { frames?: unknown }; profiles?: unknown };
   try {
@@ -108,12 +109,13 @@ export function readSpeedscope(
     else groups.set(key, { name, unit, members: [p] });
   }
   return [...groups.values()].map(({ name, unit, members }) => {
-    const stacks = new StackBuilder(1, bounds),
+    const stacks = builder(),
+      locations = new FrameLocations(frames, stacks),
       factor = scale(unit, groups.size > 1, members.every(isWhole)),
       weights = new Weights(stacks, factor);
     for (const p of members)
-      if (p.type === "sampled") readSampled(p, frames, stacks, weights);
-      else readEvented(p, frames, stacks, weights);
+      if (p.type === "sampled") readSampled(p, locations, stacks, weights);
+      else readEvented(p, locations, stacks, weights);
     weights.finish();
     return { name, unit, factor, stacks };
   });
@@ -146,35 +148,56 @@ class Weights {
     const value = weight * this.factor,
       whole = Math.floor(value);
     if (whole >= 2 ** 63) refuse(`weight ${weight} is above the largest value of a stack, ${MAX_VALUE}`);
-    this.stacks.add(node, [BigInt(whole)]);
+    this.stacks.add(node, whole);
     if (value > whole) this.fractions.set(node, (this.fractions.get(node) ?? 0) + value - whole);
   }
 
   finish(): void {
-    for (const [node, fraction] of this.fractions) this.stacks.add(node, [BigInt(Math.round(fraction))]);
+    for (const [node, fraction] of this.fractions) this.stacks.add(node, Math.round(fraction));
     this.fractions.clear();
   }
 }
 
-function frameAt(frames: readonly string[], i: unknown): string {
-  const name = typeof i === "number" ? frames[i] : undefined;
-  return name ?? refuse(`expected a frame below ${frames.length}, found ${JSON.stringify(i)}`);
+/** Locations of a file's frames in one profile, each named at its first use. */
+class FrameLocations {
+  private readonly frames: readonly string[];
+  private readonly stacks: StackBuilder;
+  /** frame -> location + 1, 0: not used yet */
+  private readonly known: Uint32Array;
+
+  constructor(frames: readonly string[], stacks: StackBuilder) {
+    this.frames = frames;
+    this.stacks = stacks;
+    this.known = new Uint32Array(frames.length);
+  }
+
+  at(i: unknown): number {
+    const known = typeof i === "number" ? this.known[i] : undefined;
+    if (known === undefined)
+      refuse(`expected a frame below ${this.frames.length}, found ${JSON.stringify(i)}`);
+    if (known > 0) return known - 1;
+    const location = this.stacks.location(this.frames[i as number]!);
+    this.known[i as number] = location + 1;
+    return location;
+  }
 }
 
-function readSampled(p: RawProfile, frames: readonly string[], stacks: StackBuilder, weights: Weights): void {
+function readSampled(p: RawProfile, frames: FrameLocations, stacks: StackBuilder, weights: Weights): void {
   if (!Array.isArray(p.samples) || !Array.isArray(p.weights) || p.samples.length !== p.weights.length)
     refuse("expected as many weights as samples");
-  const list = p.weights as unknown[];
-  (p.samples as unknown[]).forEach((stack, i) => {
+  const list = p.weights as unknown[],
+    samples = p.samples as unknown[];
+  for (let i = 0; i < samples.length; i++) {
+    const stack = samples[i];
     if (!Array.isArray(stack)) refuse("expected a list of frames in every sample");
     let node = 0;
-    for (const f of stack as unknown[]) node = stacks.child(node, frameAt(frames, f));
+    for (let k = 0; k < stack.length; k++) node = stacks.child(node, frames.at(stack[k]));
     if (node > 0) weights.add(node, list[i]);
-  });
+  }
 }
 
 /** Adds the time between two events to the open stack. */
-function readEvented(p: RawProfile, frames: readonly string[], stacks: StackBuilder, weights: Weights): void {
+function readEvented(p: RawProfile, frames: FrameLocations, stacks: StackBuilder, weights: Weights): void {
   if (!Array.isArray(p.events)) refuse("expected events");
   const open: { frame: unknown; node: number }[] = [];
   let at = typeof p.startValue === "number" ? p.startValue : 0;
@@ -183,8 +206,7 @@ function readEvented(p: RawProfile, frames: readonly string[], stacks: StackBuil
     const top = open.at(-1);
     if (top && e.at > at) weights.add(top.node, e.at - at);
     at = e.at;
-    if (e.type === "O")
-      open.push({ frame: e.frame, node: stacks.child(top?.node ?? 0, frameAt(frames, e.frame)) });
+    if (e.type === "O") open.push({ frame: e.frame, node: stacks.child(top?.node ?? 0, frames.at(e.frame)) });
     else if (e.type === "C") {
       if (open.pop()?.frame !== e.frame) refuse("expected the closed frame to be the top of the stack");
     } else refuse(`unknown event ${JSON.stringify(e.type)}`);

@@ -1,9 +1,11 @@
-import { encodeUtf8 } from "@cinderblock/bytes";
-import { PairTable, U32Column } from "@cinderblock/columnar";
+import { encodeUtf8Into } from "@cinderblock/bytes";
+import { ByteStrings, I64Column, PairTable, U32Column } from "@cinderblock/columnar";
 import { CinderblockError } from "@cinderblock/errors";
-import { encodePprof, type PprofHeader } from "@cinderblock/pprof";
-import { HAS_FUNCTIONS, MAPPING_WORDS, SymbolPartition } from "@cinderblock/symdb";
 import type { Label } from "@cinderblock/model";
+import { encodePprof, type PprofHeader, type PprofSource } from "@cinderblock/pprof";
+import { HAS_FUNCTIONS, MAPPING_WORDS } from "@cinderblock/symdb";
+import { StackNodes } from "./stack-nodes.ts";
+import { UNSCALED, WideSums } from "./wide-sums.ts";
 
 /** Limits of a built profile; 0: no limit. They are checked before memory is allocated. */
 export interface StackBounds {
@@ -23,33 +25,85 @@ export const JFR_SYMBOLS: SymbolStyle = { systemNames: false, mappingFlags: HAS_
 
 /** Minimum bytes of a function in a pprof, without its name. */
 const FUNCTION_BYTES = 12;
+const NO_BOUNDS: StackBounds = { maxSamples: 0, maxBytes: 0 };
 
 /**
- * Collects stacks of function names with their values, for formats without symbol tables, and encodes one
- * pprof.
+ * Collects stacks of function names with their values, for formats without symbol tables, as the columns of one
+ * pprof. `reset` empties it and keeps its memory.
+ *
+ *   string -> functionOf -> function -> lineless -> location without a line
+ *   (label set, node) -> sample -> one value per type
  */
 export class StackBuilder {
-  private readonly symbols = new SymbolPartition();
-  /** function name -> function; location of a function without a line */
-  private readonly functions = new Map<string, number>();
-  private readonly locations = new Map<string, number>();
-  /** (label set, node) -> sample; each sample has one value per type in `values` */
-  private readonly sampleOf = new PairTable(16);
-  private readonly sampleSet = new U32Column(16);
-  private readonly sampleNode = new U32Column(16);
-  private readonly values: bigint[] = [];
-  private readonly word = new Uint32Array(6);
-  private readonly types: number;
-  private readonly bounds: StackBounds;
-  private readonly style: SymbolStyle;
+  private readonly nodes = new StackNodes();
+  private readonly strings = new ByteStrings();
+  /** string -> function + 1, 0: none; functions are pairs of name and system name */
+  private readonly functionOf = new U32Column(64);
+  private readonly functionWords = new U32Column(256);
+  /** function -> its location without a line + 1, 0: none */
+  private readonly lineless = new U32Column(64);
+  /** (function, line) -> location, for lines above 0 */
+  private readonly lines = new PairTable(16);
+  private readonly locationWords = new U32Column(256);
+  /** node -> sample without labels + 1, 0: none */
+  private readonly plainSample = new U32Column(64);
+  /** (label set, node) -> sample */
+  private readonly labeled = new PairTable(16);
+  private readonly sampleSet = new U32Column(64);
+  private readonly sampleNode = new U32Column(64);
+  private readonly sums = new WideSums();
+  private readonly sampleOffset = new U32Column(64);
+  private readonly sampleLocation = new U32Column(256);
+  private readonly value = new I64Column(64);
+  private readonly labelOffset = new U32Column(64);
+  private readonly labelKey = new U32Column(16);
+  private readonly labelValue = new U32Column(16);
+  private scratch = new Uint8Array(1024);
+  private types = 1;
+  private bounds = NO_BOUNDS;
+  private style = TEXT_SYMBOLS;
   /** minimum size of the pprof: names, functions, and one byte for each frame of a stack */
   private bytes = 0;
 
   /** @param types number of values per sample */
-  constructor(types = 1, bounds: StackBounds = { maxSamples: 0, maxBytes: 0 }, style = TEXT_SYMBOLS) {
+  constructor(types = 1, bounds = NO_BOUNDS, style = TEXT_SYMBOLS) {
+    this.reset(types, bounds, style);
+  }
+
+  /** Begins another profile. */
+  reset(types = 1, bounds = NO_BOUNDS, style = TEXT_SYMBOLS): void {
     this.types = types;
     this.bounds = bounds;
     this.style = style;
+    this.bytes = 0;
+    this.nodes.clear();
+    this.strings.clear();
+    this.strings.intern(this.scratch, 0, 0);
+    this.lines.clear();
+    this.labeled.clear();
+    this.sums.clear();
+    for (const column of [
+      this.functionOf,
+      this.functionWords,
+      this.lineless,
+      this.locationWords,
+      this.plainSample,
+      this.sampleSet,
+      this.sampleNode,
+    ])
+      column.length = 0;
+  }
+
+  /** Allocated memory in bytes, nearly. */
+  get byteLength(): number {
+    return (
+      this.nodes.byteLength +
+      this.strings.byteLength +
+      this.lines.byteLength +
+      this.labeled.byteLength +
+      this.locationWords.byteLength +
+      this.sampleLocation.byteLength
+    );
   }
 
   private grow(bytes: number): void {
@@ -65,139 +119,235 @@ export class StackBuilder {
 
   /** Whether no value was added. */
   get isEmpty(): boolean {
-    return this.values.length === 0;
+    return this.sampleNode.length === 0;
   }
 
-  private string(text: string): number {
-    const bytes = encodeUtf8(text);
-    this.grow(bytes.length);
-    return this.symbols.strings.intern(bytes, 0, bytes.length);
-  }
-
-  /** Node of a function under `parent`; 0 is the root. */
-  child(parent: number, name: string): number {
-    return this.childAt(parent, this.location(name));
-  }
-
-  /** Location of a function without a line, for `childAt`. */
+  /** Location of a function without a line, for `child`. */
   location(name: string): number {
-    let location = this.locations.get(name);
-    if (location === undefined) this.locations.set(name, (location = this.locationAt(name, 0)));
+    return this.locationAt(name, 0);
+  }
+
+  /** Location of a line of a function, for `child`; 0 is no line. */
+  locationAt(name: string, line: number): number {
+    const length = this.encoded(name),
+      fn = this.function(this.scratch, 0, length);
+    if (line === 0) return this.linelessOf(fn);
+    const next = this.locationWords.length / 6,
+      known = this.lines.getOrSet(fn, line, next);
+    return known >= 0 ? known : this.addLocation(fn, line);
+  }
+
+  /** Location without a line of the function whose name is `bytes[from, end)`, which is UTF-8. */
+  locationOf(bytes: Uint8Array, from: number, end: number): number {
+    return this.linelessOf(this.function(bytes, from, end));
+  }
+
+  /** Encodes a text into `scratch`; returns its size in bytes. */
+  private encoded(text: string): number {
+    const { length } = text;
+    if (this.scratch.length < 3 * length) this.scratch = new Uint8Array(6 * length);
+    const { scratch } = this;
+    for (let i = 0; i < length; i++) {
+      const c = text.charCodeAt(i);
+      if (c > 127) return encodeUtf8Into(text, scratch, 0);
+      scratch[i] = c;
+    }
+    return length;
+  }
+
+  private function(bytes: Uint8Array, from: number, end: number): number {
+    const { functionOf } = this,
+      name = this.strings.intern(bytes, from, end);
+    if (functionOf.length <= name) zeroTo(functionOf, name + 1);
+    const known = functionOf.data[name]!;
+    if (known > 0) return known - 1;
+    this.grow(FUNCTION_BYTES + end - from);
+    const fn = this.lineless.push(0);
+    functionOf.data[name] = fn + 1;
+    this.functionWords.push(name);
+    this.functionWords.push(this.style.systemNames ? name : 0);
+    this.functionWords.push(0);
+    this.functionWords.push(0);
+    return fn;
+  }
+
+  private linelessOf(fn: number): number {
+    const known = this.lineless.data[fn]!;
+    if (known > 0) return known - 1;
+    const location = this.addLocation(fn, 0);
+    this.lineless.data[fn] = location + 1;
     return location;
   }
 
-  /** Location of a line of a function, for `childAt`; 0 is no line. */
-  locationAt(name: string, line: number): number {
-    const { word, symbols } = this;
-    let fn = this.functions.get(name);
-    if (fn === undefined) {
-      const at = this.string(name);
-      this.grow(FUNCTION_BYTES);
-      word[0] = at;
-      word[1] = this.style.systemNames ? at : 0;
-      word[2] = 0;
-      word[3] = 0;
-      this.functions.set(name, (fn = symbols.functions.intern(word, 4)));
-    }
-    word.fill(0, 0, 4);
-    word[4] = fn;
-    word[5] = line;
-    return symbols.locations.intern(word, 6);
+  private addLocation(fn: number, line: number): number {
+    const { locationWords } = this,
+      location = locationWords.length / 6;
+    locationWords.reserve(6);
+    const { data } = locationWords,
+      at = locationWords.length;
+    data.fill(0, at, at + 4);
+    data[at + 4] = fn;
+    data[at + 5] = line;
+    locationWords.length += 6;
+    return location;
   }
 
   /** Node of a location under `parent`; 0 is the root. */
-  childAt(parent: number, location: number): number {
-    const { stackParent } = this.symbols,
-      before = stackParent.length,
-      node = this.symbols.stackChild(parent, location);
-    if (stackParent.length > before) this.grow(1);
+  child(parent: number, location: number): number {
+    const { nodes } = this,
+      before = nodes.length,
+      node = nodes.child(parent, location);
+    if (nodes.length > before) this.grow(1);
     return node;
   }
 
+  /** Adds a value to a stack, for profiles with one value per sample. */
+  add(node: number, value: number | bigint): void {
+    this.sums.add(this.sample(node, 0), value);
+  }
+
   /** Adds values to a stack with the labels of a label set; set 0 has none. */
-  add(node: number, values: readonly bigint[], labelSet = 0): void {
+  addAll(node: number, values: readonly (number | bigint)[], labelSet: number): void {
+    const sample = this.sample(node, labelSet);
+    for (let k = 0, at = sample * this.types; k < this.types; k++) this.sums.add(at + k, values[k]!);
+  }
+
+  private sample(node: number, labelSet: number): number {
     const next = this.sampleNode.length;
-    let sample = this.sampleOf.getOrSet(labelSet, node, next);
-    if (sample < 0) {
-      sample = next;
-      const { maxSamples } = this.bounds;
-      if (maxSamples > 0 && sample >= maxSamples)
-        throw new CinderblockError(
-          "invalid",
-          `the profile exceeds the samples count limit (max_profile_stacktrace_samples, actual: more than ${maxSamples}, limit: ${maxSamples})`,
-          { reason: "samples_limit" },
-        );
-      this.sampleSet.push(labelSet);
-      this.sampleNode.push(node);
-      for (let k = 0; k < this.types; k++) this.values.push(0n);
+    if (labelSet === 0) {
+      const { plainSample } = this;
+      if (plainSample.length <= node) zeroTo(plainSample, node + 1);
+      const known = plainSample.data[node]!;
+      if (known > 0) return known - 1;
+      plainSample.data[node] = next + 1;
+    } else {
+      const known = this.labeled.getOrSet(labelSet, node, next);
+      if (known >= 0) return known;
     }
-    for (let k = 0, at = sample * this.types; k < this.types; k++) this.values[at + k]! += values[k]!;
+    const { maxSamples } = this.bounds;
+    if (maxSamples > 0 && next >= maxSamples)
+      throw new CinderblockError(
+        "invalid",
+        `the profile exceeds the samples count limit (max_profile_stacktrace_samples, actual: more than ${maxSamples}, limit: ${maxSamples})`,
+        { reason: "samples_limit" },
+      );
+    this.sampleSet.push(labelSet);
+    this.sampleNode.push(node);
+    this.sums.grow(this.types);
+    return next;
   }
 
   /**
-   * Encodes the stacks as pprof; `scale` converts each value, `labelsOf` gives the labels of a set.
+   * The stacks in the layout of a pprof, whose values are multiplied by `scale`; `labelsOf` gives the labels of a
+   * set. Valid until the next call or `reset`.
    * @throws `unknown` for a value that a pprof cannot hold
    */
-  encode(
-    header: PprofHeader,
-    scale: (value: bigint) => bigint = (v) => v,
-    labelsOf: (labelSet: number) => readonly Label[] = () => [],
-  ): Uint8Array {
-    const samples = this.sampleNode.length,
-      sampleOffset = new Uint32Array(samples + 1),
-      sampleLocation = new U32Column(samples * 8),
-      value = BigInt64Array.from(this.values, (v) => inRange(scale(v))),
-      labelOffset = new Uint32Array(samples + 1),
-      labelKey = new U32Column(16),
-      labelValue = new U32Column(16),
-      { stackParent, stackLocation } = this.symbols;
-    /** label set -> strings of its names and values */
-    const texts = new Map<number, readonly (readonly [number, number])[]>([[0, []]]);
-    for (let i = 0; i < samples; i++) {
-      for (let at = this.sampleNode.data[i]!; at > 0; at = stackParent.data[at]!)
-        sampleLocation.push(stackLocation.data[at]!);
-      sampleOffset[i + 1] = sampleLocation.length;
-      const set = this.sampleSet.data[i]!;
-      let labels = texts.get(set);
-      if (!labels)
-        texts.set(
-          set,
-          (labels = labelsOf(set).map((l) => [this.string(l.name), this.string(l.value)] as const)),
-        );
-      for (const [k, v] of labels) {
-        labelKey.push(k);
-        labelValue.push(v);
-      }
-      labelOffset[i + 1] = labelKey.length;
-    }
-    const t = this.symbols.tables(),
-      mappingWords = new Uint32Array(MAPPING_WORDS);
+  source(scale = UNSCALED, labelsOf: (labelSet: number) => readonly Label[] = () => []): PprofSource {
+    const { value, sampleOffset, strings } = this;
+    this.sums.scaled(scale, value);
+    this.putStacks();
+    this.putLabels(labelsOf);
+    const mappingWords = new Uint32Array(MAPPING_WORDS);
     mappingWords[MAPPING_WORDS - 1] = this.style.mappingFlags;
-    return encodePprof(header, {
-      strings: { bytes: t.stringBytes, offset: t.stringOffset },
-      functionWords: t.functionWords,
+    return {
+      strings: { bytes: strings.bytes.view(), offset: strings.offset.view() },
+      functionWords: this.functionWords.view(),
       mappingWords,
-      locationWords: t.locationWords,
-      locationOffset: t.locationOffset,
-      sampleOffset,
-      sampleLocation: sampleLocation.data.subarray(0, sampleLocation.length),
-      value,
+      locationWords: this.locationWords.view(),
+      locationOffset: multiples(this.locationWords.length / 6 + 1, 6),
+      sampleOffset: sampleOffset.view(),
+      sampleLocation: this.sampleLocation.view(),
+      value: value.view(),
       labels: {
-        offset: labelOffset,
-        key: labelKey.data.subarray(0, labelKey.length),
-        value: labelValue.data.subarray(0, labelValue.length),
+        offset: this.labelOffset.view(),
+        key: this.labelKey.view(),
+        value: this.labelValue.view(),
       },
-    });
+    };
+  }
+
+  private putStacks(): void {
+    const { nodes, sampleNode, sampleOffset, sampleLocation } = this;
+    sampleOffset.length = sampleLocation.length = 0;
+    sampleOffset.push(0);
+    for (let i = 0; i < sampleNode.length; i++) {
+      nodes.putStack(sampleNode.data[i]!, sampleLocation);
+      sampleOffset.push(sampleLocation.length);
+    }
+  }
+
+  private putLabels(labelsOf: (labelSet: number) => readonly Label[]): void {
+    const { sampleSet, labelOffset, labelKey, labelValue } = this,
+      /** label set -> strings of its names and values */
+      texts = new Map<number, readonly (readonly [number, number])[]>();
+    labelOffset.length = labelKey.length = labelValue.length = 0;
+    labelOffset.push(0);
+    for (let i = 0; i < sampleSet.length; i++) {
+      const set = sampleSet.data[i]!;
+      if (set > 0) {
+        let labels = texts.get(set);
+        if (!labels)
+          texts.set(
+            set,
+            (labels = labelsOf(set).map((l) => [this.string(l.name), this.string(l.value)] as const)),
+          );
+        for (const [k, v] of labels) {
+          labelKey.push(k);
+          labelValue.push(v);
+        }
+      }
+      labelOffset.push(labelKey.length);
+    }
+  }
+
+  private string(text: string): number {
+    const length = this.encoded(text);
+    this.grow(length);
+    return this.strings.intern(this.scratch, 0, length);
+  }
+
+  /**
+   * Encodes the stacks as pprof.
+   * @throws `unknown` for a value that a pprof cannot hold
+   */
+  encode(header: PprofHeader): Uint8Array {
+    return encodePprof(header, this.source());
   }
 }
 
-/** Largest value of a pprof's sample. */
-export const MAX_VALUE = (1n << 63n) - 1n;
+/** Lengthens a column with zeros. */
+function zeroTo(column: U32Column, length: number): void {
+  const from = column.length;
+  column.reserve(length - from);
+  column.data.fill(0, from, length);
+  column.length = length;
+}
 
-function inRange(value: bigint): bigint {
-  if (value > MAX_VALUE || value < -MAX_VALUE)
-    throw new CinderblockError("unknown", `a stack's value is ${value}; the limit is ${MAX_VALUE}`, {
-      reason: "malformed_profile",
-    });
-  return value;
+function multiples(n: number, of: number): Uint32Array {
+  const out = new Uint32Array(n);
+  for (let i = 0; i < n; i++) out[i] = i * of;
+  return out;
+}
+
+/** Memory of a builder above which it is not kept for another push. */
+const KEPT_BYTES = 4 << 20;
+
+/** Builders whose memory is used again. One per thread. */
+export class StackBuilders {
+  private readonly all: StackBuilder[] = [];
+  private taken = 0;
+
+  /** Takes back all builders: the push that took them is processed. */
+  release(): void {
+    this.taken = 0;
+    if (this.all.some((b) => b.byteLength > KEPT_BYTES)) this.all.length = 0;
+  }
+
+  /** An empty builder, until `release`. */
+  take(types: number, bounds?: StackBounds, style?: SymbolStyle): StackBuilder {
+    if (this.taken === this.all.length) this.all.push(new StackBuilder());
+    const builder = this.all[this.taken++]!;
+    builder.reset(types, bounds, style);
+    return builder;
+  }
 }

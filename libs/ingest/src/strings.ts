@@ -9,22 +9,28 @@ export function stringAt(t: PprofTables, index: number): string {
 }
 
 /**
- * Text of bytes that a client sent as a name.
+ * Checks the bytes of a name that a client sent.
  * @throws `invalid` for bytes that are not UTF-8: replaced characters would make another name
  */
-export function nameOf(bytes: Uint8Array, from: number, end: number): string {
-  const text = decodeUtf8(bytes, from, end);
-  if (text.includes("\ufffd") && !isUtf8(bytes.subarray(from, end)))
-    throw invalidError(
-      `invalid utf8 string hex: ${Buffer.from(bytes.subarray(from, end)).toString("hex").slice(0, 200)}`,
-      "malformed_profile",
-    );
-  return text;
+export function checkName(bytes: Uint8Array, from: number, end: number): void {
+  let bits = 0;
+  for (let i = from; i < end; i++) bits |= bytes[i]!;
+  if (bits < 128) return;
+  const view = bytes.subarray(from, end);
+  if (isUtf8(view)) return;
+  throw invalidError(
+    `invalid utf8 string hex: ${Buffer.from(view).toString("hex").slice(0, 200)}`,
+    "malformed_profile",
+  );
 }
 
-/** Frames of a folded stack, root first. As in v1, an empty frame at the end is no frame. */
-export function framesOf(stack: string): string[] {
-  const frames = stack.split(";");
+/**
+ * Frames of the folded stack in `bytes[from, end)`, root first. As in v1, an empty frame at the end is no frame.
+ * @throws `invalid` for bytes that are not UTF-8
+ */
+export function foldedFrames(bytes: Uint8Array, from: number, end: number): string[] {
+  checkName(bytes, from, end);
+  const frames = decodeUtf8(bytes, from, end).split(";");
   if (frames.at(-1) === "") frames.pop();
   return frames;
 }

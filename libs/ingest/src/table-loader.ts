@@ -9,11 +9,14 @@ import {
 } from "@cinderblock/pprof";
 import { ProfileKernel } from "@cinderblock/profile-kernel";
 import { OtlpReader } from "./otlp.ts";
+import { StackBuilders } from "./stack-builder.ts";
 
 /** Loads profiles into tables, which are valid until the next profile. One per thread. */
 export class TableLoader {
   readonly kernel = new ProfileKernel();
   readonly otlp = new OtlpReader();
+  /** builders of the push that is processed */
+  readonly stacks = new StackBuilders();
   private readonly decoder = new PprofDecoder();
   private readonly gunzip = ReusedGunzip.create();
 

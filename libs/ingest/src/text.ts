@@ -1,8 +1,12 @@
 import { CinderblockError, invalidError } from "@cinderblock/errors";
 import { readFoldedLines } from "./folded.ts";
-import { type StackBounds, StackBuilder } from "./stack-builder.ts";
-import { framesOf, nameOf } from "./strings.ts";
+import type { PprofHeader } from "@cinderblock/pprof";
+import type { StackBuilder } from "./stack-builder.ts";
+import { checkName } from "./strings.ts";
 import { readTree, readTrie, type TreeBounds } from "./trees.ts";
+import { type Scale, UNSCALED } from "./wide-sums.ts";
+
+const SEMICOLON = 59;
 
 /** Meaning of an application name's last segment for a text profile (docs/formats/ingest.md). */
 interface TextType {
@@ -77,62 +81,42 @@ export function textType(app: string): { service: string; type: TextType } {
 /** Text formats of /ingest. */
 export type TextFormat = "groups" | "lines" | "trie" | "tree";
 
-/** Reads stacks and counts from a body in one of the text and tree formats. */
+/** Reads stacks and counts from a body in one of the text and tree formats; returns the number of lines without a count. */
 export function readText(
   body: Uint8Array,
   format: TextFormat,
   bounds: TreeBounds,
-  profile?: StackBounds,
-): TextStacks {
-  const stacks = new StackBuilder(1, profile);
-  let uncounted = 0;
+  stacks: StackBuilder,
+): number {
   if (format === "trie") readTrie(body, stacks);
   else if (format === "tree") readTree(body, stacks, bounds);
   else if (format === "lines") readLines(body, stacks);
-  else uncounted = readGroups(body, stacks);
-  return { stacks, uncounted };
+  else return readGroups(body, stacks);
+  return 0;
 }
-
-/** Factor of values that are left unchanged. */
-export const UNSCALED = { times: 1n, by: 1n };
 
 /**
  * Factor of a text's values. CPU and wall time arrive as sample counts: `sampleRate` samples are one second;
  * a rate above 1e9 gives a factor below 1.
  */
-export function textScale(type: TextType, sampleRate: number): { times: bigint; by: bigint } {
+export function textScale(type: TextType, sampleRate: number): Scale {
   const rate = BigInt(Math.floor(sampleRate)),
     second = 1_000_000_000n;
   if (type.scaled !== true || rate <= 0n) return UNSCALED;
   return rate <= second ? { times: second / rate, by: 1n } : { times: second, by: rate };
 }
 
-/** Encodes stacks as pprof, whose values are multiplied by `scale` if it is there. */
-export function encodeText(
-  stacks: StackBuilder,
-  type: TextType,
-  sampleRate: number,
-  timeNanos: bigint,
-  scale = textScale(type, sampleRate),
-): Uint8Array {
+/** Types and times of a profile from text. */
+export function textHeader(type: TextType, sampleRate: number, timeNanos: bigint): PprofHeader {
   // Without a rate, counts are no times: they have no period either.
   const counted = type.scaled === true && sampleRate <= 0;
-  return stacks.encode(
-    {
-      sampleTypes: [counted ? { type: "samples", unit: "count" } : { type: type.type, unit: type.unit }],
-      ...(type.period && !counted ? { periodType: type.period } : {}),
-      period: 0n,
-      timeNanos,
-      durationNanos: 0n,
-    },
-    scale.times === 1n && scale.by === 1n ? undefined : (v) => (v * scale.times) / scale.by,
-  );
-}
-
-/** Stacks of a text, and the number of its lines that have no count and so are not in them. */
-export interface TextStacks {
-  stacks: StackBuilder;
-  uncounted: number;
+  return {
+    sampleTypes: [counted ? { type: "samples", unit: "count" } : { type: type.type, unit: type.unit }],
+    ...(type.period && !counted ? { periodType: type.period } : {}),
+    period: 0n,
+    timeNanos,
+    durationNanos: 0n,
+  };
 }
 
 /**
@@ -142,7 +126,10 @@ export interface TextStacks {
 function readGroups(body: Uint8Array, stacks: StackBuilder): number {
   let uncounted = 0;
   readFoldedLines(body, {
-    stack: (frames, count) => addStack(stacks, frames, count),
+    stack: (from, end, count) => {
+      checkName(body, from, end);
+      addFrames(stacks, body, from, end, count);
+    },
     uncounted: (_line, _text, word) => {
       if (word !== "") malformed(`strconv.Atoi: parsing ${JSON.stringify(word)}: invalid syntax`);
       uncounted++;
@@ -157,11 +144,13 @@ function readLines(body: Uint8Array, stacks: StackBuilder): void {
   // Line by line, because the body may be large.
   for (let from = 0; from < body.length; ) {
     const found = body.indexOf(10, from),
-      end = found < 0 ? body.length : found,
-      line = nameOf(body, from, end);
-    from = end + 1;
-    const text = line.endsWith("\r") ? line.slice(0, -1) : line;
-    if (text !== "") addStack(stacks, framesOf(text), 1n);
+      next = found < 0 ? body.length : found,
+      end = next > from && body[next - 1] === 13 ? next - 1 : next;
+    if (end > from) {
+      checkName(body, from, next);
+      addFrames(stacks, body, from, end, 1);
+    }
+    from = next + 1;
   }
 }
 
@@ -169,10 +158,23 @@ function malformed(what: string): never {
   throw new CinderblockError("unknown", what, { reason: "malformed_profile" });
 }
 
-function addStack(stacks: StackBuilder, frames: readonly string[], value: bigint): void {
-  let node = 0;
-  for (const frame of frames) node = stacks.child(node, frame);
-  stacks.add(node, [value]);
+/** Adds the folded stack in `body[from, end)`. As in v1, an empty frame at the end is no frame. */
+function addFrames(
+  stacks: StackBuilder,
+  body: Uint8Array,
+  from: number,
+  end: number,
+  value: number | bigint,
+): void {
+  let node = 0,
+    start = from;
+  for (let i = from; i < end; i++)
+    if (body[i] === SEMICOLON) {
+      node = stacks.child(node, stacks.locationOf(body, start, i));
+      start = i + 1;
+    }
+  if (start < end) node = stacks.child(node, stacks.locationOf(body, start, end));
+  stacks.add(node, value);
 }
 
 export type { TextType };

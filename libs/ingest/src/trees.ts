@@ -1,7 +1,8 @@
-import { ByteReader, ShortRead } from "@cinderblock/bytes";
+import { ByteReader, decodeUtf8, ShortRead } from "@cinderblock/bytes";
+import { U32Column } from "@cinderblock/columnar";
 import { CinderblockError } from "@cinderblock/errors";
 import type { StackBuilder } from "./stack-builder.ts";
-import { framesOf, nameOf } from "./strings.ts";
+import { checkName } from "./strings.ts";
 
 /** Limits of a tree's node; 0: no limit. */
 export interface TreeBounds {
@@ -18,12 +19,6 @@ function broken(format: string, err: unknown): never {
   throw err;
 }
 
-function piece(r: ByteReader): Uint8Array {
-  const n = r.uvarint();
-  const at = r.requireBytes(n);
-  return r.bytes.subarray(at, at + n);
-}
-
 /**
  * Reads a count of nodes, each of at least three bytes.
  * @throws for a count that exceeds the rest of the body
@@ -35,6 +30,8 @@ function nodeCount(r: ByteReader): number {
   return n;
 }
 
+const SEMICOLON = 59;
+
 /**
  * Reads a radix tree of folded stacks in pre-order: uvarint length, bytes, uvarint value, uvarint children.
  * The joined names along a path are the stack. An empty body has no stacks; bytes after the root refuse it.
@@ -42,40 +39,101 @@ function nodeCount(r: ByteReader): number {
 export function readTrie(body: Uint8Array, stacks: StackBuilder): void {
   if (body.length === 0) return;
   try {
-    const r = new ByteReader(body);
+    const r = new ByteReader(body),
+      path = new Path();
     // Depth first with an explicit stack: a hostile body's nesting costs memory proportional to its size.
-    const open: { piece: Uint8Array; length: number; left: number }[] = [
-      { piece: new Uint8Array(0), length: 0, left: 1 },
-    ];
-    while (open.length > 0) {
-      const top = open.at(-1)!;
-      if (top.left-- === 0) {
-        open.pop();
+    const left = new U32Column(64);
+    left.push(1);
+    while (left.length > 0) {
+      const top = left.length - 1;
+      if (left.data[top]!-- === 0) {
+        left.length--;
+        path.pop();
         continue;
       }
-      const own = piece(r),
-        length = top.length + own.length;
-      if (length > MAX_STACK_TEXT)
+      const n = r.uvarint(),
+        at = r.requireBytes(n);
+      if (path.length + n > MAX_STACK_TEXT)
         throw new ShortRead(r.pos, `expected stacks of at most ${MAX_STACK_TEXT} bytes`);
-      const value = BigInt(r.uvarint());
-      open.push({ piece: own, length, left: 0 });
-      if (value > 0n) {
-        // Join the bytes of the path: a node may begin within a character.
-        const path = Buffer.concat(
-          open.map((o) => o.piece),
-          length,
-        );
-        let node = 0;
-        for (const frame of framesOf(nameOf(path, 0, length))) node = stacks.child(node, frame);
-        stacks.add(node, [value]);
-      }
-      open.at(-1)!.left = nodeCount(r);
+      path.push(body, at, at + n);
+      const value = r.uvarint();
+      if (value > 0) stacks.add(path.node(stacks), value);
+      left.push(nodeCount(r));
     }
     if (r.left > 0) throw new ShortRead(r.pos, `expected the end of the trie, found ${r.left} bytes`);
   } catch (err) {
     broken("trie", err);
   }
 }
+
+/**
+ * Joined names of a path: each level adds a piece. A node may begin within a frame, even within a
+ * character; the frames that have ended are nodes as soon as a stack has needed them.
+ */
+class Path {
+  private bytes = new Uint8Array(1024);
+  /** level -> end of its piece, end of its ended frames, their node; UNSEEN: not needed yet */
+  private readonly ends = new U32Column(64);
+  private readonly framesEnd = new U32Column(64);
+  private readonly nodes = new U32Column(64);
+  /** level -> whether the path has bytes above 127 up to there */
+  private readonly wide = new U32Column(64);
+
+  /** Length in bytes. */
+  get length(): number {
+    return this.ends.length === 0 ? 0 : this.ends.data[this.ends.length - 1]!;
+  }
+
+  push(body: Uint8Array, from: number, end: number): void {
+    const { length, ends, wide } = this,
+      needed = length + end - from;
+    if (needed > this.bytes.length) {
+      const grown = new Uint8Array(2 * needed);
+      grown.set(this.bytes.subarray(0, length));
+      this.bytes = grown;
+    }
+    const { bytes } = this;
+    let bits = 0;
+    for (let i = from, at = length; i < end; i++) bits |= bytes[at++] = body[i]!;
+    wide.push((ends.length > 0 && wide.data[ends.length - 1] === 1) || bits > 127 ? 1 : 0);
+    ends.push(needed);
+    this.framesEnd.push(UNSEEN);
+    this.nodes.push(0);
+  }
+
+  pop(): void {
+    for (const column of [this.ends, this.framesEnd, this.nodes, this.wide])
+      if (column.length > 0) column.length--;
+  }
+
+  /**
+   * Node of the path's stack. As in v1, an empty frame at the end is no frame.
+   * @throws `invalid` for a path that is not UTF-8
+   */
+  node(stacks: StackBuilder): number {
+    const { bytes, length, ends, framesEnd, nodes } = this,
+      last = ends.length - 1;
+    if (this.wide.data[last] === 1) checkName(bytes, 0, length);
+    let level = last;
+    while (level >= 0 && framesEnd.data[level] === UNSEEN) level--;
+    let node = level < 0 ? 0 : nodes.data[level]!,
+      start = level < 0 ? 0 : framesEnd.data[level]!;
+    for (let i = level < 0 ? 0 : ends.data[level]!; level < last; ) {
+      const end = ends.data[++level]!;
+      for (; i < end; i++)
+        if (bytes[i] === SEMICOLON) {
+          node = stacks.child(node, stacks.locationOf(bytes, start, i));
+          start = i + 1;
+        }
+      nodes.data[level] = node;
+      framesEnd.data[level] = start;
+    }
+    return start < length ? stacks.child(node, stacks.locationOf(bytes, start, length)) : node;
+  }
+}
+
+/** End of the ended frames of a level that no stack has needed. */
+const UNSEEN = 0xffffffff;
 
 /** Maximum length of a path's joined names: without it, a body of kilobytes produces stacks of megabytes. */
 const MAX_STACK_TEXT = 1 << 20;
@@ -86,38 +144,52 @@ const MAX_STACK_TEXT = 1 << 20;
  */
 export function readTree(body: Uint8Array, stacks: StackBuilder, bounds: TreeBounds): void {
   try {
-    const r = new ByteReader(body);
-    const open: { node: number; left: number }[] = [{ node: 0, left: 1 }];
-    for (let first = true; open.length > 0; ) {
-      const top = open.at(-1)!;
-      if (top.left-- === 0) {
-        open.pop();
+    const r = new ByteReader(body),
+      left = new U32Column(64),
+      nodes = new U32Column(64);
+    left.push(1);
+    nodes.push(0);
+    for (let first = true; left.length > 0; ) {
+      const top = left.length - 1;
+      if (left.data[top]!-- === 0) {
+        left.length--;
+        nodes.length--;
         continue;
       }
-      const bytes = piece(r),
-        name = nameOf(bytes, 0, bytes.length);
-      if (bounds.maxNameLength > 0 && name.length > bounds.maxNameLength)
-        throw new ShortRead(
-          r.pos,
-          `expected names of at most ${bounds.maxNameLength} bytes, found ${name.length}`,
-        );
-      const self = BigInt(r.uvarint());
-      const children = nodeCount(r);
+      const length = r.uvarint(),
+        from = r.requireBytes(length),
+        to = from + length;
+      checkName(body, from, to);
+      checkLength(body, from, to, bounds, r.pos);
+      const self = r.uvarint(),
+        children = nodeCount(r);
       if (bounds.maxChildren > 0 && children > bounds.maxChildren)
         throw new ShortRead(r.pos, `expected at most ${bounds.maxChildren} children, found ${children}`);
-      let node = top.node,
+      let node = nodes.data[top]!,
         end = node;
-      if (!first || name !== "")
-        for (const frame of name.split(";")) {
+      if (!first || from < to)
+        for (let i = from, start = from; i <= to; i++) {
+          if (i < to && body[i] !== SEMICOLON) continue;
           end = node;
-          if (frame !== "" || children > 0) node = stacks.child(node, frame);
-          if (frame !== "") end = node;
+          if (start < i || children > 0) node = stacks.child(node, stacks.locationOf(body, start, i));
+          if (start < i) end = node;
+          start = i + 1;
         }
-      if (self > 0n && end > 0) stacks.add(end, [self]);
-      open.push({ node, left: children });
+      if (self > 0 && end > 0) stacks.add(end, self);
+      left.push(children);
+      nodes.push(node);
       first = false;
     }
   } catch (err) {
     broken("tree", err);
   }
+}
+
+/** Checks the length of a name, which counts UTF-16 units. */
+function checkLength(body: Uint8Array, from: number, end: number, bounds: TreeBounds, pos: number): void {
+  const { maxNameLength } = bounds;
+  if (maxNameLength === 0 || end - from <= maxNameLength) return;
+  const { length } = decodeUtf8(body, from, end);
+  if (length > maxNameLength)
+    throw new ShortRead(pos, `expected names of at most ${maxNameLength} bytes, found ${length}`);
 }

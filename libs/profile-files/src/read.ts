@@ -1,7 +1,16 @@
 import { decodeUtf8, encodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
-import { jfrToPprofs, NO_JFR_LABELS, MAX_VALUE, readFoldedLines, readSpeedscope } from "@cinderblock/ingest";
-import { inflateProfile, isGzip, PprofDecoder, type PprofTables } from "@cinderblock/pprof";
+import {
+  foldedFrames,
+  jfrProfilesOf,
+  MAX_VALUE,
+  NO_JFR_LABELS,
+  readFoldedLines,
+  readSpeedscope,
+  StackBuilder,
+  StackBuilders,
+} from "@cinderblock/ingest";
+import { encodePprof, inflateProfile, isGzip, PprofDecoder, type PprofTables } from "@cinderblock/pprof";
 import { type PartialTree, type FlamebearerMetadata, TreeMerger } from "@cinderblock/query";
 import { looksLikePerf, readPerfScript } from "./perf-script.ts";
 
@@ -75,7 +84,11 @@ export function readProfileFile(name: string, file: Uint8Array, limit: number): 
   }
   const plain = name.replace(/\.gz$/, "");
   if (bytes.length > 3 && decodeUtf8(bytes, 0, 4) === "FLR\0")
-    return fromPprofs(jfrToPprofs(bytes, NO_JFR_LABELS, 100, 0n, 0n).profiles.map((p) => p.bytes));
+    return fromPprofs(
+      jfrProfilesOf(bytes, NO_JFR_LABELS, 100, 0n, 0n, new StackBuilders()).profiles.map((p) =>
+        encodePprof(p.header, p.source),
+      ),
+    );
   const first = bytes.find((b) => b > 32);
   if (first === 123) return fromJson(plain, bytes);
   if (isText(bytes))
@@ -208,8 +221,10 @@ const PARTS = 1000;
 
 /** Reads a speedscope file in its own units; decimals go to a smaller unit, because values are whole. */
 function fromSpeedscope(name: string, bytes: Uint8Array): FileProfile[] {
-  return readSpeedscope(bytes, (unit, _many, whole) =>
-    whole ? 1 : (NANOS.get(unit) ?? (unit === "none" ? PARTS : 1)),
+  return readSpeedscope(
+    bytes,
+    (unit, _many, whole) => (whole ? 1 : (NANOS.get(unit) ?? (unit === "none" ? PARTS : 1))),
+    () => new StackBuilder(),
   )
     .filter((p) => !p.stacks.isEmpty)
     .flatMap((p) =>
@@ -275,8 +290,9 @@ function fromFolded(bytes: Uint8Array): FileProfile[] {
   let stacks = 0,
     total = 0n;
   readFoldedLines(bytes, {
-    stack: (frames, count) => {
-      g.add(frames, count);
+    stack: (from, end, number) => {
+      const count = BigInt(number);
+      g.add(foldedFrames(bytes, from, end), count);
       total += count;
       if (total > MAX_VALUE) refuse(`the sum of its counts is above ${MAX_VALUE}`);
       stacks++;

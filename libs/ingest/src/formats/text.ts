@@ -1,8 +1,8 @@
 import { type Label, LABEL_NAME } from "@cinderblock/model";
 import type { IngestRequest } from "../ingest-request.ts";
+import { BodyIdentity, loadedProfile } from "../loaded-profile.ts";
 import type { PushContext, PushedProfile } from "../push-context.ts";
-import { encodeText, readText, type TextFormat, type TextType, textType } from "../text.ts";
-import { pprofProfile } from "./push.ts";
+import { readText, type TextFormat, textHeader, textScale, type TextType, textType } from "../text.ts";
 import { boundsOf, commonLabels, plainText, serviceLabels } from "./series.ts";
 
 /** The profile of a body of folded stacks, lines, a trie or a tree. */
@@ -11,28 +11,33 @@ export function* textProfiles(
   request: IngestRequest,
   ctx: PushContext,
 ): Iterable<PushedProfile> {
-  const { limits, out } = ctx;
+  const { limits, out, loader, hasher } = ctx;
   out.compressedBytes += body.length;
   const bounds = {
-    maxNameLength: limits.maxProfileSymbolValueLength,
-    maxChildren: limits.maxProfileStacktraceSamples,
-  };
-  const { stacks, uncounted } = readText(
-    plainText(body, limits),
-    request.format as TextFormat,
-    bounds,
-    boundsOf(limits),
-  );
+      maxNameLength: limits.maxProfileSymbolValueLength,
+      maxChildren: limits.maxProfileStacktraceSamples,
+    },
+    text = plainText(body, limits),
+    stacks = loader.stacks.take(1, boundsOf(limits)),
+    uncounted = readText(text, request.format as TextFormat, bounds, stacks);
   if (uncounted > 0) out.discarded.push({ reason: "malformed_profile", profiles: uncounted, bytes: 0 });
   // v1 reads the body before it validates the application's name.
-  const { service, type } = textType(request.app);
-  const pprof = encodeText(stacks, type, request.sampleRate, request.fromNanos);
+  const { service, type } = textType(request.app),
+    profile = loadedProfile(loader, {
+      labels: textLabels(request, service, type),
+      header: textHeader(type, request.sampleRate, request.fromNanos),
+      source: stacks.source(textScale(type, request.sampleRate)),
+      identity: new BodyIdentity(hasher, [text], textSettings(type, request)),
+      place: 0,
+    });
   if (hasProfileId(request)) return;
-  out.decompressedBytes += pprof.length;
-  yield {
-    bytes: body.length,
-    decode: () => pprofProfile(ctx.loader.decode(pprof), textLabels(request, service, type), ctx.hasher),
-  };
+  out.decompressedBytes += profile.size;
+  yield { bytes: body.length, decode: profile.decode };
+}
+
+/** Settings that decide what the numbers of a text mean. */
+export function textSettings({ type, unit }: TextType, { format, sampleRate }: IngestRequest): string {
+  return `${format} ${type} ${unit} ${sampleRate}`;
 }
 
 /** Whether a request names a span: as in v1, its text is not stored. */
