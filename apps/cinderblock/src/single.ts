@@ -101,7 +101,7 @@ export async function wireSingle(
   const querier = new QuerierLoop(
     new Querier(
       {
-        ingesters: () => [ingester],
+        ingesters: () => [ingester.source],
         stores: () => [store],
         coveredBy: () => Promise.resolve(false),
         reach: () => Promise.resolve([]),

@@ -107,7 +107,7 @@ export const ingester: Component<typeof ingesterSchema> = {
     const unlessLeaving = <T>(take: () => Promise<T>): Promise<T> =>
       leaving.now ? Promise.reject(new CinderblockError("unavailable", `ingester ${id} is leaving`)) : take();
     host.serveInternal(
-      internalService(SourceService, sourceHandlers(ingester)),
+      internalService(SourceService, sourceHandlers(ingester.source)),
       internalService(
         InternalIngesterService,
         ingesterHandlers(

@@ -27,8 +27,8 @@ function beginning(dataPath: string, pool?: Partial<QueryPool>): Ingester {
 
 describe("a starting ingester", () => {
   it("knows that it has no data when its disk is empty, so that answers are complete without it", async () => {
-    expect(await beginning(join(temporaryFolder(), "not-there-yet")).blocks("t", 0, 1)).toEqual([]);
-    expect(await beginning(temporaryFolder()).blocks("t", 0, 1)).toEqual([]);
+    expect(await beginning(join(temporaryFolder(), "not-there-yet")).source.blocks("t", 0, 1)).toEqual([]);
+    expect(await beginning(temporaryFolder()).source.blocks("t", 0, 1)).toEqual([]);
   });
 
   it("does not know its data before its log is read, or while its disk has blocks", async () => {
@@ -36,10 +36,10 @@ describe("a starting ingester", () => {
       log = join(logged, ".cinderblock", "log", "shard-0");
     mkdirSync(log, { recursive: true });
     writeFileSync(join(log, "00000001.log"), "");
-    await expect(beginning(logged).blocks("t", 0, 1)).rejects.toThrow("the ingester is starting");
+    await expect(beginning(logged).source.blocks("t", 0, 1)).rejects.toThrow("the ingester is starting");
     const cut = temporaryFolder();
     mkdirSync(join(cut, "t", "local"), { recursive: true });
-    await expect(beginning(cut).blocks("t", 0, 1)).rejects.toThrow("the ingester is starting");
+    await expect(beginning(cut).source.blocks("t", 0, 1)).rejects.toThrow("the ingester is starting");
   });
 });
 
@@ -65,7 +65,7 @@ describe("a local block that a query cannot read", () => {
     writeFileSync(join(folder, "meta.json"), encodeMeta(meta));
     const ingester = beginning(dataPath, { execute: () => Promise.reject(err) });
     ingester.blocksOnDisk.scan();
-    const kind = await ingester
+    const kind = await ingester.source
       .execute("t", [ulid], {} as SourceQuery, {})
       .catch((e: unknown) => (e as CinderblockError).kind);
     return { kind, used: ingester.blocksOnDisk.has("t", ulid), quarantined: !existsSync(folder) };

@@ -1,45 +1,23 @@
 import { statSync } from "node:fs";
-import { blockOf, CinderblockError, CorruptError, kindOf, messageOf, noRoom } from "@cinderblock/errors";
+import { CinderblockError, kindOf, messageOf, noRoom } from "@cinderblock/errors";
 import { type BlockMeta, ulidTimeMs } from "@cinderblock/block-meta";
 import { isUnwritable } from "@cinderblock/files";
-import { lastLoggedMs, type ShardStats } from "@cinderblock/head";
+import { lastLoggedMs } from "@cinderblock/head";
 import { emptyOutcome, type PushAnswer, type PushOrigin, type RawPush } from "@cinderblock/ingest";
-import { checkTenantId, type IngestLimits } from "@cinderblock/tenant";
-import {
-  type BlockInfo,
-  type ExecuteAnswer,
-  type Exclusions,
-  joinLabelAnswers,
-  type LabelAnswer,
-  type LabelRequest,
-  mergePartials,
-  unnamedReason,
-  type RowKeys,
-  type RowTimes,
-  type SelectRequest,
-  type SeriesRanges,
-  type SourceClient,
-  type SourceQuery,
-  type Deadline,
-} from "@cinderblock/query";
+import type { IngestLimits } from "@cinderblock/tenant";
 import type { QueryPool } from "@cinderblock/query-worker";
 import type { SymbolizerData } from "@cinderblock/symbolizer";
 import { periodic, type Service } from "@cinderblock/service";
 import type { Base } from "@cinderblock/telemetry";
-import {
-  SharedPages,
-  shareAbort,
-  Transfer,
-  type WorkerCalls,
-  type WorkerClient,
-  type WorkerNotices,
-  WorkerPool,
-} from "@cinderblock/threads";
+import { type WorkerNotices, WorkerPool } from "@cinderblock/threads";
 import { ballastPath, DiskGuard } from "./disk-guard.ts";
 import { DiskCounters } from "./disk-counters.ts";
-import { blockInfo, damagedInfo, LocalBlocks } from "./local-blocks.ts";
-import { LogShards, shardOf } from "./log-shards.ts";
-import type { IngestWorkerData, IngestWorkerMethods, IngestWorkerNotices, PushCall } from "./protocol.ts";
+import { observeIngester } from "./ingester-metrics.ts";
+import { IngesterSource } from "./ingester-source.ts";
+import { LocalBlocks } from "./local-blocks.ts";
+import { LogShards } from "./log-shards.ts";
+import type { IngestWorkerData, IngestWorkerMethods, IngestWorkerNotices } from "./protocol.ts";
+import { PushDispatcher } from "./push-dispatcher.ts";
 
 export interface IngesterConfig {
   dataPath: string;
@@ -71,18 +49,14 @@ const NO_ROOM_LOG_MS = 10_000;
 const DISK_LOOK_MS = 10_000,
   DISK_PASS_MS = 300_000;
 
-/** Shared memory for bodies in flight to workers; a large body, or one without room, is transferred. */
-const BODIES_BYTES = 8 << 20;
-const NO_BODY = new Uint8Array(0);
-
 /** Whether the bucket's folder is on the disk of the data path. */
 function isSameDisk(dataPath: string, directory: string | undefined): boolean {
   const other = directory === undefined ? undefined : statSync(directory, { throwIfNoEntry: false });
   return other !== undefined && other.dev === statSync(dataPath).dev;
 }
 
-/** Stores pushes in the heads of its shards, keeps local blocks, and answers queries from both. */
-export class Ingester implements Service, SourceClient {
+/** Stores pushes in the heads of its shards, and keeps local blocks; `source` answers queries from both. */
+export class Ingester implements Service {
   readonly name = "ingester";
   readonly blocksOnDisk: LocalBlocks;
   /** called for each new local block: its upload may start */
@@ -93,27 +67,24 @@ export class Ingester implements Service, SourceClient {
   isDeleted: (tenant: string, receivedMs: number) => boolean = () => false;
   /** called when an ingest thread has died, before the process ends */
   onThreadDeath: () => void = () => undefined;
+  /** how far the replay is; empty: it has not begun, or has ended */
   progress = "";
+  /** whether all logs are replayed */
+  started = false;
   /** whether the disk was empty at the start */
-  private readonly isNew: boolean;
+  readonly isNew: boolean;
   private readonly shards: WorkerPool<IngestWorkerMethods, IngestWorkerNotices>;
+  private readonly dispatcher: PushDispatcher;
+  /** answers queries from heads and local blocks */
+  readonly source: IngesterSource;
   /** called when uploads should start at once */
   ship: () => void = () => undefined;
   readonly disk: DiskGuard;
   private readonly diskCounters: DiskCounters;
   private readonly threads: number;
   private readonly diskLoop;
-  private readonly damaged: { inc(): void };
   private readonly withoutRoom: { inc(labels: { resource: string }, n?: number): void };
   private readonly forgotten: { inc(n: number): void };
-  /** tenant -> counters that all ingest threads share: rate gate and active series */
-  private readonly shared = new Map<string, { gate: SharedArrayBuffer; series: SharedArrayBuffer }>();
-  /** worker -> tenant -> limits that this worker has received */
-  private readonly sent = new Map<
-    WorkerClient<IngestWorkerMethods, IngestWorkerNotices>,
-    Map<string, IngestLimits>
-  >();
-  private readonly bodies = new SharedPages(BODIES_BYTES);
   /** shard -> used thousandths of the memory for its heads */
   private used = new Int32Array(new SharedArrayBuffer(0));
   private readonly config: IngesterConfig;
@@ -151,6 +122,8 @@ export class Ingester implements Service, SourceClient {
       },
       base,
     );
+    this.dispatcher = new PushDispatcher(this.shards);
+    this.source = new IngesterSource(this.shards, this.blocksOnDisk, pool, base.metrics, this);
     this.diskCounters = new DiskCounters(this.threads);
     this.disk = new DiskGuard(
       config,
@@ -187,10 +160,6 @@ export class Ingester implements Service, SourceClient {
       ["resource"],
     );
     for (const resource of ["heads", "disk", "local-blocks"]) this.withoutRoom.inc({ resource }, 0);
-    this.damaged = base.metrics.counter(
-      "cinderblock_ingester_damaged_blocks_total",
-      "Unreadable local blocks that were quarantined.",
-    );
   }
 
   async start(): Promise<void> {
@@ -227,7 +196,12 @@ export class Ingester implements Service, SourceClient {
     await this.settleLogs(logs);
     this.progress = "";
     this.started = true;
-    this.observe();
+    observeIngester(
+      base.metrics,
+      () => this.shards.each((call) => call.stats()),
+      this.blocksOnDisk,
+      config.headBytes,
+    );
     this.diskLoop.start();
     await this.disk.removeExpired();
   }
@@ -246,7 +220,7 @@ export class Ingester implements Service, SourceClient {
       segmentBytes: config.segmentBytes,
       idleMs: config.idleMs,
       sync: config.sync,
-      bodies: this.bodies.buffer,
+      bodies: this.dispatcher.bodies.buffer,
       pressure: this.used.buffer,
       disk: this.diskCounters.buffer,
       ballast: ballastPath(config.dataPath),
@@ -315,62 +289,6 @@ export class Ingester implements Service, SourceClient {
     };
   }
 
-  private observe(): void {
-    const { metrics } = this.base;
-    const all = (): Promise<ShardStats[]> => this.shards.each((call) => call.stats());
-    const gauge = (name: string, help: string, pick: (s: ShardStats) => number): void => {
-      metrics.gauge(name, help, [], async (g) => {
-        g.set((await all()).reduce((n, s) => n + pick(s), 0));
-      });
-    };
-    gauge("pyroscope_head_size_bytes", "Memory used by all heads.", (s) => s.headBytes);
-    gauge("pyroscope_head_profiles", "Profiles in all heads.", (s) => s.rows);
-    gauge("pyroscope_tsdb_head_series", "Series in all heads.", (s) => s.series);
-    gauge(
-      "cinderblock_ingester_heads",
-      "Number of heads, including heads that are being cut.",
-      (s) => s.heads,
-    );
-    gauge(
-      "cinderblock_ingester_log_bytes",
-      "Size of the write-ahead log segments on disk.",
-      (s) => s.logBytes,
-    );
-    gauge("cinderblock_ingester_log_syncs", "Syncs of the write-ahead log since startup.", (s) => s.syncs);
-    gauge(
-      "cinderblock_ingester_first_cumulative_profiles",
-      "Cumulative profiles that only set a baseline.",
-      (s) => s.firstCumulative,
-    );
-    metrics.gauge(
-      "cinderblock_ingester_unshipped_bytes",
-      "Blocks waiting for upload to the bucket.",
-      [],
-      (g) => {
-        g.set(this.blocksOnDisk.unshippedBytes());
-      },
-    );
-    metrics.gauge(
-      "cinderblock_ingester_damaged_unshipped_blocks",
-      "Quarantined blocks that were never uploaded; responses over their time range are partial.",
-      [],
-      (g) => {
-        g.set(this.blocksOnDisk.allDamaged().length);
-      },
-    );
-    metrics.gauge(
-      "cinderblock_ingester_heads_left",
-      "Folders in the heads of Pyroscope v1 that hold no whole block.",
-      [],
-      (g) => {
-        g.set(this.blocksOnDisk.headsLeft);
-      },
-    );
-    metrics.gauge("cinderblock_ingester_head_limit_bytes", "Memory budget of the heads.", [], (g) => {
-      g.set(this.config.headBytes);
-    });
-  }
-
   // ---- writes
 
   /** @throws `no-room` while the disk, or the local blocks that wait for upload, leave no room for a push */
@@ -424,7 +342,7 @@ export class Ingester implements Service, SourceClient {
       this.refuse();
       const done = this.disk.reserveSpace(push.body.length);
       try {
-        return await this.dispatchPush(tenant, service, push, limits, {
+        return await this.dispatcher.push(tenant, service, push, limits, {
           ...(nowMs === undefined ? {} : { nowMs }),
           ...(origin ? { origin } : {}),
         });
@@ -459,7 +377,7 @@ export class Ingester implements Service, SourceClient {
     nowMs: number,
     origin: PushOrigin | undefined,
   ): Promise<void> {
-    await this.dispatchPush(tenant, service, push, limits, {
+    await this.dispatcher.push(tenant, service, push, limits, {
       nowMs,
       learn: true,
       ...(origin ? { origin } : {}),
@@ -487,53 +405,6 @@ export class Ingester implements Service, SourceClient {
     this.base.log.info(
       { series: all },
       "cumulative series moved to another ingester, their next profile here sets a baseline",
-    );
-  }
-
-  private async dispatchPush(
-    tenant: string,
-    service: string,
-    push: RawPush,
-    limits: IngestLimits,
-    how: { nowMs?: number; learn?: true; origin?: PushOrigin },
-  ): Promise<PushAnswer> {
-    let shared = this.shared.get(tenant);
-    if (!shared)
-      this.shared.set(
-        checkTenantId(tenant),
-        (shared = { gate: new SharedArrayBuffer(8), series: new SharedArrayBuffer(4) }),
-      );
-    const { threads } = this.shards;
-    const worker = threads[shardOf(service, threads.length)]!;
-    let known = this.sent.get(worker);
-    if (!known) this.sent.set(worker, (known = new Map()));
-    const fresh = known.get(tenant) !== limits;
-    if (fresh) known.set(tenant, limits);
-    const { body } = push;
-    const at = this.bodies.put(body);
-    const call: PushCall = {
-      tenant,
-      route: service,
-      push: at === undefined ? push : { ...push, body: NO_BODY },
-      at,
-      length: body.length,
-      ...how,
-      ...(fresh ? { settings: { limits, ...shared } } : {}),
-    };
-    if (at !== undefined) {
-      try {
-        return await worker.call.push(call);
-      } finally {
-        this.bodies.release(at);
-      }
-    }
-    // Copy a view, which stays with its owner: structured clone would copy the whole buffer behind it.
-    const own =
-      body.buffer instanceof ArrayBuffer && body.buffer.byteLength === body.byteLength
-        ? (body as Uint8Array<ArrayBuffer>)
-        : new Uint8Array(body);
-    return worker.call.push(
-      new Transfer({ ...call, push: { ...push, body: own } }, own.length > 0 ? [own.buffer] : []),
     );
   }
 
@@ -593,7 +464,7 @@ export class Ingester implements Service, SourceClient {
    */
   async dropTenantBefore(tenant: string, ms: number): Promise<number> {
     const isOld = ({ ulid }: { ulid: string }): boolean => ulidTimeMs(ulid) <= ms;
-    if (!(await this.blocks(tenant, 0, Number.MAX_SAFE_INTEGER)).some(isOld)) return 0;
+    if (!(await this.source.blocks(tenant, 0, Number.MAX_SAFE_INTEGER)).some(isOld)) return 0;
     await this.flush(tenant);
     const old = this.blocksOnDisk.metas(tenant).filter(isOld);
     this.pool.forget(
@@ -610,207 +481,6 @@ export class Ingester implements Service, SourceClient {
   /** Cuts the heads of one tenant, or all heads; resolves when the blocks are on disk. */
   async flush(tenant?: string): Promise<void> {
     await this.shards.each((call) => call.flush(tenant));
-  }
-
-  // ---- reads
-
-  private started = false;
-  /**
-   * @throws `unavailable` until replay ends: before that, an ingester that is not new does not know its heads
-   */
-  private known(): void {
-    if (!this.started)
-      throw new CinderblockError(
-        "unavailable",
-        `the ingester is starting${this.progress === "" ? "" : `: ${this.progress}`}`,
-      );
-  }
-
-  async blocks(tenant: string, startMs: number, endMs: number): Promise<BlockInfo[]> {
-    if (!this.started && this.isNew) return [];
-    this.known();
-    const heads = (await this.shards.each((call) => call.blocks({ tenant, startMs, endMs }))).flat();
-    const local = this.blocksOnDisk
-      .metas(tenant)
-      .filter((m) => m.minTimeMs <= endMs && m.maxTimeMs >= startMs)
-      .map(blockInfo);
-    const known = new Set(heads.map((h) => h.ulid));
-    const damaged = this.blocksOnDisk
-      .damagedBlocks(tenant)
-      .filter((b) => b.minTimeMs <= endMs && b.maxTimeMs >= startMs)
-      .map((b) => damagedInfo(b));
-    return [...heads, ...[...local, ...damaged].filter((b) => !known.has(b.ulid))];
-  }
-
-  /** Splits ULIDs into local blocks and possible heads; both find a head that became a block meanwhile. */
-  private divide(tenant: string, ulids: readonly string[]): { local: string[]; heads: string[] } {
-    const local: string[] = [],
-      heads: string[] = [];
-    for (const u of ulids) {
-      const damaged = this.blocksOnDisk.damagedOf(tenant, u);
-      // The querier plans around the block and marks each such answer as partial.
-      if (damaged)
-        throw new CorruptError(`${u}/quarantine`, 0, `quarantined before its upload: ${damaged.reason}`, {
-          detail: { block: u },
-        });
-      (this.blocksOnDisk.has(tenant, u) ? local : heads).push(u);
-    }
-    return { local, heads };
-  }
-
-  private async onHeads<T>(
-    ulids: readonly string[],
-    work: (call: WorkerCalls<IngestWorkerMethods>) => Promise<T>,
-  ): Promise<T[]> {
-    return ulids.length === 0 ? [] : this.shards.each(work);
-  }
-
-  /** ULIDs that no shard has. */
-  private missingOf(answers: readonly { missing: string[] }[]): string[] {
-    return answers.length === 0
-      ? []
-      : answers[0]!.missing.filter((u) => answers.every((a) => a.missing.includes(u)));
-  }
-
-  /** Heads that became blocks during the request. */
-  private cutMeanwhile(
-    tenant: string,
-    heads: readonly string[],
-    answered: readonly { ulid: string }[],
-  ): string[] {
-    return heads.filter((u) => !answered.some((a) => a.ulid === u) && this.blocksOnDisk.has(tenant, u));
-  }
-
-  async execute(
-    tenant: string,
-    ulids: readonly string[],
-    query: SourceQuery,
-    exclude: Exclusions,
-    until?: Deadline,
-  ): Promise<ExecuteAnswer> {
-    const { local, heads } = this.divide(tenant, ulids),
-      stop = shareAbort(until?.signal);
-    const [onHeads, onDisk] = await Promise.all([
-      this.onHeads(heads, (call) => call.execute({ tenant, ulids: heads, query, exclude, stop })),
-      local.length > 0
-        ? this.setAside(
-            tenant,
-            local,
-            this.pool.execute("local", tenant, local, query, exclude, until?.signal),
-          )
-        : undefined,
-    ]);
-    const results = [...onHeads.map((a) => a.result), onDisk?.result].filter((r) => r !== undefined);
-    const missing = [...this.missingOf(onHeads), ...(onDisk?.missing ?? [])];
-    // Do not query the new block of a head whose rows are partly excluded: the block numbers its rows differently.
-    const late = missing.filter(
-      (u) => heads.includes(u) && exclude[u] === undefined && this.blocksOnDisk.has(tenant, u),
-    );
-    let again: ExecuteAnswer | undefined;
-    if (late.length > 0) {
-      again = await this.pool.execute("local", tenant, late, query, {}, until?.signal);
-      if (again.result) results.push(again.result);
-    }
-    return {
-      result: results.length > 0 ? mergePartials(results) : undefined,
-      missing: missing.filter((u) => !late.includes(u)),
-      ...unnamedReason([...onHeads, onDisk, again]),
-    };
-  }
-
-  /** Quarantines a damaged local block: the bucket may have it intact, and the querier plans around it. */
-  private async setAside<T>(tenant: string, ulids: readonly string[], work: Promise<T>): Promise<T> {
-    try {
-      return await work;
-    } catch (err) {
-      const damaged = kindOf(err) === "corrupt" ? blockOf(err) : undefined;
-      if (damaged !== undefined && ulids.includes(damaged) && this.blocksOnDisk.has(tenant, damaged)) {
-        this.blocksOnDisk.quarantine(tenant, damaged, err);
-        this.damaged.inc();
-      }
-      throw err;
-    }
-  }
-
-  ranges(
-    tenant: string,
-    ulids: readonly string[],
-    select: SelectRequest,
-    until?: Deadline,
-  ): Promise<SeriesRanges[]> {
-    return this.ofRows(
-      tenant,
-      ulids,
-      (call, heads, stop) => call.ranges({ tenant, ulids: heads, select, stop }),
-      (local) => this.pool.ranges("local", tenant, local, select, until?.signal),
-      until,
-    );
-  }
-  times(
-    tenant: string,
-    ulids: readonly string[],
-    select: SelectRequest,
-    until?: Deadline,
-  ): Promise<RowTimes[]> {
-    return this.ofRows(
-      tenant,
-      ulids,
-      (call, heads, stop) => call.times({ tenant, ulids: heads, select, stop }),
-      (local) => this.pool.times("local", tenant, local, select, until?.signal),
-      until,
-    );
-  }
-  keys(
-    tenant: string,
-    ulids: readonly string[],
-    select: SelectRequest,
-    until?: Deadline,
-  ): Promise<RowKeys[]> {
-    return this.ofRows(
-      tenant,
-      ulids,
-      (call, heads, stop) => call.keys({ tenant, ulids: heads, select, stop }),
-      (local) => this.pool.keys("local", tenant, local, select, until?.signal),
-      until,
-    );
-  }
-
-  /** Asks heads and local blocks for the ranges, times or keys of their rows. */
-  private async ofRows<T extends { ulid: string }>(
-    tenant: string,
-    ulids: readonly string[],
-    ofHeads: (
-      call: WorkerCalls<IngestWorkerMethods>,
-      heads: readonly string[],
-      stop: Int32Array | undefined,
-    ) => Promise<T[]>,
-    ofBlocks: (local: readonly string[]) => Promise<T[]>,
-    until: Deadline | undefined,
-  ): Promise<T[]> {
-    const { local, heads } = this.divide(tenant, ulids),
-      stop = shareAbort(until?.signal);
-    const onDisk = (list: readonly string[]): Promise<T[]> => this.setAside(tenant, list, ofBlocks(list));
-    const [a, b] = await Promise.all([
-      this.onHeads(heads, (call) => ofHeads(call, heads, stop)),
-      onDisk(local),
-    ]);
-    const late = this.cutMeanwhile(tenant, heads, a.flat());
-    return [...a.flat(), ...b, ...(late.length > 0 ? await onDisk(late) : [])];
-  }
-
-  async labels(
-    tenant: string,
-    ulids: readonly string[],
-    ask: LabelRequest,
-    until?: Deadline,
-  ): Promise<LabelAnswer & { missing: string[] }> {
-    const { local, heads } = this.divide(tenant, ulids),
-      stop = shareAbort(until?.signal);
-    const [a, b] = await Promise.all([
-      this.onHeads(heads, (call) => call.labels({ tenant, ulids: heads, ask, stop })),
-      this.setAside(tenant, local, this.pool.labels("local", tenant, local, ask, until?.signal)),
-    ]);
-    return { ...joinLabelAnswers([...a, b]), missing: [...this.missingOf(a), ...b.missing] };
   }
 
   async stop(): Promise<void> {
