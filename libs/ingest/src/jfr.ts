@@ -171,6 +171,11 @@ function labelsOfIds(ids: Uint32Array, { contexts, strings }: JfrLabels): Label[
   return labels;
 }
 
+function isZero(ids: Uint32Array): boolean {
+  for (let i = 0; i < ID_WORDS; i++) if (ids[i] !== 0) return false;
+  return true;
+}
+
 function product(count: number, nanos: number): number | bigint {
   const time = count * nanos;
   return Number.isSafeInteger(time) ? time : BigInt(count) * BigInt(nanos);
@@ -183,6 +188,32 @@ interface ChunkNumbers {
 }
 const UNSEEN = -1,
   UNTOLD = -2;
+
+/** Node of a stack of frames, leaf first; frames without a name are left out. */
+function stackNode(b: StackBuilder, stacks: JfrStacks, frames: Uint32Array, locations: Int32Array): number {
+  let whole = true;
+  for (let i = 0; i < frames.length; i++)
+    if (locations[frames[i]!]! < 0) {
+      whole = false;
+      break;
+    }
+  if (whole) return b.stack(frames, locations);
+  nameFrames(b, stacks, frames, locations);
+  return b.stack(
+    frames.filter((frame) => locations[frame] !== UNTOLD),
+    locations,
+  );
+}
+
+/** Numbers the frames of a stack that have no location yet, root first. */
+function nameFrames(b: StackBuilder, stacks: JfrStacks, frames: Uint32Array, locations: Int32Array): void {
+  for (let i = frames.length - 1; i >= 0; i--) {
+    const frame = frames[i]!;
+    if (locations[frame] !== UNSEEN) continue;
+    const name = stacks.frameName(frame);
+    locations[frame] = name === undefined ? UNTOLD : b.locationAt(name, stacks.frameLine(frame));
+  }
+}
 
 /**
  * Converts a recording to one profile for each kind of event that it contains; also returns the profiler's event
@@ -220,19 +251,7 @@ export function jfrProfilesOf(
     if (node === undefined) {
       const frames = stacks!.frames(stackTrace);
       if (!frames) return undefined;
-      const b = builder(key),
-        { locations } = numbers;
-      node = 0;
-      for (let i = frames.length - 1; i >= 0; i--) {
-        const frame = frames[i]!;
-        let location = locations[frame]!;
-        if (location === UNSEEN) {
-          const name = stacks!.frameName(frame);
-          locations[frame] = location =
-            name === undefined ? UNTOLD : b.locationAt(name, stacks!.frameLine(frame));
-        }
-        if (location !== UNTOLD) node = b.child(node, location);
-      }
+      node = stackNode(builder(key), stacks!, frames, numbers.locations);
       numbers.nodes.set(stackTrace, node);
     }
     return node;
@@ -240,12 +259,17 @@ export function jfrProfilesOf(
   /** IDs of events -> number; number -> labels */
   const idSets = new WordTuples(),
     labelSets: Label[][] = [];
+  /** events without IDs have no labels */
+  const plain = !labels.contexts.has(0);
+  const labelSetOf = (ids: Uint32Array): number => {
+    const set = idSets.intern(ids, ID_WORDS);
+    if (set === labelSets.length) labelSets.push(labelsOfIds(ids, labels));
+    return labelSets[set]!.length > 0 ? set + 1 : 0;
+  };
   const add = (key: ProfileKey, e: JfrEvent, values: readonly (number | bigint)[]): void => {
     const node = nodeOf(key, e.stackTrace);
     if (node === undefined) return;
-    const set = idSets.intern(e.ids, ID_WORDS);
-    if (set === labelSets.length) labelSets.push(labelsOfIds(e.ids, labels));
-    builder(key).addAll(node, values, labelSets[set]!.length > 0 ? set + 1 : 0);
+    builder(key).addAll(node, values, plain && isZero(e.ids) ? 0 : labelSetOf(e.ids));
   };
   const addTime = (key: "cpu" | "wall", e: JfrEvent): void => {
     if (perSample === undefined)

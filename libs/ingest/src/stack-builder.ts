@@ -201,6 +201,15 @@ export class StackBuilder {
     return node;
   }
 
+  /** Node of a whole stack of frames, leaf first; `locations` has the location of each frame. */
+  stack(frames: Uint32Array, locations: Int32Array): number {
+    const { nodes } = this,
+      before = nodes.length,
+      node = nodes.stack(frames, locations);
+    if (nodes.length > before) this.grow(nodes.length - before);
+    return node;
+  }
+
   /** Adds a value to a stack, for profiles with one value per sample. */
   add(node: number, value: number | bigint): void {
     this.sums.add(this.sample(node, 0), value);

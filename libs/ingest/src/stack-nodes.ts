@@ -53,6 +53,27 @@ export class StackNodes {
     return this.parent.push(parent);
   }
 
+  /**
+   * Node of a whole stack of frames, leaf first, below the root; adds the nodes that are missing. Most nodes are
+   * first children.
+   */
+  stack(frames: Uint32Array, locations: Int32Array): number {
+    let first = this.first.data,
+      location = this.location.data,
+      node = 0;
+    for (let i = frames.length - 1; i >= 0; i--) {
+      const own = locations[frames[i]!]!,
+        next = first[node]!;
+      if (next > 0 && location[next] === own) node = next;
+      else {
+        node = this.child(node, own);
+        first = this.first.data;
+        location = this.location.data;
+      }
+    }
+    return node;
+  }
+
   /** Appends the locations of a stack, leaf first. */
   putStack(node: number, into: U32Column): void {
     const depth = this.depth.data[node]!,

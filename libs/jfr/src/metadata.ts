@@ -133,6 +133,11 @@ export type ClassLayout = readonly Step[];
 /** Maximum steps of a plan: classes that contain each other would unfold without end. */
 const MAX_STEPS = 4096;
 
+/** Receives the two integers of each element of the array that a plan was made for. */
+export interface ElementSink {
+  element(first: number, second: number): void;
+}
+
 /**
  * Reads values of a chunk's classes by plans, which are made once per class and choice of fields. A plan is a
  * list of steps, so that unknown fields cost a skip and no look-up of names.
@@ -150,11 +155,11 @@ export class TypeReader {
   readonly slots: (number | string | undefined)[] = [];
   /** slot - WIDE_SLOTS -> low word; the high word follows */
   readonly wide = new Uint32Array(16);
-  /** receives the two integers of each element of the array that a plan was made for */
-  onElement: (first: number, second: number) => void = () => {};
+  private readonly elements: ElementSink;
 
-  constructor(classes: ReadonlyMap<number, JfrClass>) {
+  constructor(classes: ReadonlyMap<number, JfrClass>, elements: ElementSink) {
     this.classes = classes;
+    this.elements = elements;
   }
 
   /** Class of an ID. @throws ShortRead if the metadata lacks it */
@@ -169,7 +174,7 @@ export class TypeReader {
    * nested classes and arrays cannot be wanted.
    * @param at position of the use, for errors
    * @param element passes a constant's ID and an integer of each element of the array `element.array` to
-   * slots 0 and 1 and to `onElement`
+   * slots 0 and 1 and to the sink
    * @throws ShortRead for a class that the metadata lacks, or too many or too deeply nested fields
    */
   plan(
@@ -276,23 +281,51 @@ export class TypeReader {
       if (told) slots[0] = slots[1] = undefined;
       this.read(c, of);
       if (told && typeof slots[0] === "number")
-        this.onElement(slots[0], typeof slots[1] === "number" ? slots[1] : 0);
+        this.elements.element(slots[0], typeof slots[1] === "number" ? slots[1] : 0);
     }
   }
 
-  /** Fast path for most arrays with `onElement`: the frames of a stack. */
+  /** Fast path for most arrays for the sink: the frames of a stack. */
   private readIntegers(c: JfrCursor, n: number, of: ClassLayout): void {
     const width = of.length,
       first = of.findIndex((s) => s.slot === 0),
-      second = of.findIndex((s) => s.slot === 1);
+      second = of.findIndex((s) => s.slot === 1),
+      { bytes } = c,
+      { elements } = this;
     for (let i = 0; i < n; i++) {
       let a = 0,
         b = 0;
-      for (let k = 0; k < width; k++)
-        if (k === first) a = c.long();
-        else if (k === second) b = c.long();
-        else c.skipLong();
-      if (first >= 0) this.onElement(a, b);
+      // An integer has at most nine bytes: far from the end, no byte needs a check.
+      if (c.end - c.pos >= 9 * width) {
+        let { pos } = c;
+        for (let k = 0; k < width; k++) {
+          const low = bytes[pos]!;
+          let value = low;
+          if (low < 128) pos++;
+          else if (k === first || k === second) {
+            const high = bytes[pos + 1]!;
+            if (high < 128) {
+              value = (high << 7) | (low & 127);
+              pos += 2;
+            } else {
+              c.pos = pos;
+              value = c.long();
+              ({ pos } = c);
+            }
+          } else {
+            const last = pos + 8;
+            while (bytes[pos++]! > 127 && pos <= last);
+          }
+          if (k === first) a = value;
+          else if (k === second) b = value;
+        }
+        c.pos = pos;
+      } else
+        for (let k = 0; k < width; k++)
+          if (k === first) a = c.long();
+          else if (k === second) b = c.long();
+          else c.skipLong();
+      if (first >= 0) elements.element(a, b);
     }
   }
 }

@@ -3,7 +3,14 @@ import { PairTable, U32Column } from "@cinderblock/columnar";
 import { CinderblockError } from "@cinderblock/errors";
 import { JfrCursor } from "./cursor.ts";
 import { mergeGeneratedName } from "./generated-names.ts";
-import { type JfrClass, type ClassLayout, readMetadata, TypeReader, WIDE_SLOTS } from "./metadata.ts";
+import {
+  type ClassLayout,
+  type ElementSink,
+  type JfrClass,
+  readMetadata,
+  TypeReader,
+  WIDE_SLOTS,
+} from "./metadata.ts";
 
 /** Kinds of events that become profiles; docs/formats/jfr.md lists the profiles of each. */
 export type JfrEventKind =
@@ -123,6 +130,7 @@ const METADATA = 0,
   CHECKPOINT = 1;
 /** Method IDs below this limit are numbered by a table. */
 const SMALL_IDS = 1 << 14;
+const NO_FRAMES = new Uint32Array(0);
 
 function refuse(what: string): never {
   throw new CinderblockError("unknown", `parsing IngestInput-pprof failed jfr: ${what}`, {
@@ -183,17 +191,17 @@ function chunkSize(bytes: Uint8Array, at: number): number {
  *   frame -> frameMethod -> methodParts: class -> classNames -> symbols, name -> symbols
  *         `> frameLines
  */
-class Chunk implements JfrStacks {
+class Chunk implements JfrStacks, ElementSink {
   private readonly bytes: Uint8Array;
   private readonly base: number;
   private readonly view: DataView;
   private readonly cursor: JfrCursor;
   private classes = new Map<number, JfrClass>();
-  private types = new TypeReader(this.classes);
+  private types = new TypeReader(this.classes, this);
   /** stack trace -> its index in `traceOffset`; its frames are traceFrame[traceOffset[i], traceOffset[i + 1]) */
   private readonly traces = new Map<number, number>();
   private readonly traceOffset = new U32Column(16);
-  private readonly traceFrame = new U32Column(64);
+  private readonly traceFrame: U32Column;
   /** frame -> method, line: each pair is one frame */
   private readonly frameMethod = new U32Column(64);
   private readonly frameLines = new U32Column(64);
@@ -204,6 +212,8 @@ class Chunk implements JfrStacks {
    */
   private readonly methodNumber = new Map<number, number>();
   private smallMethod: Uint32Array | undefined; // there may be very many small chunks
+  /** small method ID -> its last frame + 1: most methods have one line in most stacks */
+  private lastFrame = NO_FRAMES;
   private methodCount = 0;
   /** constants that the events refer to, by class and ID */
   private readonly methodParts = new Map<number, { type: number; name: number }>();
@@ -219,6 +229,8 @@ class Chunk implements JfrStacks {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.cursor = new JfrCursor(bytes, 0, bytes.length);
     this.traceOffset.push(0);
+    // A frame of a usual recording takes four bytes, and most of its bytes are frames.
+    this.traceFrame = new U32Column(64 + (bytes.length >> 3));
   }
 
   /**
@@ -243,10 +255,7 @@ class Chunk implements JfrStacks {
     if (this.seek(Number(this.view.getBigUint64(24))) !== METADATA)
       throw new ShortRead(this.base, "expected the metadata at the header's offset");
     this.classes = readMetadata(this.cursor);
-    this.types = new TypeReader(this.classes);
-    this.types.onElement = (method, line) => {
-      this.traceFrame.push(this.frameNumber(this.numberOf(method), line >>> 0));
-    };
+    this.types = new TypeReader(this.classes, this);
     this.readConstants(Number(this.view.getBigUint64(16)));
     visitor.chunk(this);
     return this.readEvents(visitor, before);
@@ -346,6 +355,21 @@ class Chunk implements JfrStacks {
         : "";
   }
 
+  /** Appends the frame of a method ID and a line to the trace that is read. */
+  element(method: number, lineNumber: number): void {
+    const line = lineNumber >>> 0,
+      last = method < this.lastFrame.length ? this.lastFrame[method]! - 1 : -1;
+    if (last >= 0 && this.frameLines.data[last] === line) {
+      this.traceFrame.push(last);
+      return;
+    }
+    const frame = this.frameNumber(this.numberOf(method), line);
+    this.traceFrame.push(frame);
+    if (method >= SMALL_IDS) return;
+    if (this.lastFrame.length === 0) this.lastFrame = new Uint32Array(SMALL_IDS);
+    this.lastFrame[method] = frame + 1;
+  }
+
   /** Number of a (method, line) pair. */
   private frameNumber(method: number, line: number): number {
     const next = this.frameMethod.length,
@@ -400,18 +424,22 @@ class Chunk implements JfrStacks {
     const ticksPerSecond = Number(this.view.getBigUint64(56)) || 1e9,
       { types } = this,
       { slots } = types;
-    const kinds = new Map<number, { kind: JfrEventKind | undefined; plan: ClassLayout }>();
+    const kinds = new Map<number, { kind: JfrEventKind | undefined; plan: ClassLayout; wide: boolean }>();
     for (const k of this.classes.values()) {
       const kind = EVENTS.get(k.name);
       if (kind) {
         const bytes = BYTES_FIELD[kind];
-        kinds.set(k.id, {
-          kind,
-          plan: types.plan(k, new Map(bytes === undefined ? FIELDS : [...FIELDS, [bytes, BYTES]]), this.base),
-        });
+        const plan = types.plan(
+          k,
+          new Map(bytes === undefined ? FIELDS : [...FIELDS, [bytes, BYTES]]),
+          this.base,
+        );
+        kinds.set(k.id, { kind, plan, wide: plan.some((s) => s.slot >= WIDE_SLOTS) });
       } else if (k.name === "jdk.ActiveSetting")
-        kinds.set(k.id, { kind: undefined, plan: types.plan(k, SETTING_FIELDS, this.base) });
+        kinds.set(k.id, { kind: undefined, plan: types.plan(k, SETTING_FIELDS, this.base), wide: false });
     }
+    types.wide.fill(0);
+    let ids = false; // whether the event before has set IDs
     const event: JfrEvent = {
       kind: "execution",
       stackTrace: 0,
@@ -429,8 +457,9 @@ class Chunk implements JfrStacks {
     this.eachEvent((type, c) => {
       const known = kinds.get(type);
       if (!known) return;
-      slots.fill(undefined);
-      types.wide.fill(0);
+      for (let i = 0; i <= SAMPLES; i++) slots[i] = undefined;
+      if (ids) types.wide.fill(0);
+      ids = known.wide;
       types.read(c, known.plan);
       if (!known.kind) {
         if (this.text(slots[0]) === "event") setting = this.text(slots[1]);
@@ -441,7 +470,8 @@ class Chunk implements JfrStacks {
       event.state = this.states.get(number(STATE));
       event.bytes = number(BYTES);
       event.count = known.kind === "wall" ? number(SAMPLES) : 1;
-      event.durationNanos = Math.round((number(DURATION) * 1e9) / ticksPerSecond);
+      const ticks = number(DURATION);
+      event.durationNanos = ticks === 0 ? 0 : Math.round((ticks * 1e9) / ticksPerSecond);
       visitor.event(event, setting);
     });
     return setting;
