@@ -60,6 +60,11 @@ const INTENDED: readonly Intended[] = [
   { row: "`go_pgo` with `aggregate_callees`", question: /^pprof_pgo\.agg=true$/, difference: /./ },
   { row: "DOT", question: /^render_dot/, difference: /^\.text: / },
   {
+    row: "label calls with a range",
+    question: /^(series|label_names|label_values|profile_types)\./,
+    difference: /^\.\w+: (only in A: |\d+ against \d+ entries$)/,
+  },
+  {
     row: "GetProfileStats, AnalyzeQuery",
     question: /^analyze\./,
     difference: /^\.scopes\[\d+\]\.has_blocks: /,

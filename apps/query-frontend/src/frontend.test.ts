@@ -209,6 +209,13 @@ describe("a selection", () => {
   });
 });
 
+it("leaves out profile types with colons in their parts", async () => {
+  const names = ["team:app:cpu:nanoseconds:cpu:nanoseconds:x", "process_cpu:cpu:nanoseconds:cpu:nanoseconds"],
+    w = world((job) => (job.kind === "labels" ? { kind: "labels", answer: { names, sets: [] } } : {}));
+  const types = await w.frontend.labels.profileTypes(w.caller, REQUEST.startMs, REQUEST.endMs);
+  expect(types.map((t) => t.id)).toEqual(names.slice(1));
+});
+
 describe("a strong read", () => {
   it("waits for the ends of the partitions, in trees and in labels", async () => {
     const w = world(

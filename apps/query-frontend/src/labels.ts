@@ -1,7 +1,7 @@
 import type { LabelSets } from "@cinderblock/block";
 import { compareUtf8, sortUtf8 } from "@cinderblock/bytes";
 import { invalidError } from "@cinderblock/errors";
-import { LABEL_PROFILE_TYPE, parseProfileType, type ProfileType } from "@cinderblock/model";
+import { isProfileType, LABEL_PROFILE_TYPE, parseProfileType, type ProfileType } from "@cinderblock/model";
 import {
   countValues,
   distinctSets,
@@ -54,7 +54,7 @@ export class Labels {
       name: LABEL_PROFILE_TYPE,
       query: q,
     }));
-    return sortedNames(names).map(parseProfileType);
+    return sortedNames(names.filter(isProfileType)).map(parseProfileType);
   }
 
   /** Values of a label that start with `prefix`, those with the most series first. */

@@ -112,6 +112,37 @@ describe("processing a push", () => {
       '{__name__="process_cpu", service_name="shop"}',
     ]);
   });
+  it("leaves out sample labels without a name", async () => {
+    const stacks = [
+        { frames: ["a"], values: [1], labels: { "": "x", endpoint: "/x" } },
+        { frames: ["b"], values: [1], labels: { "": "y", endpoint: "/x" } },
+        { frames: ["c"], values: [1], labels: { "": "z", trace_id: "0102030405060708090a0b0c0d0e0f10" } },
+      ],
+      { groups, outcome } = await run(json(NAME, profile({ stacks })));
+    expect(outcome.error).toBeUndefined();
+    expect(groups.map((g) => [labelsText(g.labels), g.samples]).sort()).toEqual([
+      ['{__name__="process_cpu", endpoint="/x", service_name="shop"}', 2],
+      ['{__name__="process_cpu", service_name="shop"}', 1],
+    ]);
+  });
+  it("refuses a name that cannot be a part of a profile type", async () => {
+    const { groups, outcome } = await run(json({ ...NAME, __name__: "team:cpu" }, profile()));
+    expect(groups).toEqual([]);
+    expect(outcome.error).toMatchObject({
+      kind: "invalid",
+      message:
+        'invalid labels \'{__name__="team:cpu", service_name="shop"}\' with error: __name__ contains :',
+    });
+    expect(outcome.discarded).toMatchObject([{ reason: "invalid_labels", profiles: 1 }]);
+  });
+  it("keeps samples of locations whose mapping is missing, without a mapping", async () => {
+    // Locations of the kernel's profiles have IDs 1, 2, …; other IDs take the path without the kernel.
+    for (const ids of [{}, { locationIds: [7, 9], functionIds: [1, 2] }]) {
+      const { groups, outcome } = await run(json(NAME, profile({ mappingId: 9, ...ids })));
+      expect(outcome).toMatchObject({ error: undefined, discarded: [] });
+      expect(groups.map((g) => g.samples)).toEqual([1]);
+    }
+  });
   it("gives a retry the same ID, and another profile of the same time a different one", async () => {
     const a = await run(json(NAME, profile())),
       retry = await run(json(NAME, profile())),

@@ -109,6 +109,8 @@ export function validateLabels(labels: Label[], limits: IngestLimits): Label[] {
   const name = labelValue(labels, LABEL_NAME);
   if (name === "" || !isWellFormed(name))
     refuse("invalid_labels", `invalid labels '${text()}' with error: invalid metric name`);
+  if (name.includes(":"))
+    refuse("invalid_labels", `invalid labels '${text()}' with error: __name__ contains :`);
   if (labelValue(labels, LABEL_SERVICE_NAME) === "")
     refuse("missing_labels", `invalid labels '${text()}' with error: service name is not provided`);
   let out = labels;

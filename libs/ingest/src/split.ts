@@ -20,7 +20,7 @@ export interface SampleIds {
 
 /**
  * Groups the kept samples by their string labels, except `trace_id` and `span_id` (older: `profile_id`). A
- * label of the series wins over a label of its sample. Without sample labels there is one group.
+ * label of the series wins over a label of its sample, and labels without a name are left out. Without sample labels there is one group.
  */
 export function splitByLabels(
   p: NormalizedProfile,
@@ -51,7 +51,7 @@ export function splitByLabels(
         if (!spans) spans = new Uint8Array((ids.spans = new Uint32Array(samples * 2)).buffer);
         putHex(t, str, spans, i * 8, 8);
       } else if (kind === TRACE) putHex(t, str, (ids.traces ??= new Uint8Array(samples * 16)), i * 16, 16);
-      else hash = mix32(mix32(hash, keys[k]!), str);
+      else if (kind === LABEL) hash = mix32(mix32(hash, keys[k]!), str);
     }
     let same = byHash.get(hash);
     if (!same) byHash.set(hash, (same = []));
@@ -69,19 +69,22 @@ export function splitByLabels(
   };
 }
 
-const LABEL = 1,
+const UNNAMED = 0,
+  LABEL = 1,
   SPAN = 2,
   TRACE = 3;
+
+function kindOfName(name: string): number {
+  if (name === "") return UNNAMED;
+  if (name === "span_id" || name === "profile_id") return SPAN;
+  return name === "trace_id" ? TRACE : LABEL;
+}
 
 /** Meaning of a sample label's key; computed once per key and profile. */
 function kindOf(t: PprofTables, key: number, kinds: Map<number, number>): number {
   let kind = kinds.get(key);
   if (kind === undefined) {
-    const name = stringAt(t, key);
-    kinds.set(
-      key,
-      (kind = name === "span_id" || name === "profile_id" ? SPAN : name === "trace_id" ? TRACE : LABEL),
-    );
+    kinds.set(key, (kind = kindOfName(stringAt(t, key))));
   }
   return kind;
 }

@@ -41,6 +41,10 @@ const RULES: [reason: string, breaks: (t: PprofTables) => void][] = [
   ["mapping file name string index out of range", (t) => (t.mappingFilename.data[0] = 1000)],
   ["mapping build id string index out of range", (t) => (t.mappingBuildId.data[0] = 1000)],
   ["sample type contains -", (t) => (t.typeType.data[0] = string(t, "alloc-size"))],
+  ["sample type contains :", (t) => (t.typeType.data[0] = string(t, "a:b"))],
+  ["unit of a sample type contains :", (t) => (t.typeUnit.data[0] = string(t, "a:b"))],
+  ["period type contains :", (t) => (t.periodType = string(t, "a:b"))],
+  ["unit of the period type contains :", (t) => (t.periodUnit = string(t, "a:b"))],
   ["invalid utf8 string hex: ff", (t) => string(t, Uint8Array.of(255))],
 ];
 

@@ -151,10 +151,22 @@ function checkReferences(t: PprofTables): void {
     refuse("malformed_profile", "string index out of range");
 }
 
+const DASH = 45,
+  COLON = 58;
+
 function checkTypes(t: PprofTables): void {
+  const has = (string: number, byte: number): boolean =>
+    t.bytes.subarray(t.stringStart.data[string], t.stringEnd.data[string]).includes(byte);
+  // A colon separates the parts of a profile type: no query could name the stored profile.
+  const checkColon = (string: number, what: string): void => {
+    if (has(string, COLON)) refuse("malformed_profile", `${what} contains :`);
+  };
   for (let i = 0; i < t.sampleTypes; i++) {
-    const type = t.typeType.data[i]!;
-    for (let k = t.stringStart.data[type]!; k < t.stringEnd.data[type]!; k++)
-      if (t.bytes[k] === 45) refuse("malformed_profile", "sample type contains -");
+    if (has(t.typeType.data[i]!, DASH)) refuse("malformed_profile", "sample type contains -");
+    checkColon(t.typeType.data[i]!, "sample type");
+    checkColon(t.typeUnit.data[i]!, "unit of a sample type");
   }
+  if (!t.hasPeriodType) return;
+  checkColon(t.periodType, "period type");
+  checkColon(t.periodUnit, "unit of the period type");
 }

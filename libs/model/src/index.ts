@@ -30,7 +30,7 @@ export {
   LABEL_UNIT,
 } from "./labels.ts";
 export type { Label, Labels } from "./labels.ts";
-export { parseProfileType } from "./profile-type.ts";
+export { isProfileType, parseProfileType } from "./profile-type.ts";
 export type { ProfileType } from "./profile-type.ts";
 export {
   compileAnchored,

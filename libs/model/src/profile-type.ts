@@ -16,10 +16,16 @@ export interface ProfileType {
   readonly periodUnit: string;
 }
 
+/** Whether a text has the parts of a profile type. */
+export function isProfileType(id: string): boolean {
+  const parts = id.split(":").length;
+  return parts === 5 || parts === 6;
+}
+
 /** Parses a profile type. @throws `invalid` */
 export function parseProfileType(id: string): ProfileType {
   const parts = id.split(":");
-  if (parts.length !== 5 && parts.length !== 6) {
+  if (!isProfileType(id)) {
     throw invalidError(
       `profile-type selection must be of the form <name>:<sample-type>:<sample-unit>:<period-type>:<period-unit>(:delta), got(${parts.length}): "${id}"`,
     );

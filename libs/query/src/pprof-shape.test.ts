@@ -13,6 +13,7 @@ interface Mapping {
 interface Frame {
   mapping?: Mapping;
   address?: number;
+  /** empty: a location without lines */
   name: string;
   line: number;
 }
@@ -44,7 +45,10 @@ function rendered(
           9,
         ),
         fn = s.functions.intern(Uint32Array.of(string(name), string(name), 0, 0), 4);
-      node = s.stackChild(node, s.locations.intern(Uint32Array.of(mapping, address, 0, 0, fn, line), 6));
+      node = s.stackChild(
+        node,
+        s.locations.intern(Uint32Array.of(mapping, address, 0, 0, fn, line), name === "" ? 4 : 6),
+      );
     }
     while (value.length <= node) value.push(0n);
     value[node]! += 1n;
@@ -74,7 +78,11 @@ function rendered(
       for (let k = t.sampleLocations.data[i]!; k < t.sampleLocations.data[i + 1]!; k++) {
         const l = t.locationIdLo.data[k]! - 1,
           line = t.locLines.data[l]!;
-        frames.push(`${text(t.funcName.data[t.lineFunctionLo.data[line]! - 1]!)}:${t.lineNumber.data[line]}`);
+        if (line === t.locLines.data[l + 1]) frames.push("?");
+        else
+          frames.push(
+            `${text(t.funcName.data[t.lineFunctionLo.data[line]! - 1]!)}:${t.lineNumber.data[line]}`,
+          );
       }
       return `${frames.join("<")} ${t.value.data[t.sampleValues.data[i]!]}`;
     }).sort(),
@@ -143,4 +151,17 @@ describe("a profile for Go's compiler", () => {
       samples: ["leaf:0<mid:0<main:9 2", "mid:0<main:9 2"],
     });
   });
+});
+
+it("keeps stacks with a frame that has no name in a mapping with function names", () => {
+  const mapping = { flags: HAS_FUNCTIONS };
+  expect(
+    rendered([
+      [
+        { mapping, name: "", line: 0 },
+        { mapping, name: "main", line: 1 },
+      ],
+      [{ mapping, name: "main", line: 1 }],
+    ]).samples,
+  ).toEqual(["?<main:1 1", "main:1 1"]);
 });

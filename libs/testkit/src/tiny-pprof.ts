@@ -23,6 +23,8 @@ export interface TinyProfile {
   /** IDs of the first function and of its location, of the second ones, …; by default 1, 2, … */
   functionIds?: readonly number[];
   locationIds?: readonly number[];
+  /** mapping that locations refer to; by default 1, the only one */
+  mappingId?: number;
 }
 
 /** Encodes a profile as google.v1.Profile, uncompressed. Locations and functions are one for each name. */
@@ -90,7 +92,7 @@ export function tinyPprof(p: TinyProfile): Uint8Array {
     out.push(
       ...message(4, [
         ...field(1, locationId(i)),
-        ...field(2, 1),
+        ...field(2, p.mappingId ?? 1),
         ...(p.address === undefined ? [] : field(3, p.address + i)),
         // Where functions have no IDs, lines refer to those of locations, as the agent of .NET writes them.
         ...(p.bare?.includes(f)
