@@ -159,7 +159,14 @@ export function readTree(body: Uint8Array, stacks: StackBuilder, bounds: TreeBou
       const length = r.uvarint(),
         from = r.requireBytes(length),
         to = from + length;
-      checkName(body, from, to);
+      let bits = 0,
+        several = false;
+      for (let i = from; i < to; i++) {
+        const b = body[i]!;
+        bits |= b;
+        if (b === SEMICOLON) several = true;
+      }
+      if (bits > 127) checkName(body, from, to);
       checkLength(body, from, to, bounds, r.pos);
       const self = r.uvarint(),
         children = nodeCount(r);
@@ -167,7 +174,8 @@ export function readTree(body: Uint8Array, stacks: StackBuilder, bounds: TreeBou
         throw new ShortRead(r.pos, `expected at most ${bounds.maxChildren} children, found ${children}`);
       let node = nodes.data[top]!,
         end = node;
-      if (!first || from < to)
+      if (length > 0 && !several) end = node = stacks.child(node, stacks.locationOf(body, from, to));
+      else if (!first || from < to)
         for (let i = from, start = from; i <= to; i++) {
           if (i < to && body[i] !== SEMICOLON) continue;
           end = node;
