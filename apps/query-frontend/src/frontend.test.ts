@@ -1,10 +1,12 @@
 import { CinderblockError } from "@cinderblock/errors";
+import { PatternBudget } from "@cinderblock/model";
 import type { JobResult, QueryJob } from "@cinderblock/query";
 import type { ExportCall, RenderCall } from "@cinderblock/query-worker";
 import { type Base, createLogger, Metrics, noTracer } from "@cinderblock/telemetry";
 import { type Limits, TenantLimits } from "@cinderblock/tenant";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { QueryFrontend } from "./frontend.ts";
+import { QueryParams } from "./query-params.ts";
 import type { ExploreSelection, MergeRequest, RequestContext } from "./request.ts";
 import { SlowQueries } from "./slow-queries.ts";
 
@@ -214,6 +216,33 @@ it("leaves out profile types with colons in their parts", async () => {
     w = world((job) => (job.kind === "labels" ? { kind: "labels", answer: { names, sets: [] } } : {}));
   const types = await w.frontend.labels.profileTypes(w.caller, REQUEST.startMs, REQUEST.endMs);
   expect(types.map((t) => t.id)).toEqual(names.slice(1));
+});
+
+it("refuses steps that are not numbers of milliseconds, and negative numbers of nodes", async () => {
+  const w = world(),
+    series = (stepMs: number) =>
+      w.frontend.timeSeries.series(w.caller, {
+        profileTypeId: REQUEST.profileTypeId,
+        labelSelector: REQUEST.labelSelector,
+        startMs: REQUEST.startMs,
+        endMs: REQUEST.endMs,
+        stepMs,
+        groupBy: [],
+        limit: 0,
+        average: false,
+        callSite: [],
+      });
+  await expect(series(Infinity)).rejects.toMatchObject({ kind: "invalid", message: "step must be finite" });
+  await expect(series(NaN)).rejects.toMatchObject({ kind: "invalid" });
+  const nodes = (text: string): number =>
+    new QueryParams(new URLSearchParams({ "max-nodes": text }), 0, new PatternBudget()).maxNodes();
+  expect(["7", "+7", "abc", ""].map(nodes)).toEqual([7, 7, 0, 0]);
+  await expect(
+    w.frontend.flameGraphs.flame(w.caller, { ...REQUEST, maxNodes: nodes("-3") }, "proto"),
+  ).rejects.toMatchObject({
+    kind: "invalid",
+    message: expect.stringContaining("-3 must not be negative"),
+  });
 });
 
 describe("a strong read", () => {

@@ -30,7 +30,7 @@ export class QueryParams {
   }
   maxNodes(): number {
     const raw = this.params.get("maxNodes") ?? this.params.get("max-nodes") ?? "";
-    return /^\d+$/.test(raw) ? Number(raw) : 0;
+    return /^[+-]?\d+$/.test(raw) ? Number(raw) : 0;
   }
 
   /** Parses `type{selector}`: the metric name is the profile type. */

@@ -99,6 +99,7 @@ export class TimeSeries {
     const range = this.runner.range(caller, r);
     if (!(r.stepMs >= 1))
       throw invalidError(`step must be non-zero: ${r.stepMs / 1000} s is below the minimum of 0.001 s`);
+    if (r.stepMs === Infinity) throw invalidError("step must be finite");
     const bounds = this.runner.bounds(caller);
     bounds.checkSelection(r);
     bounds.checkGroupBy(r.groupBy);
