@@ -181,7 +181,7 @@ export class ApiServer implements Service {
     // The router closes the connection with the answer to a refused body, which resets a client that is still
     // sending it.
     app.addHook("onSend", (_request, reply, payload, done) => {
-      reply.removeHeader("connection");
+      if (reply.hasHeader("connection")) reply.removeHeader("connection");
       done(null, payload);
     });
     app.decorate("knownRoutes", known);
