@@ -2,9 +2,11 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type BlockMeta, encodeMeta, newUlid } from "@cinderblock/block-meta";
 import { CinderblockError, CorruptError } from "@cinderblock/errors";
+import type { RawPush } from "@cinderblock/ingest";
 import type { SourceQuery } from "@cinderblock/query";
 import type { QueryPool } from "@cinderblock/query-worker";
 import { createLogger, Metrics, startTracing } from "@cinderblock/telemetry";
+import type { IngestLimits } from "@cinderblock/tenant";
 import { temporaryFolder } from "@cinderblock/testkit";
 import { Ingester, type IngesterConfig } from "./ingester.ts";
 
@@ -40,6 +42,13 @@ describe("a starting ingester", () => {
     const cut = temporaryFolder();
     mkdirSync(join(cut, "t", "local"), { recursive: true });
     await expect(beginning(cut).source.blocks("t", 0, 1)).rejects.toThrow("the ingester is starting");
+  });
+
+  it("refuses a push as unavailable, so that the distributor tries other replicas", async () => {
+    const push = { body: Uint8Array.of(1) } as RawPush;
+    await expect(
+      beginning(temporaryFolder()).updateBaselines("t", "s", push, {} as IngestLimits, 0, undefined),
+    ).rejects.toMatchObject({ kind: "unavailable", message: "the ingester is starting" });
   });
 });
 

@@ -1,3 +1,4 @@
+import { CinderblockError } from "@cinderblock/errors";
 import type { PushAnswer, PushOrigin, RawPush } from "@cinderblock/ingest";
 import { checkTenantId, type IngestLimits } from "@cinderblock/tenant";
 import { SharedPages, Transfer, type WorkerClient, type WorkerPool } from "@cinderblock/threads";
@@ -38,7 +39,10 @@ export class PushDispatcher {
     this.shards = shards;
   }
 
-  /** Resolves when the push is on disk. A body that owns its whole buffer may be transferred. */
+  /**
+   * Resolves when the push is on disk. A body that owns its whole buffer may be transferred.
+   * @throws `unavailable` before the ingest threads start: the port listens earlier
+   */
   async push(
     tenant: string,
     service: string,
@@ -53,6 +57,7 @@ export class PushDispatcher {
         (shared = { gate: new SharedArrayBuffer(8), series: new SharedArrayBuffer(4) }),
       );
     const { threads } = this.shards;
+    if (threads.length === 0) throw new CinderblockError("unavailable", "the ingester is starting");
     const worker = threads[shardOf(service, threads.length)]!;
     let known = this.sent.get(worker);
     if (!known) this.sent.set(worker, (known = new Map()));
