@@ -229,7 +229,7 @@ class Chunk implements JfrStacks, ElementSink {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.cursor = new JfrCursor(bytes, 0, bytes.length);
     this.traceOffset.push(0);
-    // A frame of a usual recording takes four bytes, and most of its bytes are frames.
+    // Initial capacity only; the column grows. In a usual recording, frames of about 4 bytes take most of the bytes.
     this.traceFrame = new U32Column(64 + (bytes.length >> 3));
   }
 

@@ -124,8 +124,8 @@ export class ElfFile {
     const d = is64
       ? { flags: 8, address: 16, offset: 24, size: 32, link: 40, entry: 56 }
       : { flags: 8, address: 12, offset: 16, size: 20, link: 24, entry: 36 };
-    // A number of sections, or index of the section with the names, that does not fit the header is in the
-    // first section.
+    // ELF extended numbering, for values that do not fit the 16-bit header fields: a count of 0 means that
+    // section 0's sh_size has the count; a name table index of 0xffff, that section 0's sh_link has the index.
     if (count === 0) count = this.small(table + d.size, "sections");
     if (names === 0xffff) names = view.getUint32(table + d.link, true);
     if (count > MAX_SECTIONS)

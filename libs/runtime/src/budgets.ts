@@ -29,7 +29,7 @@ const MAIN_BYTES = 148 * MIB,
 const MOST_CPUS = 8;
 /** Fraction of the limit, as a divisor, that threads may use by default. */
 const THREADS_SHARE = 5;
-/** Default limit on a machine without a memory limit, which other programs share. */
+/** Maximum default limit if the process has no memory limit: other programs may share the machine. */
 const UNLIMITED_BYTES = 4 * 1024 * MIB;
 
 /** Memory budgets in bytes, and the numbers of query workers and connections. */
