@@ -8,6 +8,7 @@ import {
   isRelative,
   isZone,
   RANGE_PRESETS,
+  relativeForm,
   resolveTime,
   shiftRange,
   shortRange,
@@ -29,6 +30,11 @@ const ZONES = [
   "Australia/Sydney",
 ];
 
+/** The quick range that a range equals. */
+function presetOf(r: { from: string; until: string }): (typeof RANGE_PRESETS)[number] | undefined {
+  return RANGE_PRESETS.find(([from, , until = "now"]) => r.from === from && r.until === until);
+}
+
 /** The time range of a side: presets, typed times, steps back and forth, and the display time zone. */
 export function TimePicker({
   side,
@@ -39,15 +45,17 @@ export function TimePicker({
   onChange: (range: { from: string; until: string }) => void;
   name: string;
 }): ReactNode {
-  const { state, go, nowMs, range } = useApp();
+  const { state, go, nowMs, range, can } = useApp();
   const [open, setOpen] = useState(false);
   const r = range(side);
   const text =
-    isRelative(side.from) && side.until === "now"
-      ? (RANGE_PRESETS.find(([t]) => t === side.from)?.[1] ?? side.from)
+    presetOf(side)?.[1] ??
+    (isRelative(side.from) && side.until === "now"
+      ? side.from
       : r
         ? formatRange(...r, state.zone)
-        : `${side.from} – ${side.until}`;
+        : `${side.from} – ${side.until}`);
+  const isLast = r !== undefined && r[1] >= nowMs;
   const shown = r && /^\d{4}-/.test(text) ? shortRange(...r, state.zone) : text;
   return (
     <div className="time split">
@@ -79,7 +87,8 @@ export function TimePicker({
       <button
         type="button"
         aria-label={`Next period ${name}`.trim()}
-        title="Next period"
+        title={isLast ? "Next period: the range ends now" : "Next period"}
+        disabled={isLast}
         onClick={() => onChange(shiftRange(side, nowMs, state.zone, 1))}
       >
         <Icon name="right" />
@@ -95,6 +104,7 @@ export function TimePicker({
           zone={state.zone}
           onZone={(zone) => go({ zone })}
           nowMs={nowMs}
+          maxMs={can?.maxQueryLengthMs ?? 0}
         />
       ) : null}
     </div>
@@ -108,6 +118,7 @@ function TimeDialog({
   zone,
   onZone,
   nowMs,
+  maxMs,
 }: {
   side: Side;
   onClose: () => void;
@@ -115,6 +126,8 @@ function TimeDialog({
   zone: string;
   onZone: (z: string) => void;
   nowMs: number;
+  /** the tenant's longest range; 0: no limit */
+  maxMs: number;
 }): ReactNode {
   const show = (t: string): string =>
     isRelative(t)
@@ -140,16 +153,18 @@ function TimeDialog({
       }
       // Stores a typed time as the instant that it means in the zone.
       onPick({
-        from: isRelative(from) ? from.trim() : String(a),
-        until: isRelative(until) ? until.trim() : String(b),
+        from: isRelative(from) ? relativeForm(from) : String(a),
+        until: isRelative(until) ? relativeForm(until) : String(b),
       });
     } catch (err) {
       setProblem((err as Error).message);
     }
   };
-  let length = "";
+  let resolved = "";
   try {
-    length = formatLength(resolveTime(until, nowMs, zone) - resolveTime(from, nowMs, zone));
+    const a = resolveTime(from, nowMs, zone),
+      b = resolveTime(until, nowMs, zone);
+    resolved = `${formatRange(a, b, zone)} (${formatLength(b - a)})`;
   } catch {
     /* the error message appears on apply */
   }
@@ -157,17 +172,25 @@ function TimeDialog({
     <Dialog title="Time range" onClose={onClose}>
       <div className="time-dialog">
         <ul className="pick" aria-label="Presets">
-          {RANGE_PRESETS.map(([t, label]) => (
-            <li key={t}>
-              <button
-                type="button"
-                aria-current={side.from === t && side.until === "now"}
-                onClick={() => onPick({ from: t, until: "now" })}
-              >
-                {label}
-              </button>
-            </li>
-          ))}
+          {RANGE_PRESETS.map((preset) => {
+            const [t, label, end = "now"] = preset,
+              isLong = maxMs > 0 && resolveTime(end, nowMs, zone) - resolveTime(t, nowMs, zone) > maxMs;
+            return (
+              <li key={t}>
+                <button
+                  type="button"
+                  aria-current={presetOf(side) === preset}
+                  disabled={isLong}
+                  title={
+                    isLong ? `Exceeds the limit of ${formatLength(maxMs)} (max_query_length)` : undefined
+                  }
+                  onClick={() => onPick({ from: t, until: end })}
+                >
+                  {label}
+                </button>
+              </li>
+            );
+          })}
         </ul>
         <form
           onSubmit={(e) => {
@@ -183,7 +206,7 @@ function TimeDialog({
             To
             <input value={until} onChange={(e) => setUntil(e.target.value)} />
           </label>
-          <p className="quiet">{length}</p>
+          <p className="quiet">{resolved}</p>
           <label>
             Time zone
             <input

@@ -62,7 +62,7 @@ describe("the baseline of a comparison", () => {
     expect(baselineOf(s, NOW, 24 * HOUR)).toEqual({
       selector: checkout.side.selector,
       from: "now-27h",
-      until: "now-1d",
+      until: "now-24h",
     });
   });
 

@@ -9,7 +9,7 @@ import {
   withMatcher,
 } from "./selector.ts";
 import { decodeState, encodeState, initialState, type State } from "./state.ts";
-import { formatLength, formatTime, isZone, resolveTime, shiftRange } from "./time.ts";
+import { formatLength, formatTime, isRelative, isZone, resolveTime, shiftRange } from "./time.ts";
 
 const name = fc.stringMatching(/^[a-z_][a-z_.]{0,6}$/),
   text = fc.string({ unit: "grapheme", maxLength: 8 });
@@ -189,6 +189,11 @@ describe("selectors", () => {
   });
 });
 
+/** One instant in four zones. */
+function alike(text: string): [string, string, string, string] {
+  return [text, text, text, text];
+}
+
 describe("time", () => {
   const now = Date.UTC(2026, 10, 24, 12, 0, 0);
   it("accepts common notations, in the displayed zone", () => {
@@ -197,10 +202,76 @@ describe("time", () => {
         (t) => now - resolveTime(t, now, "Europe/Berlin"),
       ),
     ).toEqual([0, 54e5, now - 1795532400000, now - 1795532400000, 108e5, 72e5]);
-    expect(() => resolveTime("yesterday", now, "utc")).toThrow(
-      '"yesterday" is not a valid time. Examples: now, now-1h',
+    expect(() => resolveTime("tomorrow", now, "utc")).toThrow(
+      '"tomorrow" is not a valid time. Examples: now, now-1h',
     );
     expect([isZone("utc"), isZone("Europe/Berlin"), isZone("Mars/Base")]).toEqual([true, true, false]);
+  });
+  // Instants of 25 texts in 4 zones, at 2026-11-24 12:00 UTC: 13:00 in Berlin, 17:30 in Kolkata, 07:00 in New York.
+  const utc = (text: string): number => Date.parse(`${text}Z`);
+  it.each<[text: string, utc: string, berlin: string, kolkata: string, newYork: string]>([
+    ["now", ...alike("2026-11-24T12:00:00")],
+    [" now ", ...alike("2026-11-24T12:00:00")],
+    ["now-1h", ...alike("2026-11-24T11:00:00")],
+    ["now-2d12h", ...alike("2026-11-22T00:00:00")],
+    ["1h", ...alike("2026-11-24T11:00:00")],
+    ["1h30m", ...alike("2026-11-24T10:30:00")],
+    ["2w", ...alike("2026-11-10T12:00:00")],
+    ["90s", ...alike("2026-11-24T11:58:30")],
+    ["now/h", "2026-11-24T12:00:00", "2026-11-24T12:00:00", "2026-11-24T11:30:00", "2026-11-24T12:00:00"],
+    ["now-1h/h", "2026-11-24T11:00:00", "2026-11-24T11:00:00", "2026-11-24T10:30:00", "2026-11-24T11:00:00"],
+    ["now/d", "2026-11-24T00:00:00", "2026-11-23T23:00:00", "2026-11-23T18:30:00", "2026-11-24T05:00:00"],
+    ["today", "2026-11-24T00:00:00", "2026-11-23T23:00:00", "2026-11-23T18:30:00", "2026-11-24T05:00:00"],
+    ["yesterday", "2026-11-23T00:00:00", "2026-11-22T23:00:00", "2026-11-22T18:30:00", "2026-11-23T05:00:00"],
+    ["Yesterday", "2026-11-23T00:00:00", "2026-11-22T23:00:00", "2026-11-22T18:30:00", "2026-11-23T05:00:00"],
+    ["now-1d/d", "2026-11-23T00:00:00", "2026-11-22T23:00:00", "2026-11-22T18:30:00", "2026-11-23T05:00:00"],
+    ["now-13h/d", "2026-11-23T00:00:00", "2026-11-23T23:00:00", "2026-11-23T18:30:00", "2026-11-23T05:00:00"],
+    ["now/w", "2026-11-23T00:00:00", "2026-11-22T23:00:00", "2026-11-22T18:30:00", "2026-11-23T05:00:00"],
+    ["06:30", "2026-11-24T06:30:00", "2026-11-24T05:30:00", "2026-11-24T01:00:00", "2026-11-24T11:30:00"],
+    ["15:00", "2026-11-23T15:00:00", "2026-11-23T14:00:00", "2026-11-24T09:30:00", "2026-11-23T20:00:00"],
+    ["6:30:15", "2026-11-24T06:30:15", "2026-11-24T05:30:15", "2026-11-24T01:00:15", "2026-11-24T11:30:15"],
+    [
+      "2026-11-20",
+      "2026-11-20T00:00:00",
+      "2026-11-19T23:00:00",
+      "2026-11-19T18:30:00",
+      "2026-11-20T05:00:00",
+    ],
+    [
+      "2026-07-01 09:00",
+      "2026-07-01T09:00:00",
+      "2026-07-01T07:00:00",
+      "2026-07-01T03:30:00",
+      "2026-07-01T13:00:00",
+    ],
+    ["2026-11-20T09:00:00+02:00", ...alike("2026-11-20T07:00:00")],
+    ["1795532400", ...alike("2026-11-24T15:00:00")],
+    ["1795532400000", ...alike("2026-11-24T15:00:00")],
+  ])("resolves %p in four zones", (text, ...instants) => {
+    const zones = ["utc", "Europe/Berlin", "Asia/Kolkata", "America/New_York"];
+    expect(zones.map((z) => resolveTime(text, now, z))).toEqual(instants.map(utc));
+  });
+  it.each([
+    "",
+    "tomorrow",
+    "now+1h",
+    "now-1y",
+    "now/q",
+    "25:00",
+    "12:60",
+    "2026-02-30",
+    "2026-13-01",
+    "1h ago",
+    "-5m",
+  ])("rejects %p", (text) => {
+    expect(() => resolveTime(text, now, "utc")).toThrow(`"${text}" is not a valid time`);
+  });
+  it("subtracts whole days on the calendar across a clock change", () => {
+    // The clocks of Berlin went back on 2026-10-25 at 03:00, so that day has 25 hours.
+    const monday = utc("2026-10-26T11:00:00");
+    expect(["now/d", "yesterday", "now-2d/d"].map((t) => resolveTime(t, monday, "Europe/Berlin"))).toEqual(
+      ["2026-10-25T23:00:00", "2026-10-24T22:00:00", "2026-10-23T22:00:00"].map(utc),
+    );
   });
   it("has days of 23 and 25 hours at clock changes", () => {
     const day = (d: string, zone: string): number =>
@@ -238,12 +309,29 @@ describe("time", () => {
     });
     expect(shiftRange({ from: "now-1h", until: "now" }, now, "utc", 0, -864e5)).toEqual({
       from: "now-25h",
-      until: "now-1d",
+      until: "now-24h",
     });
     expect(shiftRange({ from: "1000000000000", until: "1000000060000" }, now, "utc", 1)).toEqual({
       from: "1000000060000",
       until: "1000000120000",
     });
+  });
+  it("returns to the same relative range, and stops at now", () => {
+    for (const from of ["now-5m", "now-1h", "now-90s", "now-24h", "now-7d"]) {
+      const range = { from, until: "now" },
+        twice = shiftRange(shiftRange(range, now, "utc", -1), now, "utc", -1);
+      expect(shiftRange(shiftRange(twice, now, "utc", 1), now, "utc", 1)).toEqual(range);
+      expect(shiftRange(range, now, "utc", 1)).toEqual(range);
+    }
+    expect(shiftRange({ from: "now-3h", until: "now-1h" }, now, "utc", 1)).toEqual({
+      from: "now-2h",
+      until: "now",
+    });
+    expect(shiftRange({ from: String(now - 3e6), until: String(now - 1e6) }, now, "utc", 1)).toEqual({
+      from: String(now - 2e6),
+      until: String(now),
+    });
+    expect(isRelative("1h") && isRelative("today") && !isRelative("15:00")).toBe(true);
   });
   it("has human-readable lengths", () => {
     expect([formatLength(90e3), formatLength(90061e3)]).toEqual(["1 min 30 s", "1 d 1 h"]);

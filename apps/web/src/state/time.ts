@@ -1,35 +1,85 @@
-/** Text of a point in time: `now`, `now-1h`, `2026-11-24 10:00`, or milliseconds. */
+/**
+ * Text of a point in time: `now`, `now-1h`, `now/d` (the start of the unit that holds it), `1h` (ago), `15:00`
+ * (the last one), `today`, `yesterday`, `2026-11-24 10:00`, seconds or milliseconds of the epoch.
+ */
 export type TimeText = string;
 
 const UNITS: Record<string, number> = { s: 1e3, m: 6e4, h: 36e5, d: 864e5, w: 6048e5 };
+const DURATION = String.raw`(?:\d+[smhdw])+`,
+  RELATIVE = new RegExp(`^now(?:-(${DURATION}))?(?:/([hdw]))?$`),
+  AGO = new RegExp(`^${DURATION}$`);
+
+function durationMs(text: string): number {
+  return [...text.matchAll(/(\d+)([smhdw])/g)].reduce(
+    (sum, [, n, unit]) => sum + Number(n) * UNITS[unit!]!,
+    0,
+  );
+}
+
+/** Stored form of a text: durations and day names become relative times. */
+export function relativeForm(text: TimeText): TimeText {
+  const t = text.trim().toLowerCase();
+  if (AGO.test(t)) return `now-${t}`;
+  if (t === "today") return "now/d";
+  if (t === "yesterday") return "now-1d/d";
+  return text.trim();
+}
 
 /** Milliseconds since the epoch. @throws Error that lists the valid forms if the text is not a time */
 export function resolveTime(text: TimeText, nowMs: number, zone: string): number {
-  const t = text.trim();
-  if (t === "now") return nowMs;
-  const relative = /^now-((?:\d+[smhdw])+)$/.exec(t);
-  if (relative)
-    return (
-      nowMs -
-      [...relative[1]!.matchAll(/(\d+)([smhdw])/g)].reduce(
-        (sum, [, n, unit]) => sum + Number(n) * UNITS[unit!]!,
-        0,
-      )
-    );
+  const t = relativeForm(text);
+  const relative = RELATIVE.exec(t);
+  if (relative) {
+    const [, duration, unit] = relative;
+    if (unit === undefined) return nowMs - durationMs(duration ?? "");
+    return startOf(unit, nowMs, durationMs(duration ?? ""), zone);
+  }
+  const clock = /^(\d{1,2}):(\d\d)(?::(\d\d))?$/.exec(t);
+  if (clock && Number(clock[1]) < 24 && Number(clock[2]) < 60 && Number(clock[3] ?? 0) < 60) {
+    const at = (daysAgo: number): number => {
+      const [y, mo, d] = dayOf(nowMs, zone);
+      return wallTime(y, mo, d - daysAgo, Number(clock[1]), Number(clock[2]), Number(clock[3] ?? 0), zone);
+    };
+    return at(0) <= nowMs ? at(0) : at(1);
+  }
   if (/^\d{12,14}$/.test(t)) return Number(t);
   if (/^\d{9,11}$/.test(t)) return Number(t) * 1000;
   const parts = /^(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?)?(Z|[+-]\d\d:\d\d)?$/.exec(t);
   if (parts) {
-    if (parts[8]) return Date.parse(t.replace(" ", "T"));
     const [y, mo, d, h, mi, s] = parts.slice(1, 7).map((p) => Number(p ?? 0));
-    return wallTime(y!, mo!, d!, h!, mi!, s!, zone);
+    const exists =
+      mo! <= 12 && new Date(Date.UTC(y!, mo! - 1, d!)).getUTCDate() === d && h! < 24 && mi! < 60 && s! < 60;
+    if (exists) return parts[8] ? Date.parse(t.replace(" ", "T")) : wallTime(y!, mo!, d!, h!, mi!, s!, zone);
   }
   throw new Error(
-    `"${text}" is not a valid time. Examples: now, now-1h, now-2d12h, 2026-11-24 10:00, milliseconds`,
+    `"${text}" is not a valid time. Examples: now, now-1h, 1h, now/d, 15:00, yesterday, 2026-11-24 10:00, milliseconds`,
   );
 }
 
-export const isRelative = (t: TimeText): boolean => t.trim().startsWith("now");
+/** Year, month and day of an instant in a zone. */
+function dayOf(ms: number, zone: string): [y: number, mo: number, d: number] {
+  const [y, mo, d] = formatTime(ms, zone).slice(0, 10).split("-").map(Number);
+  return [y!, mo!, d!];
+}
+
+/**
+ * Start of the hour, day or week (Monday) that holds `nowMs - agoMs`. Whole days go back on the calendar, so
+ * that a day before a clock change is the day before.
+ */
+function startOf(unit: string, nowMs: number, agoMs: number, zone: string): number {
+  if (unit === "h") {
+    const ms = nowMs - agoMs,
+      offset = offsetMs(ms, zone);
+    return Math.floor((ms + offset) / UNITS.h!) * UNITS.h! - offset;
+  }
+  const days = agoMs % UNITS.d! === 0 ? agoMs / UNITS.d! : 0,
+    [y, mo, d] = dayOf(days > 0 ? nowMs : nowMs - agoMs, zone);
+  const day = d - days,
+    sinceMonday = unit === "w" ? (new Date(Date.UTC(y, mo - 1, day)).getUTCDay() + 6) % 7 : 0;
+  return wallTime(y, mo, day - sinceMonday, 0, 0, 0, zone);
+}
+
+export const isRelative = (t: TimeText): boolean => relativeForm(t).startsWith("now");
 
 /** Name of a zone for `Intl`; undefined is the browser's own zone. */
 export function zoneName(zone: string): string | undefined {
@@ -114,16 +164,11 @@ export function formatLength(ms: number): string {
   return out.join(" ") || "0 s";
 }
 
-/** A duration in a relative time: the largest unit that divides it. */
+/** A duration in a relative time, in the unit that the quick ranges use: hours up to a day, then days. */
 function compact(ms: number): string {
-  for (const [name, size] of [
-    ["w", 6048e5],
-    ["d", 864e5],
-    ["h", 36e5],
-    ["m", 6e4],
-  ] as const)
-    if (ms % size === 0) return `${ms / size}${name}`;
-  return `${Math.round(ms / 1000)}s`;
+  if (ms % UNITS.d! === 0 && ms > UNITS.d!) return `${ms / UNITS.d!}d`;
+  if (ms % UNITS.h! === 0) return `${ms / UNITS.h!}h`;
+  return ms % UNITS.m! === 0 ? `${ms / UNITS.m!}m` : `${Math.round(ms / 1000)}s`;
 }
 
 export interface Range {
@@ -132,19 +177,22 @@ export interface Range {
 }
 
 /**
- * The range moved by multiples of its length (or by `byMs`), as absolute times. A range with two relative
- * times stays relative when it moves into the past.
+ * The range moved by multiples of its length (or by `byMs`), but not beyond now. Two relative times stay
+ * relative; other times become instants.
  */
 export function shiftRange(r: Range, nowMs: number, zone: string, lengths: number, byMs?: number): Range {
   const from = resolveTime(r.from, nowMs, zone),
     until = resolveTime(r.until, nowMs, zone);
-  const by = byMs ?? lengths * (until - from);
-  if (isRelative(r.from) && isRelative(r.until) && by < 0)
-    return { from: `now-${compact(nowMs - from - by)}`, until: `now-${compact(nowMs - until - by)}` };
-  return { from: String(Math.round(from + by)), until: String(Math.round(until + by)) };
+  const by = Math.min(byMs ?? lengths * (until - from), Math.max(0, nowMs - until));
+  if (by === 0) return { from: r.from, until: r.until };
+  if (!isRelative(r.from) || !isRelative(r.until))
+    return { from: String(Math.round(from + by)), until: String(Math.round(until + by)) };
+  const ago = (ms: number): TimeText => (ms === 0 ? "now" : `now-${compact(ms)}`);
+  return { from: ago(nowMs - from - by), until: ago(nowMs - until - by) };
 }
 
-export const RANGE_PRESETS: readonly [text: string, label: string][] = [
+/** Quick ranges; the end is now, except where it is named. */
+export const RANGE_PRESETS: readonly (readonly [from: TimeText, label: string, until?: TimeText])[] = [
   ["now-5m", "Last 5 minutes"],
   ["now-15m", "Last 15 minutes"],
   ["now-30m", "Last 30 minutes"],
@@ -155,4 +203,6 @@ export const RANGE_PRESETS: readonly [text: string, label: string][] = [
   ["now-24h", "Last 24 hours"],
   ["now-2d", "Last 2 days"],
   ["now-7d", "Last 7 days"],
+  ["now/d", "Today"],
+  ["now-1d/d", "Yesterday", "now/d"],
 ];
