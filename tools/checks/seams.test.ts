@@ -17,7 +17,11 @@ const SEAMS: readonly Seam[] = [
   {
     declared: "apps/ingester/src/protocol.ts",
     names: ["IngestWorkerMethods", "IngestWorkerNotices"],
-    callers: ["apps/ingester/src/ingester.ts"],
+    callers: [
+      "apps/ingester/src/ingester.ts",
+      "apps/ingester/src/ingester-source.ts",
+      "apps/ingester/src/push-dispatcher.ts",
+    ],
     server: "apps/ingester/src/ingest-worker.ts",
   },
   {
