@@ -18,6 +18,7 @@ import { LocalBlocks } from "./local-blocks.ts";
 import { LogShards } from "./log-shards.ts";
 import type { IngestWorkerData, IngestWorkerMethods, IngestWorkerNotices } from "./protocol.ts";
 import { PushDispatcher } from "./push-dispatcher.ts";
+import { RoomRefusals } from "./room-refusals.ts";
 
 export interface IngesterConfig {
   dataPath: string;
@@ -43,8 +44,6 @@ export interface IngesterConfig {
   sync: boolean;
 }
 
-/** Log interval while pushes are refused for lack of room. */
-const NO_ROOM_LOG_MS = 10_000;
 /** Maximum interval between two passes of the disk guard; deadline of a pass, which asks store-gateways. */
 const DISK_LOOK_MS = 10_000,
   DISK_PASS_MS = 300_000;
@@ -83,7 +82,7 @@ export class Ingester implements Service {
   private readonly diskCounters: DiskCounters;
   private readonly threads: number;
   private readonly diskLoop;
-  private readonly withoutRoom: { inc(labels: { resource: string }, n?: number): void };
+  private readonly refusals: RoomRefusals;
   private readonly forgotten: { inc(n: number): void };
   /** shard -> used thousandths of the memory for its heads */
   private used = new Int32Array(new SharedArrayBuffer(0));
@@ -154,12 +153,7 @@ export class Ingester implements Service {
       "cinderblock_ingester_forgotten_baselines_total",
       "Cumulative series whose baseline this ingester dropped because other ingesters had later profiles.",
     );
-    this.withoutRoom = base.metrics.counter(
-      "cinderblock_ingester_pushes_without_room_total",
-      "Pushes and records that this ingester refused temporarily, by exhausted resource.",
-      ["resource"],
-    );
-    for (const resource of ["heads", "disk", "local-blocks"]) this.withoutRoom.inc({ resource }, 0);
+    this.refusals = new RoomRefusals(base);
   }
 
   async start(): Promise<void> {
@@ -350,22 +344,9 @@ export class Ingester implements Service {
         done();
       }
     } catch (err) {
-      if (kindOf(err) === "no-room") this.noteRefusal(err as CinderblockError);
+      if (kindOf(err) === "no-room") this.refusals.note(err as CinderblockError);
       throw err;
     }
-  }
-
-  private lastNoRoomLog = -Infinity;
-
-  private noteRefusal(err: CinderblockError): void {
-    this.withoutRoom.inc({ resource: String(err.detail.resource) });
-    const now = performance.now();
-    if (now - this.lastNoRoomLog < NO_ROOM_LOG_MS) return;
-    this.lastNoRoomLog = now;
-    this.base.log.warn(
-      { ...err.detail, err },
-      "pushes refused: heads, disk or local blocks are at their limit",
-    );
   }
 
   /** Updates the baselines of cumulative series from a push that other ingesters store. */
