@@ -104,6 +104,41 @@ function deepStack(depth: number): Buffer {
 function wide(n: number, entry: number[], entries: number): Buffer {
   return Buffer.concat([deepStack(1), Buffer.concat(Array.from({ length: entries }, () => field(n, entry)))]);
 }
+/** An OTLP export whose samples have the same stack, which repeats one location. */
+function sharedStack(samples: number, depth: number): Buffer {
+  const texts = ["", "cpu", "nanoseconds", "samples", "count", "main"],
+    dictionary = [
+      field(1, []),
+      field(2, []),
+      field(2, field(3, [8, 1])),
+      field(3, []),
+      field(3, [8, 5]),
+      ...texts.map((t) => field(5, Buffer.from(t))),
+      field(7, []),
+      large(7, large(1, Buffer.alloc(depth, 1))),
+    ],
+    profile = Buffer.concat([
+      field(1, [8, 3, 16, 4]),
+      ...Array.from({ length: samples }, () => field(2, [8, 1, 34, 1, 1])),
+      field(5, [8, 1, 16, 2]),
+      Buffer.from([48, ...varint(10_000_000)]),
+    ]);
+  return Buffer.concat([large(1, large(2, large(2, profile))), large(2, Buffer.concat(dictionary))]);
+}
+/** A body of the format `tree`: one path that ends in leaves with a value of 1 each. */
+function sharedPath(leaves: number, depth: number): Buffer {
+  const inner = Buffer.from([1, 97, 0, 1]),
+    last = Buffer.from([1, 97, 0, ...varint(leaves)]);
+  return Buffer.concat([
+    Buffer.from([0, 0, 1]),
+    ...Array.from({ length: depth - 1 }, () => inner),
+    last,
+    ...Array.from({ length: leaves }, (_, i) => {
+      const name = Buffer.from(`leaf${i}`);
+      return Buffer.concat([Buffer.from([name.length]), name, Buffer.from([1, 0])]);
+    }),
+  ]);
+}
 /** The recording with some bytes replaced. */
 function spoiled(recording: Uint8Array, find: Uint8Array, put: Uint8Array): Uint8Array {
   const out = Buffer.from(recording),
@@ -251,13 +286,23 @@ const bombs: [
   ],
   [
     "an OTLP dictionary whose stack names location 2^31",
-    () => otlp(large(2, large(5, Buffer.from([10, 5, 0xff, 0xff, 0xff, 0xff, 7])))),
+    () => otlp(large(2, large(7, Buffer.from([10, 5, 0xff, 0xff, 0xff, 0xff, 7])))),
     /^(200|400) /,
   ],
   [
     "an OTLP dictionary of a million empty strings",
     () => otlp(large(2, Buffer.concat(Array.from({ length: 1_000_000 }, () => field(5, []))))),
     /^(200|400) /,
+  ],
+  [
+    "an OTLP export of 10,000 samples with one stack of 100,000 frames",
+    () => otlp(sharedStack(10_000, 100_000)),
+    /^413 .*frames together/,
+  ],
+  [
+    "a call tree whose 10,000 leaves have 100,000 callers each",
+    () => ingest("tree", sharedPath(10_000, 100_000)),
+    /^(400|413|422) .*(exceeds the size limit|frames together)/,
   ],
   [
     "a query of a million matchers",

@@ -21,6 +21,7 @@ export { storedLabels } from "./series-labels.ts";
 export { foldedFrames, stringAt } from "./strings.ts";
 export { jfrProfilesOf, NO_JFR_LABELS } from "./jfr.ts";
 export { readFoldedLines } from "./folded.ts";
+export { FrameBudget } from "./frame-budget.ts";
 export { StackBuilder, StackBuilders } from "./stack-builder.ts";
 export { MAX_VALUE } from "./wide-sums.ts";
 export { readSpeedscope } from "./speedscope.ts";

@@ -5,6 +5,7 @@ import { encodePprof, PprofDecoder } from "@cinderblock/pprof";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { tinyJfr, type TinyJfrEvent } from "@cinderblock/testkit";
 import { type ProcessedProfile, PushProcessor, RateGate, stringAt } from "./index.ts";
+import { FrameBudget } from "./frame-budget.ts";
 import { jfrProfilesOf, NO_JFR_LABELS } from "./jfr.ts";
 import { StackBuilders } from "./stack-builder.ts";
 import { framesOf } from "./testing.ts";
@@ -99,6 +100,7 @@ describe("profiles of a JFR recording", () => {
       1n,
       1n,
       new StackBuilders(),
+      new FrameBudget(0),
     );
     const decoder = new PprofDecoder();
     expect(
@@ -130,6 +132,7 @@ describe("profiles of a JFR recording", () => {
       1_795_409_460_000_000_000n,
       5_000_000_000n,
       new StackBuilders(),
+      new FrameBudget(0),
     );
     const decoder = new PprofDecoder();
     expect(

@@ -14,6 +14,7 @@ import {
 import type { Label } from "@cinderblock/model";
 import type { PprofHeader, PprofSource } from "@cinderblock/pprof";
 import { WordTuples } from "@cinderblock/symdb";
+import type { FrameBudget } from "./frame-budget.ts";
 import { JFR_SYMBOLS, type StackBuilder, type StackBuilders } from "./stack-builder.ts";
 import { UNSCALED } from "./wide-sums.ts";
 
@@ -218,7 +219,8 @@ function nameFrames(b: StackBuilder, stacks: JfrStacks, frames: Uint32Array, loc
 /**
  * Converts a recording to one profile for each kind of event that it contains; also returns the profiler's event
  * setting. The profiles are valid as long as their builders.
- * @throws `invalid` for samples of CPU or wall time at a rate of 0, which leaves no time to them
+ * @throws `invalid` for samples of CPU or wall time at a rate of 0, which leaves no time to them, and for stacks
+ * that exceed the budget
  */
 export function jfrProfilesOf(
   body: Uint8Array,
@@ -227,14 +229,16 @@ export function jfrProfilesOf(
   timeNanos: bigint,
   durationNanos: bigint,
   stackBuilders: StackBuilders,
+  frames: FrameBudget,
 ): { profiles: JfrProfile[]; event: string } {
-  const builders = new Map<ProfileKey, StackBuilder>();
+  const builders = new Map<ProfileKey, StackBuilder>(),
+    bounds = { maxSamples: 0, maxBytes: 0, frames };
   const perSample = sampleRate > 0 ? Math.floor(1e9 / sampleRate) : undefined;
   /** values of the current event */
   const pair: (number | bigint)[] = [0, 0];
   const builder = (key: ProfileKey): StackBuilder => {
     let b = builders.get(key);
-    if (!b) builders.set(key, (b = stackBuilders.take(PROFILES[key].types.length, undefined, JFR_SYMBOLS)));
+    if (!b) builders.set(key, (b = stackBuilders.take(PROFILES[key].types.length, bounds, JFR_SYMBOLS)));
     return b;
   };
   let stacks: JfrStacks | undefined;

@@ -4,6 +4,7 @@ import { encodePprof, PprofDecoder, pprofSize } from "@cinderblock/pprof";
 import { Random, tinyPprof } from "@cinderblock/testkit";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import {
+  FrameBudget,
   type IngestRequest,
   type ProcessedProfile,
   PushProcessor,
@@ -39,7 +40,7 @@ const described = (series: readonly OtlpSeries[]): unknown =>
     size: pprofSize(s.header, s.source),
   }));
 const read = (reader: OtlpReader, body: Uint8Array): unknown =>
-  described(reader.series(reader.read(body, "proto"), 1n));
+  described(reader.series(reader.read(body, "proto"), 1n, new FrameBudget(0)));
 
 describe("a reader of exports", () => {
   it("reads each export as a new reader does, also after a broken one", () => {

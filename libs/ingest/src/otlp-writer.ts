@@ -3,6 +3,7 @@ import { ByteColumn, I64Column, U32Column } from "@cinderblock/columnar";
 import { invalidError } from "@cinderblock/errors";
 import { type OtlpProfile, OtlpTables } from "@cinderblock/otlp";
 import type { PprofHeader, PprofSource } from "@cinderblock/pprof";
+import { FrameBudget } from "./frame-budget.ts";
 import { attributeOf, check, SampleTexts, stringOf, textOf } from "./otlp-texts.ts";
 import { MAX_VALUE } from "./wide-sums.ts";
 
@@ -93,6 +94,7 @@ class Renumbered {
 export class OtlpWriter {
   private t = new OtlpTables();
   private texts = new SampleTexts(this.t);
+  private frames = new FrameBudget(0);
   private readonly strings = new Renumbered("string");
   private readonly functions = new Renumbered("function");
   private readonly mappings = new Renumbered("mapping");
@@ -124,8 +126,9 @@ export class OtlpWriter {
   private readonly ownFlags = new U32Column(256);
 
   /** Begins an export. */
-  begin(t: OtlpTables, texts: SampleTexts): void {
+  begin(t: OtlpTables, texts: SampleTexts, frames: FrameBudget): void {
     this.t = t;
+    this.frames = frames;
     this.texts = texts;
     if (this.stackFlags.length < t.mappings) this.stackFlags = new Uint8Array(t.mappings);
     this.strings.begin(t.strings);
@@ -220,6 +223,7 @@ export class OtlpWriter {
     const { t, sampleLocation: into } = this,
       from = t.stackLocations.data[stack]!,
       end = t.stacks === 0 ? from : t.stackLocations.data[stack + 1]!;
+    this.frames.take(end - from);
     into.reserve(end - from);
     if (!this.putKnown(from, end)) {
       this.surveyStack(from, end);

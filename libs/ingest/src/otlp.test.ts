@@ -5,6 +5,7 @@ import { encodePprof, PprofDecoder } from "@cinderblock/pprof";
 import { TEST_LIMITS } from "@cinderblock/tenant/testing";
 import { mutations, Random } from "@cinderblock/testkit";
 import { type ProcessedProfile, PushProcessor, RateGate, type SentPush, stringAt } from "./index.ts";
+import { FrameBudget } from "./frame-budget.ts";
 import { OtlpReader } from "./otlp.ts";
 import { framesOf } from "./testing.ts";
 
@@ -411,7 +412,11 @@ describe("OTLP profiles", () => {
         ],
       };
       const reader = new OtlpReader(),
-        [series] = reader.series(reader.read(Buffer.from(JSON.stringify(body)), "json"), 1n),
+        [series] = reader.series(
+          reader.read(Buffer.from(JSON.stringify(body)), "json"),
+          1n,
+          new FrameBudget(0),
+        ),
         t = new PprofDecoder().decode(encodePprof(series!.header, series!.source)),
         names = ["functions", "files", "lines", "inlined"];
       return Array.from({ length: t.locations }, (_, l) => {

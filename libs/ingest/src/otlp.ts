@@ -11,6 +11,7 @@ import {
   OtlpTables,
 } from "@cinderblock/otlp";
 import type { PprofHeader, PprofSource } from "@cinderblock/pprof";
+import type { FrameBudget } from "./frame-budget.ts";
 import { SampleTexts, SERVICE, textOf } from "./otlp-texts.ts";
 import { OtlpWriter } from "./otlp-writer.ts";
 
@@ -52,9 +53,9 @@ export class OtlpReader {
   /**
    * Profiles of an export with the labels of their series (docs/formats/otlp-profiles.md). The last one is valid
    * until the next call.
-   * @throws `invalid` when one of them is malformed
+   * @throws `invalid` when one of them is malformed, or their stacks exceed the budget
    */
-  series(t: OtlpTables, nowNanos: bigint): OtlpSeries[] {
+  series(t: OtlpTables, nowNanos: bigint, frames: FrameBudget): OtlpSeries[] {
     if (!t.hasDictionary)
       throw new CinderblockError("invalid", "missing profile metadata dictionary", {
         reason: "malformed_profile",
@@ -66,7 +67,7 @@ export class OtlpReader {
     const out: OtlpSeries[] = [],
       texts = new SampleTexts(t),
       writer = t === this.tables ? this.writer : new OtlpWriter();
-    writer.begin(t, texts);
+    writer.begin(t, texts, frames);
     for (const resource of t.resources)
       for (const scope of resource.scopes) {
         const labels = attributeLabels([...resource.attributes, ...scope.attributes]);

@@ -2,6 +2,7 @@ import type { Hasher } from "@cinderblock/bytes";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { inflateBody } from "./envelope.ts";
 import { jfrProfiles } from "./formats/jfr.ts";
+import { FrameBudget } from "./frame-budget.ts";
 import { otlpProfiles } from "./formats/otlp.ts";
 import { pprofFormProfiles } from "./formats/pprof-form.ts";
 import { pushProfiles } from "./formats/push.ts";
@@ -60,6 +61,7 @@ export class PushProcessor {
         cumulativeOnly: limits.relabelRules.length === 0 && this.sink.cumulativeOnly?.() === true,
         loader: this.loader,
         hasher: this.hasher,
+        frames: new FrameBudget(limits.ingestionBodyLimitBytes),
       };
     // Profiles from other endpoints never become cumulative.
     if (ctx.cumulativeOnly && push.kind !== "push") return out;

@@ -2,6 +2,7 @@ import type { Hasher } from "@cinderblock/bytes";
 import type { Label } from "@cinderblock/model";
 import type { PprofTables } from "@cinderblock/pprof";
 import type { IngestLimits } from "@cinderblock/tenant";
+import type { FrameBudget } from "./frame-budget.ts";
 import type { IngestRequest } from "./ingest-request.ts";
 import type { PushOutcome } from "./push.ts";
 import type { RateGate } from "./rate-gate.ts";
@@ -21,6 +22,8 @@ export interface PushContext {
   readonly cumulativeOnly: boolean;
   readonly loader: TableLoader;
   readonly hasher: Hasher;
+  /** for the stacks of formats other than pprof */
+  readonly frames: FrameBudget;
 }
 
 /** A decoded profile, before validation. Its tables are valid until the next profile is decoded. */

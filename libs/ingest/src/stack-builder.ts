@@ -4,6 +4,7 @@ import { CinderblockError } from "@cinderblock/errors";
 import type { Label } from "@cinderblock/model";
 import { encodePprof, type PprofHeader, type PprofSource } from "@cinderblock/pprof";
 import { HAS_FUNCTIONS, MAPPING_WORDS } from "@cinderblock/symdb";
+import type { FrameBudget } from "./frame-budget.ts";
 import { StackNodes } from "./stack-nodes.ts";
 import { UNSCALED, WideSums } from "./wide-sums.ts";
 
@@ -11,6 +12,8 @@ import { UNSCALED, WideSums } from "./wide-sums.ts";
 export interface StackBounds {
   maxSamples: number;
   maxBytes: number;
+  /** shared by all profiles of a body */
+  frames?: FrameBudget;
 }
 
 /** Details of functions and of their mapping in which v1's converters of formats differ. */
@@ -62,7 +65,7 @@ export class StackBuilder {
   private types = 1;
   private bounds = NO_BOUNDS;
   private style = TEXT_SYMBOLS;
-  /** minimum size of the pprof: names, functions, and one byte for each frame of a stack */
+  /** minimum size of the pprof: names, functions, and one byte for each frame of each sample's stack */
   private bytes = 0;
 
   /** @param types number of values per sample */
@@ -109,7 +112,7 @@ export class StackBuilder {
   private grow(bytes: number): void {
     const { maxBytes } = this.bounds;
     this.bytes += bytes;
-    if (maxBytes > 0 && this.bytes > maxBytes)
+    if (maxBytes > 0 && (this.bytes > maxBytes || this.nodes.length > maxBytes))
       throw new CinderblockError(
         "invalid",
         `the profile exceeds the size limit (max_profile_size_byte, actual: more than ${maxBytes}, limit: ${maxBytes})`,
@@ -197,7 +200,7 @@ export class StackBuilder {
     const { nodes } = this,
       before = nodes.length,
       node = nodes.child(parent, location);
-    if (nodes.length > before) this.grow(1);
+    if (nodes.length > before) this.grow(0);
     return node;
   }
 
@@ -206,7 +209,7 @@ export class StackBuilder {
     const { nodes } = this,
       before = nodes.length,
       node = nodes.stack(frames, locations);
-    if (nodes.length > before) this.grow(nodes.length - before);
+    if (nodes.length > before) this.grow(0);
     return node;
   }
 
@@ -240,6 +243,9 @@ export class StackBuilder {
         `the profile exceeds the samples count limit (max_profile_stacktrace_samples, actual: more than ${maxSamples}, limit: ${maxSamples})`,
         { reason: "samples_limit" },
       );
+    const frames = this.nodes.depthOf(node);
+    this.grow(frames);
+    this.bounds.frames?.take(frames);
     this.sampleSet.push(labelSet);
     this.sampleNode.push(node);
     this.sums.grow(this.types);

@@ -33,6 +33,11 @@ export class StackNodes {
     return this.parent.length;
   }
 
+  /** Frames of a node's stack. */
+  depthOf(node: number): number {
+    return this.depth.data[node]!;
+  }
+
   /** Allocated memory in bytes. */
   get byteLength(): number {
     return 4 * this.parent.byteLength + this.others.byteLength;

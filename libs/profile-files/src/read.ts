@@ -2,6 +2,7 @@ import { decodeUtf8, encodeUtf8 } from "@cinderblock/bytes";
 import { CinderblockError, kindOf } from "@cinderblock/errors";
 import {
   foldedFrames,
+  FrameBudget,
   jfrProfilesOf,
   MAX_VALUE,
   NO_JFR_LABELS,
@@ -82,15 +83,16 @@ export function readProfileFile(name: string, file: Uint8Array, limit: number): 
       refuse(`the gzip stream is damaged: ${(err as Error).message}`, err);
     }
   }
-  const plain = name.replace(/\.gz$/, "");
+  const plain = name.replace(/\.gz$/, ""),
+    frames = new FrameBudget(limit);
   if (bytes.length > 3 && decodeUtf8(bytes, 0, 4) === "FLR\0")
     return fromPprofs(
-      jfrProfilesOf(bytes, NO_JFR_LABELS, 100, 0n, 0n, new StackBuilders()).profiles.map((p) =>
+      jfrProfilesOf(bytes, NO_JFR_LABELS, 100, 0n, 0n, new StackBuilders(), frames).profiles.map((p) =>
         encodePprof(p.header, p.source),
       ),
     );
   const first = bytes.find((b) => b > 32);
-  if (first === 123) return fromJson(plain, bytes);
+  if (first === 123) return fromJson(plain, bytes, frames);
   if (isText(bytes))
     return /\.(perf|perf[._-]script|script)(\.txt)?$/.test(plain) || looksLikePerf(bytes)
       ? fromPerf(bytes)
@@ -172,7 +174,7 @@ function treesOf(t: PprofTables): FileProfile[] {
 }
 
 // A flamebearer as /pyroscope/render answers it, or speedscope. Comparisons are refused.
-function fromJson(name: string, bytes: Uint8Array): FileProfile[] {
+function fromJson(name: string, bytes: Uint8Array, frames: FrameBudget): FileProfile[] {
   let file: {
     $schema?: unknown;
     flamebearer?: { names?: unknown; levels?: unknown };
@@ -190,7 +192,7 @@ function fromJson(name: string, bytes: Uint8Array): FileProfile[] {
     return refuse(`invalid JSON: ${(err as Error).message}`, err);
   }
   if (file.$schema !== undefined) {
-    return fromSpeedscope(name, bytes);
+    return fromSpeedscope(name, bytes, frames);
   }
   const f = file.flamebearer;
   if (!f || !Array.isArray(f.names) || !Array.isArray(f.levels))
@@ -220,11 +222,11 @@ const NANOS: ReadonlyMap<string, number> = new Map([
 const PARTS = 1000;
 
 /** Reads a speedscope file in its own units; decimals go to a smaller unit, because values are whole. */
-function fromSpeedscope(name: string, bytes: Uint8Array): FileProfile[] {
+function fromSpeedscope(name: string, bytes: Uint8Array, frames: FrameBudget): FileProfile[] {
   return readSpeedscope(
     bytes,
     (unit, _many, whole) => (whole ? 1 : (NANOS.get(unit) ?? (unit === "none" ? PARTS : 1))),
-    () => new StackBuilder(),
+    () => new StackBuilder(1, { maxSamples: 0, maxBytes: 0, frames }),
   )
     .filter((p) => !p.stacks.isEmpty)
     .flatMap((p) =>

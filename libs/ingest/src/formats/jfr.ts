@@ -39,6 +39,7 @@ export function* jfrProfiles(
       request.fromNanos,
       request.durationNanos,
       loader.stacks,
+      ctx.frames,
     ),
     identity = new BodyIdentity(hasher, parts, `jfr ${request.sampleRate} ${request.durationNanos}`);
   for (const [place, { name, header, source }] of profiles.entries()) {

@@ -13,7 +13,11 @@ export function* otlpProfiles(
   out.compressedBytes += body.length;
   const tables = loader.otlp.read(body, codec);
   let place = 0;
-  for (const { labels, header, source, unnamed } of loader.otlp.series(tables, BigInt(nowMs) * 1_000_000n)) {
+  for (const { labels, header, source, unnamed } of loader.otlp.series(
+    tables,
+    BigInt(nowMs) * 1_000_000n,
+    ctx.frames,
+  )) {
     const profile = loadedProfile(loader, { labels, header, source, identity, place: place++ });
     out.decompressedBytes += profile.size;
     yield {

@@ -3,6 +3,7 @@ import { isGzip } from "@cinderblock/pprof";
 import type { IngestLimits } from "@cinderblock/tenant";
 import { inflateBody } from "../envelope.ts";
 import type { IngestRequest } from "../ingest-request.ts";
+import type { PushContext } from "../push-context.ts";
 import type { StackBounds } from "../stack-builder.ts";
 
 /** Whether a request has a tag with this name. */
@@ -32,6 +33,10 @@ export function plainText(body: Uint8Array, limits: IngestLimits): Uint8Array {
 }
 
 /** Bounds of a profile that is built from text. */
-export function boundsOf(limits: IngestLimits): StackBounds {
-  return { maxSamples: limits.maxProfileStacktraceSamples, maxBytes: limits.maxProfileSizeBytes };
+export function boundsOf({ limits, frames }: PushContext): StackBounds {
+  return {
+    maxSamples: limits.maxProfileStacktraceSamples,
+    maxBytes: limits.maxProfileSizeBytes,
+    frames,
+  };
 }

@@ -27,7 +27,7 @@ export function* speedscopeProfiles(
         );
         return (speedscopeFactor(unit)! * Number(times)) / Number(by);
       },
-      () => loader.stacks.take(1, boundsOf(limits)),
+      () => loader.stacks.take(1, boundsOf(ctx)),
     );
   const many = profiles.length > 1;
   for (const [place, p] of profiles.entries()) {

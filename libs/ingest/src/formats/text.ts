@@ -18,7 +18,7 @@ export function* textProfiles(
       maxChildren: limits.maxProfileStacktraceSamples,
     },
     text = plainText(body, limits),
-    stacks = loader.stacks.take(1, boundsOf(limits)),
+    stacks = loader.stacks.take(1, boundsOf(ctx)),
     uncounted = readText(text, request.format as TextFormat, bounds, stacks);
   if (uncounted > 0) out.discarded.push({ reason: "malformed_profile", profiles: uncounted, bytes: 0 });
   // v1 reads the body before it validates the application's name.
